@@ -1,0 +1,34 @@
+// The daemon's configuration: /etc/wherry/wherry.conf, then conf.d/*.conf in name order, then command line options. Every
+// value knows where it came from; an unknown key, a wrong unit or a wrong value names file and line.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/log.h"
+#include "core/base/result.h"
+#include "net/registry/options.h"
+#include "store/store.h"
+
+namespace wherry::engine {
+
+struct Config {
+  std::string root = "/var/lib/wherry";
+  std::string run = "/run/wherry";
+  std::string socket;          // default RUN/wherry.sock
+  std::string socket_group = "wherry";
+  std::string cgroup_parent;   // default /wherry, or /wherry-<hash> beside another instance
+  std::string shim;            // default: wherry-shim beside this program
+  std::string default_network = "none";  // what NetworkMode "default" means: none or host
+  LogLevel log_level = LogLevel::kInfo;
+  uint64_t log_max_size = 10 << 20;      // of one container log file
+  uint64_t log_max_files = 2;
+  int stop_timeout_seconds = 10;
+  store::Limits store;
+  registry::Options registry;
+};
+
+}  // namespace wherry::engine

@@ -1,0 +1,128 @@
+// The image store on flash: layers shared by digest, images that are visible only when complete and durable, tags.
+//
+// Layout below the store directory (docs/store.md):
+//   VERSION LOCK  tree/<diffid>/  img/<manifest digest>  refs  txn/<id>/
+// Rules: nothing that is not final reaches flash (no temporary blob); a layer is renamed into tree/ only after its content
+// was written back; an image exists when its commit record does: one syncfs and one fsynced record per image.
+// Thread-safe; every call may block on the disk and belongs on a worker thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/byte_source.h"
+#include "core/base/digest.h"
+#include "core/base/result.h"
+
+namespace wherry::store {
+
+// The store's only view of the network, of archives and of memory. A lost connection is the source's own business: it
+// reconnects and goes on at the same byte.
+using BlobSource = ByteSource;
+
+struct Limits {
+  uint64_t max_layer_bytes = uint64_t{16} << 30;  // unpacked bytes of one layer
+  uint64_t max_layer_entries = 500'000;           // tar entries of one layer
+  uint64_t max_expansion = 1000;                  // unpacked : compressed beyond the first 64 MiB (decompression bombs)
+  uint64_t reserve_bytes = uint64_t{16} << 20;    // left free on the file system
+  uint64_t max_zstd_window = uint64_t{8} << 20;
+};
+
+enum class Compression : uint8_t { kNone, kGzip, kZstd };
+
+struct LayerInfo {
+  Digest diff_id;
+  uint64_t size_bytes = 0;     // sum of file sizes
+};
+
+// A complete image as its commit record tells it.
+struct Image {
+  Digest manifest_digest;      // name of the commit record
+  Digest config_digest;        // Docker's image ID
+  std::string manifest;        // exact bytes
+  std::string config;          // exact bytes of the image configuration
+  std::string media_type;      // of the manifest
+  std::vector<LayerInfo> layers;  // lowest first
+  uint64_t size_bytes = 0;     // sum over layers
+  int64_t created_unix_nanos = 0; // when the record was written
+};
+
+// A name for an image. Tags: "docker.io/library/nginx:1"; digests: "docker.io/library/nginx@sha256:..." (the digest that was
+// pulled, possibly of an index).
+struct Ref {
+  std::string name;
+  Digest manifest_digest;
+};
+
+// What to add for one image; the layers must have been ingested by the same Transaction or be in the store already.
+struct ImageRecord {
+  std::string manifest;
+  std::string media_type;
+  std::string config;
+  std::vector<Digest> diff_ids;  // lowest first
+};
+
+// Told while a layer is unpacked; returns false to cancel.
+using IngestProgress = std::move_only_function<bool(uint64_t unpacked_bytes)>;
+
+// One pull, load or build in progress. Destroying it without Commit removes everything it wrote that no image uses.
+class Transaction {
+ public:
+  virtual ~Transaction() = default;
+  // Unpacks one layer from `source` (compressed bytes; verified against `blob_digest` and `blob_size` where given, and always
+  // against `diff_id`). A layer that the store has already is not read. kCorrupt on any mismatch; kInvalid on a hostile or
+  // malformed archive; kNoSpace leaves nothing behind. Only one thread per transaction.
+  struct LayerSource {
+    BlobSource* source = nullptr;
+    Compression compression = Compression::kNone;
+    std::optional<Digest> blob_digest;
+    std::optional<uint64_t> blob_size;
+    Digest diff_id;
+  };
+  virtual Result<LayerInfo> AddLayer(LayerSource layer, IngestProgress progress) = 0;
+  // Makes the image durable and visible, then sets `refs` to it (replacing what they named). Returns the manifest digest.
+  virtual Result<Digest> Commit(const ImageRecord& record, const std::vector<std::string>& refs) = 0;
+};
+
+struct CollectResult {
+  std::vector<Digest> images;   // manifest digests whose records were removed
+  std::vector<Digest> layers;   // diffIDs whose trees were removed
+  uint64_t freed_bytes = 0;
+};
+
+class Store {
+ public:
+  // Opens or creates the store, takes its lock (kBusy: another daemon uses it), drops damaged records to quarantine and
+  // removes what an interrupted transaction left. Notices: sentences about what was found and done.
+  static Result<std::unique_ptr<Store>> Open(const std::string& directory, const Limits& limits,
+                                             std::vector<std::string>* notices);
+  virtual ~Store() = default;
+
+  virtual Result<std::unique_ptr<Transaction>> Begin() = 0;
+  virtual bool HasLayer(const Digest& diff_id) const = 0;
+  virtual std::optional<LayerInfo> FindLayer(const Digest& diff_id) const = 0;
+
+  // By manifest digest; nullptr when absent. Records are small and kept parsed only while used.
+  virtual std::shared_ptr<const Image> Find(const Digest& manifest_digest) const = 0;
+  virtual std::vector<Digest> Images() const = 0;   // manifest digests
+  virtual std::vector<Ref> Refs() const = 0;        // sorted by name
+  virtual std::optional<Digest> Resolve(std::string_view ref_name) const = 0;
+
+  // Durable when they return.
+  virtual Result<> SetRef(const std::string& name, const Digest& manifest_digest) = 0;
+  virtual Result<> RemoveRefs(const std::vector<std::string>& names) = 0;
+  // Removes the record of an image without refs that is not in `in_use`, then every layer no record (nor in_use) needs.
+  virtual Result<CollectResult> Collect(const std::set<Digest>& candidates, const std::set<Digest>& in_use) = 0;
+
+  // Directories for overlayfs, topmost first, as "lowerdir" wants them; absolute paths.
+  virtual Result<std::vector<std::string>> LowerDirs(const Digest& manifest_digest) const = 0;
+  virtual const std::string& directory() const = 0;
+};
+
+}  // namespace wherry::store

@@ -1,0 +1,78 @@
+// What every API handler uses: the parts of the engine, one call, route rows, and the mapping of errors to HTTP.
+// A new route is one row in the table of its file plus one function; docker-compatible paths are written without version.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/json.h"
+#include "core/base/loop.h"
+#include "core/base/worker_pool.h"
+#include "engine/config.h"
+#include "engine/events.h"
+#include "engine/images.h"
+#include "net/http/server.h"
+
+namespace wherry::engine {
+class Containers;
+}
+
+namespace wherry::engine::api {
+
+inline constexpr std::string_view kApiVersion = "1.47";
+inline constexpr std::string_view kMinApiVersion = "1.24";
+
+// The engine's parts, by reference; all outlive every call.
+struct Services {
+  const Config* config;
+  Loop* loop;
+  WorkerPool* workers;
+  EventBus* events;
+  Images* images;
+  Containers* containers;
+};
+
+struct Call {
+  http::ExchangePtr exchange;
+  std::string name;      // the {name} of the pattern, percent-decoded; may contain '/' below /images and /distribution
+  int api_version = 147; // 100 * major + minor of the path's prefix; the newest when there is none
+
+  const http::Request& request() const { return exchange->request(); }
+};
+
+using Handler = void (*)(const Services& services, Call call);
+
+struct Route {
+  std::string_view method;   // a GET row also answers HEAD
+  std::string_view pattern;  // "/containers/{name}/json": at most one {name}
+  Handler handler;
+};
+
+// The tables, one per file.
+std::span<const Route> ContainerRoutes();  // container_routes.cpp
+std::span<const Route> ImageRoutes();      // image_routes.cpp
+std::span<const Route> SystemRoutes();     // system_routes.cpp
+
+// 404 {"message":"No such container: x"} and so on. Errc -> status is one table in api.cpp.
+int HttpStatus(Errc code);
+void ReplyError(http::Exchange& exchange, const Error& error);
+void ReplyJson(http::Exchange& exchange, int status, std::string json);
+void ReplyEmpty(http::Exchange& exchange, int status);  // 204, 304
+
+// The request body as JSON; an empty body is an empty object. kInvalid otherwise.
+Result<JsonDocument> JsonBody(const http::Request& request);
+
+// Runs `work` on a worker, then `done` with its result on the loop thread.
+template <class T>
+void OnWorker(const Services& services, std::move_only_function<Result<T>()> work,
+              std::move_only_function<void(Result<T>)> done) {
+  services.workers->Run([loop = services.loop, work = std::move(work), done = std::move(done)]() mutable {
+    auto result = std::make_shared<Result<T>>(work());
+    loop->Post([result, done = std::move(done)]() mutable { done(std::move(*result)); });
+  });
+}
+
+}  // namespace wherry::engine::api

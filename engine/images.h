@@ -1,0 +1,119 @@
+// The engine's images: names to images, pull, list, inspect, tag and remove. Joins net/registry (network) and store (flash).
+// Thread-safe. Calls marked "worker" block on disk or network and must not run on the loop thread.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/result.h"
+#include "core/oci/image_spec.h"
+#include "net/registry/credentials.h"
+#include "net/registry/options.h"
+#include "net/registry/reference.h"
+#include "store/store.h"
+
+namespace wherry::engine {
+
+class Images;
+
+// Keeps an image's layers from being removed for as long as it lives: one per container, and one per operation on the image.
+class ImagePin {
+ public:
+  ImagePin(Images* images, const Digest& manifest_digest);
+  ~ImagePin();
+  ImagePin(const ImagePin&) = delete;
+  ImagePin& operator=(const ImagePin&) = delete;
+
+ private:
+  Images* images_;
+  Digest manifest_digest_;
+};
+
+// An image found by name, ready to run.
+struct OpenImage {
+  std::string name;           // as the user wrote it
+  Digest id;                  // digest of the configuration: Docker's image ID
+  Digest manifest_digest;
+  oci::ImageConfig config;
+  std::vector<std::string> lower_dirs;  // for overlayfs, topmost first
+  std::shared_ptr<ImagePin> pin;
+};
+
+// One line of pull progress, in Docker's words ("Downloading", "Pull complete", ...). `total` 0: no bar.
+struct Progress {
+  std::string status;
+  std::string id;       // short layer digest, or the tag; may be empty
+  uint64_t current = 0;
+  uint64_t total = 0;
+};
+// Called on the worker; false cancels the pull.
+using ProgressSink = std::move_only_function<bool(const Progress&)>;
+
+struct PullRequest {
+  registry::Reference reference;
+  std::optional<std::string> platform;     // "linux/arm64"; empty: this machine
+  registry::Credentials credentials;
+};
+
+// A container that uses an image, as remove needs to know it.
+struct ImageUser {
+  Digest manifest_digest;
+  std::string container_id;
+  bool running = false;
+};
+
+struct RemoveResult {
+  std::vector<std::string> untagged;  // familiar names
+  std::vector<Digest> deleted;        // image IDs and layers
+};
+
+struct ImageSummary {
+  std::shared_ptr<const store::Image> image;
+  std::vector<std::string> repo_tags;     // familiar: "nginx:1"
+  std::vector<std::string> repo_digests;  // "nginx@sha256:..."
+};
+
+class Images {
+ public:
+  Images(store::Store* store, const registry::Options& registry_options);
+  ~Images();
+
+  // Worker. Name, name@digest, image ID or unique ID prefix ("sha256:" optional). kNotFound "No such image: x".
+  Result<OpenImage> Open(std::string_view name);
+  // Worker. Pulls and commits; finding the image complete already is success without a download.
+  Result<Digest> Pull(PullRequest request, ProgressSink progress);
+  // Worker. The image with its names, or kNotFound.
+  Result<ImageSummary> Inspect(std::string_view name);
+  // Worker. All images, newest first.
+  Result<std::vector<ImageSummary>> List();
+  // Worker.
+  Result<> Tag(std::string_view name, const registry::Reference& new_name);
+  enum class Force : uint8_t { kNo, kYes };
+  Result<RemoveResult> Remove(std::string_view name, Force force, const std::vector<ImageUser>& users);
+  // Worker. Checks user and password against the registry.
+  Result<> CheckLogin(std::string_view host, const registry::Credentials& credentials);
+
+ private:
+  friend class ImagePin;
+  struct Found {
+    std::shared_ptr<const store::Image> image;
+    std::optional<std::string> ref;  // the reference that named it; absent when found by ID
+  };
+  Result<Found> Find(std::string_view name);
+  ImageSummary Summarise(std::shared_ptr<const store::Image> image, const std::vector<store::Ref>& refs);
+  std::set<Digest> Pinned();
+
+  store::Store* store_;
+  registry::Options registry_options_;
+  std::mutex mutex_;
+  std::map<Digest, int> pins_;  // guarded by mutex_
+};
+
+}  // namespace wherry::engine

@@ -1,0 +1,29 @@
+# Imported targets for the third-party libraries that toolchains/deps.sh built for WHERRY_TARGET:
+# mbedtls curl cares cjson inih zstd zlib llhttp; WHERRY_MUSL is the prefix of musl.
+execute_process(
+  COMMAND ${CMAKE_SOURCE_DIR}/toolchains/deps.sh --paths ${WHERRY_TARGET}
+  OUTPUT_VARIABLE _paths OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
+  toolchains/deps.sh toolchains/deps.lock toolchains/targets)
+
+string(REPLACE "\n" ";" _paths "${_paths}")
+foreach(_line IN LISTS _paths)
+  string(REGEX MATCH "^([^ ]+) (.+)$" _ "${_line}")
+  set(_name ${CMAKE_MATCH_1})
+  set(_prefix ${CMAKE_MATCH_2})
+  if(NOT EXISTS ${_prefix})
+    message(WARNING "${_name} is not built for ${WHERRY_TARGET}: run toolchains/deps.sh ${WHERRY_TARGET}")
+  endif()
+  if(_name STREQUAL musl)
+    set(WHERRY_MUSL ${_prefix})
+    continue()
+  endif()
+  add_library(${_name} INTERFACE)
+  file(GLOB _archives ${_prefix}/lib/*.a)
+  target_include_directories(${_name} SYSTEM INTERFACE ${_prefix}/include)
+  target_link_libraries(${_name} INTERFACE ${_archives})
+endforeach()
+target_compile_definitions(curl INTERFACE CURL_STATICLIB)
+target_compile_definitions(cares INTERFACE CARES_STATICLIB)
+target_compile_definitions(mbedtls INTERFACE MBEDTLS_CONFIG_FILE=<wherry_mbedtls_config.h>)
+target_link_libraries(curl INTERFACE mbedtls cares)

@@ -29,6 +29,23 @@ struct Config {
   int stop_timeout_seconds = 10;
   store::Limits store;
   registry::Options registry;
+  std::map<std::string, std::string> origins;  // "daemon.root" -> "default", "/etc/wherry/wherry.conf:3", "command line"
 };
+
+// A value given on the command line, in the form of the file: {"root", "/data"} sets root of section [daemon].
+struct ConfigOverride {
+  std::string key;
+  std::string value;
+};
+
+inline constexpr std::string_view kDefaultConfigFile = "/etc/wherry/wherry.conf";
+
+// Reads `file` and the *.conf files of the directory conf.d beside it. A missing default file is an empty one; a missing
+// file that was named explicitly is an error.
+Result<Config> LoadConfig(const std::string& file, const std::vector<ConfigOverride>& overrides);
+
+// The effective configuration in the form of the file, each line with its origin as a comment: `wherry config`.
+std::string DescribeConfig(const Config& config);
+std::string DescribeConfigJson(const Config& config);
 
 }  // namespace wherry::engine

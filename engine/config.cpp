@@ -1,0 +1,322 @@
+#include "engine/config.h"
+
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <chrono>
+#include <span>
+
+#include "core/base/digest.h"
+#include "core/base/file.h"
+#include "core/base/ini.h"
+#include "core/base/json.h"
+#include "core/base/text.h"
+#include "core/base/time.h"
+
+namespace wherry::engine {
+
+namespace {
+
+constexpr size_t kMaxConfigFile = 256 << 10;
+
+// One key of a section without a name: how it is read and how it is printed.
+struct Key {
+  std::string_view section;
+  std::string_view name;
+  Result<> (*set)(Config& config, std::string_view value);
+  std::string (*get)(const Config& config);
+};
+
+Result<> SetPath(std::string& target, std::string_view value) {
+  if (value.empty() || value[0] != '/') return Fail(Errc::kInvalid, "must be an absolute path");
+  target = value;
+  while (target.size() > 1 && target.back() == '/') target.pop_back();
+  return {};
+}
+
+Result<> SetSize(uint64_t& target, std::string_view value) {
+  target = TRY(ParseSize(value));
+  return {};
+}
+
+Result<> SetCount(uint64_t& target, std::string_view value, uint64_t least, uint64_t most) {
+  uint64_t number = TRY(ParseUint(value));
+  if (number < least || number > most) {
+    return Fail(Errc::kInvalid, Cat("must be between ", least, " and ", most));
+  }
+  target = number;
+  return {};
+}
+
+Result<> SetSeconds(std::chrono::seconds& target, std::string_view value) {
+  auto duration = TRY(ParseGoDuration(value));
+  auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration);
+  if (seconds.count() < 1) return Fail(Errc::kInvalid, "must be at least 1s");
+  target = seconds;
+  return {};
+}
+
+Result<> SetBool(bool& target, std::string_view value) {
+  if (value != "true" && value != "false") return Fail(Errc::kInvalid, "must be true or false");
+  target = value == "true";
+  return {};
+}
+
+Result<> SetNetwork(Config& config, std::string_view value) {
+  if (value != "none" && value != "host") return Fail(Errc::kInvalid, "must be none or host");
+  config.default_network = value;
+  return {};
+}
+
+Result<> SetCgroup(Config& config, std::string_view value) {
+  TRY(SetPath(config.cgroup_parent, value));
+  if (config.cgroup_parent.find("/..") != std::string::npos || config.cgroup_parent == "/") {
+    return Fail(Errc::kInvalid, "must name a cgroup below the root, without ..");
+  }
+  return {};
+}
+
+Result<> SetLevel(Config& config, std::string_view value) {
+  config.log_level = TRY(ParseLogLevel(value));
+  return {};
+}
+
+Result<> SetRetries(Config& config, std::string_view value) {
+  uint64_t count = 0;
+  TRY(SetCount(count, value, 0, 1000));
+  config.registry.retries = static_cast<int>(count);
+  return {};
+}
+
+Result<> AddMirror(registry::HostOptions& host, std::string_view value) {
+  if (!value.starts_with("http://") && !value.starts_with("https://")) {
+    return Fail(Errc::kInvalid, "must be a URL that begins with http:// or https://");
+  }
+  host.mirrors.emplace_back(value);
+  return {};
+}
+
+Result<> SetStopTimeout(Config& config, std::string_view value) {
+  std::chrono::seconds seconds{};
+  TRY(SetSeconds(seconds, value));
+  config.stop_timeout_seconds = static_cast<int>(std::min<int64_t>(seconds.count(), 3600));
+  return {};
+}
+
+std::string Seconds(int64_t count) { return Cat(count, "s"); }
+
+constexpr std::string_view kLevelNames[] = {"debug", "info", "warning", "error"};
+
+// clang-format off
+constexpr Key kKeys[] = {
+    {"daemon", "root", [](Config& c, std::string_view v) { return SetPath(c.root, v); },
+                       [](const Config& c) { return c.root; }},
+    {"daemon", "run", [](Config& c, std::string_view v) { return SetPath(c.run, v); },
+                      [](const Config& c) { return c.run; }},
+    {"daemon", "socket", [](Config& c, std::string_view v) { return SetPath(c.socket, v); },
+                         [](const Config& c) { return c.socket; }},
+    {"daemon", "socket-group", [](Config& c, std::string_view v) { c.socket_group = v; return Result<>(); },
+                               [](const Config& c) { return c.socket_group; }},
+    {"daemon", "cgroup-parent", SetCgroup, [](const Config& c) { return c.cgroup_parent; }},
+    {"daemon", "shim", [](Config& c, std::string_view v) { return SetPath(c.shim, v); },
+                       [](const Config& c) { return c.shim; }},
+    {"daemon", "log-level", SetLevel,
+                            [](const Config& c) { return std::string(kLevelNames[static_cast<size_t>(c.log_level)]); }},
+    {"containers", "default-network", SetNetwork, [](const Config& c) { return c.default_network; }},
+    {"containers", "stop-timeout", SetStopTimeout, [](const Config& c) { return Seconds(c.stop_timeout_seconds); }},
+    {"containers", "log-max-size", [](Config& c, std::string_view v) { return SetSize(c.log_max_size, v); },
+                                   [](const Config& c) { return Cat(c.log_max_size); }},
+    {"containers", "log-max-files", [](Config& c, std::string_view v) { return SetCount(c.log_max_files, v, 1, 100); },
+                                    [](const Config& c) { return Cat(c.log_max_files); }},
+    {"store", "max-layer-size", [](Config& c, std::string_view v) { return SetSize(c.store.max_layer_bytes, v); },
+                                [](const Config& c) { return Cat(c.store.max_layer_bytes); }},
+    {"store", "max-layer-entries",
+        [](Config& c, std::string_view v) { return SetCount(c.store.max_layer_entries, v, 1, 100'000'000); },
+        [](const Config& c) { return Cat(c.store.max_layer_entries); }},
+    {"store", "max-expansion",
+        [](Config& c, std::string_view v) { return SetCount(c.store.max_expansion, v, 2, 1'000'000); },
+        [](const Config& c) { return Cat(c.store.max_expansion); }},
+    {"store", "reserve", [](Config& c, std::string_view v) { return SetSize(c.store.reserve_bytes, v); },
+                         [](const Config& c) { return Cat(c.store.reserve_bytes); }},
+    {"store", "max-zstd-window", [](Config& c, std::string_view v) { return SetSize(c.store.max_zstd_window, v); },
+                                 [](const Config& c) { return Cat(c.store.max_zstd_window); }},
+    {"registries", "ca", [](Config& c, std::string_view v) { return SetPath(c.registry.system_ca, v); },
+                         [](const Config& c) { return c.registry.system_ca; }},
+    {"registries", "connect-timeout",
+        [](Config& c, std::string_view v) { return SetSeconds(c.registry.connect_timeout, v); },
+        [](const Config& c) { return Seconds(c.registry.connect_timeout.count()); }},
+    {"registries", "stall-timeout",
+        [](Config& c, std::string_view v) { return SetSeconds(c.registry.stall_timeout, v); },
+        [](const Config& c) { return Seconds(c.registry.stall_timeout.count()); }},
+    {"registries", "retries", SetRetries, [](const Config& c) { return Cat(c.registry.retries); }},
+};
+
+// One key of a section [registry "HOST"].
+struct RegistryKey {
+  std::string_view name;
+  Result<> (*set)(registry::HostOptions& host, std::string_view value);
+};
+constexpr RegistryKey kRegistryKeys[] = {
+    {"insecure", [](registry::HostOptions& h, std::string_view v) { return SetBool(h.insecure, v); }},
+    {"ca", [](registry::HostOptions& h, std::string_view v) { return SetPath(h.ca_file, v); }},
+    {"client-cert", [](registry::HostOptions& h, std::string_view v) { return SetPath(h.client_cert_file, v); }},
+    {"client-key", [](registry::HostOptions& h, std::string_view v) { return SetPath(h.client_key_file, v); }},
+    {"mirror", AddMirror},
+};
+// clang-format on
+
+// `registry "HOST"` -> HOST, empty when the section is another one.
+std::string_view RegistryHost(std::string_view section) {
+  constexpr std::string_view kPrefix = "registry \"";
+  if (!section.starts_with(kPrefix) || !section.ends_with("\"")) return {};
+  section.remove_prefix(kPrefix.size());
+  section.remove_suffix(1);
+  return section;
+}
+
+std::string KnownKeys(std::string_view section) {
+  std::string list;
+  auto add = [&list](std::string_view name) { Append(list, list.empty() ? "" : ", ", name); };
+  if (!RegistryHost(section).empty()) {
+    for (const RegistryKey& key : kRegistryKeys) add(key.name);
+  }
+  for (const Key& key : kKeys) {
+    if (key.section == section) add(key.name);
+  }
+  return list;
+}
+
+// Applies one entry; the error has no place yet.
+Result<> Apply(Config& config, std::string_view section, std::string_view name, std::string_view value) {
+  if (std::string_view host = RegistryHost(section); !host.empty()) {
+    for (const RegistryKey& key : kRegistryKeys) {
+      if (key.name == name) return key.set(config.registry.hosts[std::string(host)], value);
+    }
+  }
+  for (const Key& key : kKeys) {
+    if (key.section == section && key.name == name) return key.set(config, value);
+  }
+  std::string known = KnownKeys(section);
+  if (known.empty()) {
+    return Fail(Errc::kNotFound,
+                Cat("unknown section [", section, "]; sections are [daemon], [containers], [store], [registries] and ",
+                    "[registry \"HOST\"]"));
+  }
+  return Fail(Errc::kNotFound, Cat("unknown key in section [", section, "]; known keys are ", known));
+}
+
+Result<> ReadOne(Config& config, const std::string& file) {
+  std::string text = TRY(ReadFile(file, kMaxConfigFile));
+  return ParseIni(text, file, [&config](const IniEntry& entry) -> Result<> {
+    std::string place = Cat(entry.file, ":", entry.line);
+    auto applied = Apply(config, entry.section, entry.key, entry.value);
+    if (!applied) {
+      return Fail(Errc::kInvalid, Cat(place, ": ", entry.key, " = ", entry.value, ": ", applied.error().message()));
+    }
+    config.origins[Cat(entry.section, ".", entry.key)] = place;
+    return {};
+  });
+}
+
+std::string Directory(const std::string& file) {
+  auto split = SplitLast(file, '/');
+  return split ? std::string(split->head) : std::string(".");
+}
+
+Result<> ReadDropIns(Config& config, const std::string& file) {
+  std::string directory = Cat(Directory(file), "/conf.d");
+  auto names = ListDir(directory);
+  if (!names) {
+    if (names.error().code() == Errc::kNotFound) return {};
+    return std::unexpected(std::move(names).error());
+  }
+  std::sort(names->begin(), names->end());
+  for (const std::string& name : *names) {
+    if (name.ends_with(".conf") && name[0] != '.') TRY(ReadOne(config, Cat(directory, "/", name)));
+  }
+  return {};
+}
+
+void FillDefaults(Config& config) {
+  if (config.socket.empty()) config.socket = Cat(config.run, "/wherry.sock");
+  if (config.cgroup_parent.empty()) {
+    config.cgroup_parent = config.run == "/run/wherry"
+                               ? "/wherry"
+                               : Cat("/wherry-", Digest::Of(config.run).hex().substr(0, 8));
+  }
+}
+
+std::string Origin(const Config& config, const std::string& key) {
+  auto found = config.origins.find(key);
+  return found == config.origins.end() ? "default" : found->second;
+}
+
+struct Line {
+  std::string section, key, value, origin;
+};
+
+// Every effective value in the order of the tables.
+std::vector<Line> Lines(const Config& config) {
+  std::vector<Line> lines;
+  for (const Key& key : kKeys) {
+    std::string full = Cat(key.section, ".", key.name);
+    lines.push_back({std::string(key.section), std::string(key.name), key.get(config), Origin(config, full)});
+  }
+  for (const auto& [host, options] : config.registry.hosts) {
+    std::string section = Cat("registry \"", host, "\"");
+    auto add = [&](std::string_view key, std::string value) {
+      lines.push_back({section, std::string(key), std::move(value), Origin(config, Cat(section, ".", key))});
+    };
+    add("insecure", options.insecure ? "true" : "false");
+    if (!options.ca_file.empty()) add("ca", options.ca_file);
+    if (!options.client_cert_file.empty()) add("client-cert", options.client_cert_file);
+    if (!options.client_key_file.empty()) add("client-key", options.client_key_file);
+    for (const std::string& mirror : options.mirrors) add("mirror", mirror);
+  }
+  return lines;
+}
+
+}  // namespace
+
+Result<Config> LoadConfig(const std::string& file, const std::vector<ConfigOverride>& overrides) {
+  Config config;
+  auto read = ReadOne(config, file);
+  if (!read) {
+    bool absent_default = file == kDefaultConfigFile && read.error().code() == Errc::kNotFound;
+    if (!absent_default) return std::unexpected(std::move(read).error().Wrap("configuration"));
+  }
+  TRY_CTX("configuration", ReadDropIns(config, file));
+  for (const ConfigOverride& given : overrides) {
+    TRY_CTX(Cat("option --", given.key, " ", given.value), Apply(config, "daemon", given.key, given.value));
+    config.origins[Cat("daemon.", given.key)] = "command line";
+  }
+  FillDefaults(config);
+  return config;
+}
+
+std::string DescribeConfig(const Config& config) {
+  std::string text;
+  std::string section;
+  for (const Line& line : Lines(config)) {
+    if (line.section != section) {
+      Append(text, section.empty() ? "" : "\n", "[", line.section, "]\n");
+      section = line.section;
+    }
+    Append(text, "# ", line.origin, "\n", line.key, " = ", line.value, "\n");
+  }
+  return text;
+}
+
+std::string DescribeConfigJson(const Config& config) {
+  JsonWriter json;
+  json.Array();
+  for (const Line& line : Lines(config)) {
+    json.Object().Field("section", line.section).Field("key", line.key);
+    json.Field("value", line.value).Field("origin", line.origin).End();
+  }
+  json.End();
+  return json.Take();
+}
+
+}  // namespace wherry::engine

@@ -29,7 +29,8 @@ inline constexpr std::string_view kMinApiVersion = "1.24";
 struct Services {
   const Config* config;
   Loop* loop;
-  WorkerPool* workers;
+  WorkerPool* workers;    // short work: store look-ups, files
+  WorkerPool* transfers;  // pulls: long, few at a time
   EventBus* events;
   Images* images;
   Containers* containers;

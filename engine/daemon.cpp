@@ -1,0 +1,110 @@
+#include "engine/daemon.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+
+#include "core/base/file.h"
+#include "core/base/log.h"
+#include "core/base/loop.h"
+#include "core/base/scope.h"
+#include "core/base/text.h"
+#include "core/base/worker_pool.h"
+#include "engine/api/router.h"
+#include "engine/containers.h"
+#include "engine/events.h"
+#include "engine/images.h"
+#include "net/http/server.h"
+#include "store/store.h"
+
+namespace wherry::engine {
+
+namespace {
+
+constexpr size_t kWorkers = 3;
+constexpr size_t kTransfers = 3;
+constexpr uint32_t kSocketMode = 0660;
+
+// A directory of ours: created when absent, and never writable by others.
+Result<> OwnDirectory(const std::string& path, uint32_t mode, std::string_view option) {
+  auto made = MakeDirs(path, mode);
+  if (!made) {
+    return Fail(made.error().code(), Cat("cannot use ", path, " as ", option, " directory: ", made.error().message(),
+                                         "; choose another one with --", option));
+  }
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) return FailSys("stat", path);
+  if ((info.st_mode & S_IWOTH) != 0) {
+    return Fail(Errc::kDenied, Cat("directory ", path, " is writable by everyone; run `chmod o-w ", path, "`"));
+  }
+  return {};
+}
+
+// sd_notify(3): tells systemd that the daemon is ready. Without NOTIFY_SOCKET nothing happens.
+void NotifyReady() {
+  const char* path = secure_getenv("NOTIFY_SOCKET");
+  if (path == nullptr || (path[0] != '/' && path[0] != '@')) return;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  size_t length = strlen(path);
+  if (length >= sizeof address.sun_path) return;
+  memcpy(address.sun_path, path, length);
+  if (path[0] == '@') address.sun_path[0] = '\0';
+  UniqueFd socket_fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket_fd) return;
+  constexpr std::string_view kReady = "READY=1";
+  socklen_t size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length);
+  if (sendto(socket_fd.get(), kReady.data(), kReady.size(), MSG_NOSIGNAL,
+             static_cast<const sockaddr*>(static_cast<const void*>(&address)), size) < 0) {
+    LogWarning("cannot tell the service manager that the daemon is ready, ignoring");
+  }
+}
+
+Result<std::unique_ptr<store::Store>> OpenStore(const Config& config) {
+  TRY(OwnDirectory(config.root, 0711, "root"));
+  std::vector<std::string> notices;
+  auto opened = store::Store::Open(Cat(config.root, "/store"), config.store, &notices);
+  for (const std::string& notice : notices) LogWarning(notice);
+  return opened;
+}
+
+}  // namespace
+
+Result<> RunDaemon(Config config) {
+  SetLogLevel(config.log_level);
+  umask(0022);
+  signal(SIGPIPE, SIG_IGN);
+  auto loop = TRY(Loop::Create());
+  TRY(loop->HandleSignals({SIGTERM, SIGINT}, [&loop](int) { loop->Stop(); }));
+  auto image_store = TRY(OpenStore(config));
+  TRY(OwnDirectory(config.run, 0711, "run"));
+  auto listener = TRY(http::ListenUnix(config.socket, kSocketMode, config.socket_group));
+  ScopeExit remove_socket([&config] { unlink(config.socket.c_str()); });
+
+  EventBus events;
+  Images images(image_store.get(), config.registry);
+  WorkerPool workers(kWorkers);
+  WorkerPool transfers(kTransfers);
+  Containers containers({&config, loop.get(), &workers, &events, &images});
+  TRY(containers.Restore());
+
+  api::Services services{&config, loop.get(), &workers, &transfers, &events, &images, &containers};
+  api::Router router(services);
+  http::ServerOptions options;
+  options.common_headers = api::CommonHeaders();
+  auto server = http::Server::Create(loop.get(), std::move(options), [](const http::Request&) { return false; },
+                                     [&router](http::ExchangePtr exchange) { router.Handle(std::move(exchange)); });
+  TRY(server->Listen(std::move(listener)));
+  LogInfo("wherry ", WHERRY_VERSION, " serves ", config.socket);
+  NotifyReady();
+  auto ended = loop->Run();
+  images.CancelPulls();
+  server->Stop();
+  return ended;
+}
+
+}  // namespace wherry::engine

@@ -6,7 +6,7 @@
 # Everything lives under ${WHERRY_CACHE:-~/.cache/wherry}: src/<sha256> and <target>/<name>-<version>-<key>, where the key
 # covers the lock entry, the recipe toolchains/deps/<name>.*, the target's flags, the compiler and the libraries it uses.
 # A library is named by its lock entry and built by toolchains/deps/<name>.sh, which sees: TARGET TRIPLE CC AR RANLIB
-# CFLAGS PREFIX RECIPES JOBS, prefix_of NAME, compile_archive OUT FILE..., and runs in the unpacked source.
+# COMPILER LAUNCHER CFLAGS PREFIX RECIPES JOBS, prefix_of NAME, compile_archive OUT FILE..., and runs in the unpacked source.
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 CACHE=${WHERRY_CACHE:-${HOME:-/root}/.cache/wherry}
@@ -31,8 +31,8 @@ select_target() {
   if [ "$TRIPLE" = - ]; then TRIPLE=""; else prefix=$TRIPLE-; fi
   COMPILER=${prefix}gcc
   command -v "$COMPILER" >/dev/null || die "$COMPILER is missing: install $(awk '{print $3}' <<<"$row")"
-  CC=$COMPILER
-  ! command -v ccache >/dev/null || CC="ccache $COMPILER"
+  LAUNCHER=$(command -v ccache || true)
+  CC=${LAUNCHER:+$LAUNCHER }$COMPILER
   AR=${prefix}gcc-ar
   RANLIB=${prefix}gcc-ranlib
   CFLAGS="$(cut -d' ' -f4- <<<"$(tr -s ' ' <<<"$row")") -Os -g0 -DNDEBUG -ffunction-sections -fdata-sections"

@@ -1,7 +1,8 @@
-// The image store on flash: layers shared by digest, images that are visible only when complete and durable, tags.
+// The image store on flash: layers shared by digest, images that are visible only when complete and durable, tags. It does
+// not know registries, manifests or configurations: it keeps their exact bytes.
 //
 // Layout below the store directory (docs/store.md):
-//   VERSION LOCK  tree/<diffid>/  img/<manifest digest>  refs  txn/<id>/
+//   VERSION LOCK  tree/<diffid>/  img/<manifest digest>  refs  txn/<id>/  quarantine/
 // Rules: nothing that is not final reaches flash (no temporary blob); a layer is renamed into tree/ only after its content
 // was written back; an image exists when its commit record does: one syncfs and one fsynced record per image.
 // Thread-safe; every call may block on the disk and belongs on a worker thread.
@@ -68,7 +69,8 @@ struct ImageRecord {
   std::vector<Digest> diff_ids;  // lowest first
 };
 
-// Told while a layer is unpacked; returns false to cancel.
+// Told while a layer is unpacked, at the latest after each 256 KiB and each entry; returns false to cancel (kCancelled).
+// Empty: not told.
 using IngestProgress = std::move_only_function<bool(uint64_t unpacked_bytes)>;
 
 // One pull, load or build in progress. Destroying it without Commit removes everything it wrote that no image uses.
@@ -76,8 +78,10 @@ class Transaction {
  public:
   virtual ~Transaction() = default;
   // Unpacks one layer from `source` (compressed bytes; verified against `blob_digest` and `blob_size` where given, and always
-  // against `diff_id`). A layer that the store has already is not read. kCorrupt on any mismatch; kInvalid on a hostile or
-  // malformed archive; kNoSpace leaves nothing behind. Only one thread per transaction.
+  // against `diff_id`). A layer that the store has already is not read; from then on Collect spares it until this
+  // transaction is destroyed. The content decides about the compression when it contradicts the declared one, as in Docker.
+  // kCorrupt on any mismatch; kInvalid on a hostile or malformed archive; kUnsupported above the zstd window; kNoSpace;
+  // the source's own errors. Whatever fails leaves nothing behind. Only one thread per transaction.
   struct LayerSource {
     BlobSource* source = nullptr;
     Compression compression = Compression::kNone;
@@ -87,6 +91,7 @@ class Transaction {
   };
   virtual Result<LayerInfo> AddLayer(LayerSource layer, IngestProgress progress) = 0;
   // Makes the image durable and visible, then sets `refs` to it (replacing what they named). Returns the manifest digest.
+  // On an error the image is not visible (unless it was before) and no ref has changed. kNotFound: a layer is missing.
   virtual Result<Digest> Commit(const ImageRecord& record, const std::vector<std::string>& refs) = 0;
 };
 
@@ -99,28 +104,36 @@ struct CollectResult {
 class Store {
  public:
   // Opens or creates the store, takes its lock (kBusy: another daemon uses it), drops damaged records to quarantine and
-  // removes what an interrupted transaction left. Notices: sentences about what was found and done.
+  // removes what an interrupted transaction left. Notices: sentences about what was found and done. Refuses only a lock that
+  // is taken, a store of a newer version (kUnsupported) and a directory that cannot be used (kDenied, kUnsupported, ...).
   static Result<std::unique_ptr<Store>> Open(const std::string& directory, const Limits& limits,
                                              std::vector<std::string>* notices);
   virtual ~Store() = default;
 
+  // Must not outlive the store.
   virtual Result<std::unique_ptr<Transaction>> Begin() = 0;
+  // kNoSpace when writing `needed_bytes` would leave less than Limits::reserve_bytes free: asked before a pull with the sum
+  // of the declared sizes of the layers the store lacks.
+  virtual Result<> CheckSpace(uint64_t needed_bytes) const = 0;
   virtual bool HasLayer(const Digest& diff_id) const = 0;
   virtual std::optional<LayerInfo> FindLayer(const Digest& diff_id) const = 0;
 
-  // By manifest digest; nullptr when absent. Records are small and kept parsed only while used.
+  // By manifest digest; nullptr when absent or no longer readable. Records are small and kept parsed only while used.
   virtual std::shared_ptr<const Image> Find(const Digest& manifest_digest) const = 0;
   virtual std::vector<Digest> Images() const = 0;   // manifest digests
   virtual std::vector<Ref> Refs() const = 0;        // sorted by name
   virtual std::optional<Digest> Resolve(std::string_view ref_name) const = 0;
 
-  // Durable when they return.
+  // Durable when they return; on an error nothing has changed. SetRef: kNotFound without such an image, kInvalid for a name
+  // that is empty, longer than 1024 bytes or has white space or control characters. RemoveRefs: unknown names are skipped.
   virtual Result<> SetRef(const std::string& name, const Digest& manifest_digest) = 0;
   virtual Result<> RemoveRefs(const std::vector<std::string>& names) = 0;
-  // Removes the record of an image without refs that is not in `in_use`, then every layer no record (nor in_use) needs.
+  // Removes the records of those `candidates` that have no ref and are not in `in_use`, then every layer that no record and
+  // no open transaction needs. An error leaves a valid store; calling again goes on.
   virtual Result<CollectResult> Collect(const std::set<Digest>& candidates, const std::set<Digest>& in_use) = 0;
 
-  // Directories for overlayfs, topmost first, as "lowerdir" wants them; absolute paths.
+  // Directories for overlayfs, topmost first, as "lowerdir" wants them; absolute paths. Layers below one that hides all of
+  // them (an opaque root, which overlayfs would not honour) are left out. kNotFound without such an image.
   virtual Result<std::vector<std::string>> LowerDirs(const Digest& manifest_digest) const = 0;
   virtual const std::string& directory() const = 0;
 };

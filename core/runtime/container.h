@@ -1,0 +1,92 @@
+// Building a container: from an OCI runtime configuration to a process that waits right before its execve.
+// OCI runtime-spec v1.2 (runtime.md, config-linux.md). cgroup v2 only.
+//
+// For single-threaded processes (the launcher, wherry-runtime): the container's init is a clone of the caller that runs
+// ordinary code until its execve. What happens in which order is in core/runtime/init.cpp. Nothing is left behind by a
+// failure: the child is killed and reaped, its mounts die with its namespace, the cgroup is removed.
+#pragma once
+
+#include <linux/filter.h>
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "core/base/fd.h"
+#include "core/base/result.h"
+#include "core/oci/runtime_spec.h"
+#include "core/sys/mount.h"
+#include "core/sys/process.h"
+
+namespace wherry::runtime {
+
+// Why a container did not start, with the exit code docker and podman give for it.
+struct StartError {
+  static constexpr int kSetup = 125;          // the engine could not build the container
+  static constexpr int kNotExecutable = 126;  // exec: "/etc": is a directory
+  static constexpr int kNotFound = 127;       // exec: "foo": executable file not found in $PATH
+  int exit_code;
+  Error error;
+};
+template <class T = void>
+using StartResult = std::expected<T, StartError>;
+
+struct ContainerRequest {
+  std::string id;                // [A-Za-z0-9_+.-]+
+  const oci::RuntimeSpec& spec;  // must live until Prepare returns
+  std::string bundle;            // absolute directory; a relative root.path starts here
+  // The root file system as an overlay; absent: spec.root_path.
+  std::optional<sys::OverlayOptions> overlay;
+  // Standard descriptors of the program (borrowed); -1 is /dev/null. Not used with process.terminal.
+  int stdin_fd = -1;
+  int stdout_fd = -1;
+  int stderr_fd = -1;
+  // The container's cgroup below the cgroup2 mount, "/wherry/c/<id>"; created, and removed if the start fails. Empty: the
+  // caller's own cgroup, and limits in the specification are an error.
+  std::string cgroup;
+  // Loaded before execve; empty: no filter. `seccomp_flags`: SECCOMP_FILTER_FLAG_*.
+  std::span<const sock_filter> seccomp;
+  uint32_t seccomp_flags = 0;
+};
+
+// A container that is complete but for its execve. The destructor of one that was not started kills and reaps it and
+// removes its cgroup.
+class Prepared {
+ public:
+  Prepared(Prepared&&) noexcept;
+  Prepared& operator=(Prepared&&) noexcept;
+  ~Prepared();
+
+  pid_t pid() const { return child_.pid(); }         // in the caller's pid namespace
+  uint64_t start_time() const { return start_time_; }  // sys::ProcessStartTime
+  // The pty master with process.terminal (empty otherwise); ownership passes on.
+  UniqueFd TakeConsole() { return std::move(console_); }
+  // The cgroup directory (O_RDONLY), empty without one; ownership passes on.
+  UniqueFd TakeCgroupDir() { return std::move(cgroup_dir_); }
+
+  // Lets init execute the program. Blocks until execve has succeeded (then the container is no longer tied to this object)
+  // or failed (then everything has been removed). Call once.
+  StartResult<> Start();
+  // After a successful Start: the running init, to be waited for by the caller.
+  sys::PidFd TakeProcess() { return std::move(started_); }
+
+ private:
+  friend StartResult<Prepared> Prepare(const ContainerRequest& request);
+  Prepared() = default;
+  void Discard();
+
+  sys::Child child_;
+  sys::PidFd started_;
+  UniqueFd sync_;
+  UniqueFd console_;
+  UniqueFd cgroup_dir_;
+  uint64_t start_time_ = 0;
+  std::string cgroup_;  // to be removed on failure
+};
+
+// Builds the container. Blocks until its init is ready for execve.
+StartResult<Prepared> Prepare(const ContainerRequest& request);
+
+}  // namespace wherry::runtime

@@ -1,0 +1,1 @@
+"""What the system tests, the virtual machine, the reference images and the benchmarks share."""

@@ -1,0 +1,1 @@
+"""The ARM64 virtual machine of the tests."""

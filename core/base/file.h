@@ -13,6 +13,13 @@
 
 namespace wherry {
 
+// "/a/b" -> {"/a", "b"}; "b" -> {".", "b"}; "/" -> {"/", ""}. Trailing slashes do not count.
+struct PathParts {
+  std::string dir;
+  std::string name;
+};
+PathParts SplitPath(std::string_view path);
+
 // openat(2) with O_CLOEXEC added. `dir` is AT_FDCWD or a directory descriptor.
 Result<UniqueFd> OpenAt(int dir, const std::string& path, int flags, uint32_t mode = 0);
 Result<UniqueFd> Open(const std::string& path, int flags, uint32_t mode = 0);
@@ -40,7 +47,8 @@ Result<> ReplaceFile(const std::string& path, std::string_view content, uint32_t
 
 // mkdir -p; existing directories keep their mode, new ones get `mode`.
 Result<> MakeDirs(const std::string& path, uint32_t mode);
-// Removes a file or a whole tree below `dir` without following symbolic links or leaving the tree; absent is success.
+// Removes a file or a whole tree without following symbolic links; absent is success. A mount point inside is kBusy.
+// `name` is one component below `dir`.
 Result<> RemoveTreeAt(int dir, const std::string& name);
 Result<> RemoveTree(const std::string& path);
 

@@ -137,7 +137,7 @@ struct HugepageLimit {
   uint64_t limit = 0;
 };
 
-struct Resources {
+struct LinuxResources {
   std::vector<DeviceRule> devices;
   Memory memory;
   Cpu cpu;
@@ -162,7 +162,7 @@ struct RuntimeSpec {
   std::vector<Namespace> namespaces;  // no type twice
   std::vector<Device> devices;
   std::string cgroups_path;
-  Resources resources;
+  LinuxResources resources;
   std::map<std::string, std::string> sysctl;
   std::string seccomp;  // JSON text of linux.seccomp; empty: none
   Propagation rootfs_propagation = Propagation::kUnset;

@@ -17,6 +17,7 @@
 #include "core/base/fd.h"
 #include "core/base/result.h"
 #include "core/oci/runtime_spec.h"
+#include "core/runtime/cgroup.h"
 #include "core/sys/mount.h"
 #include "core/sys/process.h"
 
@@ -63,8 +64,8 @@ class Prepared {
   uint64_t start_time() const { return start_time_; }  // sys::ProcessStartTime
   // The pty master with process.terminal (empty otherwise); ownership passes on.
   UniqueFd TakeConsole() { return std::move(console_); }
-  // The cgroup directory (O_RDONLY), empty without one; ownership passes on.
-  UniqueFd TakeCgroupDir() { return std::move(cgroup_dir_); }
+  // The container's cgroup; null without one.
+  const Cgroup* cgroup() const { return cgroup_ ? &*cgroup_ : nullptr; }
 
   // Lets init execute the program. Blocks until execve has succeeded (then the container is no longer tied to this object)
   // or failed (then everything has been removed). Call once.
@@ -81,9 +82,8 @@ class Prepared {
   sys::PidFd started_;
   UniqueFd sync_;
   UniqueFd console_;
-  UniqueFd cgroup_dir_;
+  std::optional<Cgroup> cgroup_;
   uint64_t start_time_ = 0;
-  std::string cgroup_;  // to be removed on failure
 };
 
 // Builds the container. Blocks until its init is ready for execve.

@@ -31,7 +31,8 @@ class JsonValue {
   bool IsNumber() const;
   bool IsBool() const;
 
-  // Member by name: exact match first, then ignoring ASCII case (as Go's decoder does). Absent: an empty value.
+  // Member by name: exact match first, then ignoring ASCII case; of several the last, as Go's decoder does. Absent: an
+  // empty value.
   JsonValue operator[](std::string_view key) const;
   size_t size() const;                  // members or elements
   JsonValue at(size_t index) const;     // O(index)
@@ -66,7 +67,8 @@ class JsonValue {
 
 class JsonDocument {
  public:
-  // kInvalid with the position for malformed text, trailing garbage, or nesting deeper than 128. `what` names the document.
+  // kInvalid with the position for malformed text, trailing garbage, NUL in a string, or nesting deeper than 128. `what`
+  // names the document. Strings keep invalid UTF-8 as it is.
   static Result<JsonDocument> Parse(std::string_view text, std::string_view what);
 
   JsonDocument(JsonDocument&& other) noexcept;

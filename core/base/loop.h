@@ -4,6 +4,7 @@
 
 #include <sys/epoll.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -45,7 +46,7 @@ class Loop {
 
   // Runs `callback` on the loop thread, after what is running now. Any thread.
   void Post(Callback callback);
-  // Any thread. Run returns after the current callback.
+  // Any thread. Run returns after the current callback; called before Run, that Run returns at once.
   void Stop();
 
   // Returns after Stop, or with the error of epoll_wait.
@@ -53,8 +54,9 @@ class Loop {
 
  private:
   struct Watch;
-  struct Timer;
   Loop() = default;
+  void Dispatch(const epoll_event& event);
+  void Wake();
   void RunPosted();
   void RunDueTimers();
   void ArmTimer();
@@ -67,7 +69,8 @@ class Loop {
   std::map<int, std::shared_ptr<Watch>> watches_;
   std::map<std::pair<std::chrono::nanoseconds, TimerId>, Callback> timers_;
   TimerId next_timer_ = 1;
-  bool stop_ = false;
+  uint32_t generation_ = 0;  // tells a descriptor number from its next use
+  std::atomic<bool> stop_ = false;
   std::mutex mutex_;
   std::deque<Callback> posted_;  // guarded by mutex_
 };

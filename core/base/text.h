@@ -75,9 +75,9 @@ Result<uint64_t> ParseUint(std::string_view text);
 // Octal such as "0644".
 Result<uint32_t> ParseOctal(std::string_view text);
 
-// "512", "512b", "64k", "32m", "1g", "1t" (binary multiples, any case, optional trailing b or ib), as in Docker; in bytes.
+// "512", "512b", "64k", "1.5g", "1t" (binary multiples, any case, optional trailing b or ib), as in Docker; in bytes.
 Result<uint64_t> ParseSize(std::string_view text);
-// 1536 -> "1.5kB" (decimal multiples), as docker prints sizes.
+// 1536 -> "1.54kB" (decimal multiples, three significant digits), as docker prints sizes.
 std::string FormatSize(uint64_t bytes);
 
 std::string HexEncode(std::span<const uint8_t> bytes);
@@ -87,7 +87,7 @@ Result<std::vector<uint8_t>> HexDecode(std::string_view text);
 std::string Base64Encode(std::string_view bytes);      // standard alphabet, padded
 // Accepts the standard and the URL alphabet, with or without padding.
 Result<std::string> Base64Decode(std::string_view text);
-// Percent decoding of a URL part; '+' becomes a space only when asked (query strings).
+// Percent decoding of a URL part, kInvalid on a broken escape or an encoded NUL; '+' becomes a space only when asked (query strings).
 enum class PlusIs : uint8_t { kPlus, kSpace };
 Result<std::string> UrlDecode(std::string_view text, PlusIs plus);
 // Percent-encodes everything but unreserved characters.

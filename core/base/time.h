@@ -21,7 +21,7 @@ std::string FormatRfc3339Nano(int64_t unix_nanos);
 std::string FormatRfc3339NanoOrZero(int64_t unix_nanos);
 // Accepts any RFC 3339 fraction and offset; the zero time gives 0.
 Result<int64_t> ParseRfc3339(std::string_view text);
-// Go duration: "1h30m", "500ms", "5s", "-2m"; plain integers are rejected.
+// Go duration: "1h30m", "500ms", "5s", "-2m"; plain integers but "0" are rejected.
 Result<std::chrono::nanoseconds> ParseGoDuration(std::string_view text);
 // A point in time as Docker's since/until takes it: unix seconds with optional fraction, RFC 3339 (also without zone or
 // time), or a Go duration before `now`.

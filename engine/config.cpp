@@ -295,19 +295,6 @@ Result<Config> LoadConfig(const std::string& file, const std::vector<ConfigOverr
   return config;
 }
 
-std::string DescribeConfig(const Config& config) {
-  std::string text;
-  std::string section;
-  for (const Line& line : Lines(config)) {
-    if (line.section != section) {
-      Append(text, section.empty() ? "" : "\n", "[", line.section, "]\n");
-      section = line.section;
-    }
-    Append(text, "# ", line.origin, "\n", line.key, " = ", line.value, "\n");
-  }
-  return text;
-}
-
 std::string DescribeConfigJson(const Config& config) {
   JsonWriter json;
   json.Array();
@@ -317,6 +304,19 @@ std::string DescribeConfigJson(const Config& config) {
   }
   json.End();
   return json.Take();
+}
+
+std::string DescribeConfig(JsonValue lines) {
+  std::string text;
+  std::string section;
+  for (JsonValue line : lines) {
+    if (line["section"].str() != section || text.empty()) {
+      section = line["section"].str();
+      Append(text, text.empty() ? "" : "\n", "[", section, "]\n");
+    }
+    Append(text, "# ", line["origin"].str(), "\n", line["key"].str(), " = ", line["value"].str(), "\n");
+  }
+  return text;
 }
 
 }  // namespace wherry::engine

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/result.h"
 #include "net/registry/options.h"
@@ -44,8 +45,9 @@ inline constexpr std::string_view kDefaultConfigFile = "/etc/wherry/wherry.conf"
 // file that was named explicitly is an error.
 Result<Config> LoadConfig(const std::string& file, const std::vector<ConfigOverride>& overrides);
 
-// The effective configuration in the form of the file, each line with its origin as a comment: `wherry config`.
-std::string DescribeConfig(const Config& config);
+// The effective configuration: [{"section","key","value","origin"}, ...]. The API answers with it.
 std::string DescribeConfigJson(const Config& config);
+// The same in the form of the file, each value with its origin as a comment: `wherry config`.
+std::string DescribeConfig(JsonValue lines);
 
 }  // namespace wherry::engine

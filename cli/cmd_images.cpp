@@ -1,0 +1,114 @@
+// pull, images, rmi, tag.
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "cli/commands.h"
+#include "cli/pull.h"
+#include "cli/table.h"
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include "core/base/time.h"
+
+namespace wherry::cli {
+
+namespace {
+
+constexpr OptionKind kFlag = OptionKind::kFlag;
+constexpr OptionKind kValue = OptionKind::kValue;
+
+constexpr Option kPull[] = {
+    {"platform", 0, kValue, "OS/ARCH", "Another platform than this machine's, for example linux/arm/v7"},
+    {"quiet", 'q', kFlag, "", "No progress"},
+};
+constexpr Option kImages[] = {
+    {"all", 'a', kFlag, "", "Images without a name too"},
+    {"format", 0, kValue, "json", "One JSON object per line"},
+    {"no-trunc", 0, kFlag, "", "Do not shorten"},
+    {"quiet", 'q', kFlag, "", "Only IDs"},
+};
+constexpr Option kRmi[] = {{"force", 'f', kFlag, "", "Remove all names of an image given by its ID"}};
+
+std::string ShortId(std::string_view id, bool whole) {
+  if (whole) return std::string(id);
+  return std::string(id.substr(std::string_view("sha256:").size(), 12));
+}
+
+std::vector<std::string> ImageRow(JsonValue image, std::string_view tag, bool whole) {
+  auto split = SplitLast(tag, ':');
+  int64_t age = UnixNanosNow() - image["Created"].integer() * 1'000'000'000;
+  return {std::string(split ? split->head : "<none>"), std::string(split ? split->tail : "<none>"),
+          ShortId(image["Id"].str(), whole),
+          Cat(HumanDuration(std::chrono::nanoseconds(std::max<int64_t>(age, 0))), " ago"),
+          FormatSize(static_cast<uint64_t>(image["Size"].integer()))};
+}
+
+}  // namespace
+
+std::span<const Option> PullOptions() { return kPull; }
+std::span<const Option> ImagesOptions() { return kImages; }
+std::span<const Option> RmiOptions() { return kRmi; }
+
+Result<int> PullCommand(const Invocation& call) {
+  TRY(PullImage(call.client, call.word(0),
+                {call.arguments.Value("platform"), call.arguments.Flag("quiet"), STDOUT_FILENO}));
+  return 0;
+}
+
+Result<int> ImagesCommand(const Invocation& call) {
+  const Arguments& arguments = call.arguments;
+  Query query;
+  if (arguments.Flag("all")) query.emplace_back("all", "1");
+  if (!call.words().empty()) {
+    JsonWriter filters;
+    filters.Object().Field("reference", std::vector<std::string>{call.word(0)}).End();
+    query.emplace_back("filters", filters.Take());
+  }
+  auto list = TRY(call.client.Get(Target("/images/json", query)));
+  bool whole = arguments.Flag("no-trunc");
+  std::string text;
+  std::vector<std::vector<std::string>> rows{{"REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"}};
+  for (JsonValue image : list.root()) {
+    if (arguments.Value("format") == "json") Append(text, image.Dump(), "\n");
+    if (arguments.Flag("quiet")) Append(text, ShortId(image["Id"].str(), whole), "\n");
+    auto tags = image["RepoTags"].strings();
+    if (tags.empty()) rows.push_back(ImageRow(image, {}, whole));
+    for (const std::string& tag : tags) rows.push_back(ImageRow(image, tag, whole));
+  }
+  bool table = !arguments.Flag("quiet") && arguments.Value("format") != "json";
+  TRY(WriteAll(STDOUT_FILENO, table ? FormatTable(rows) : text, "standard output"));
+  return 0;
+}
+
+Result<int> RmiCommand(const Invocation& call) {
+  int status = 0;
+  for (const std::string& name : call.words()) {
+    Query query;
+    if (call.arguments.Flag("force")) query.emplace_back("force", "1");
+    auto removed = call.client.Delete(Target(Cat("/images/", Segment(name)), query));
+    if (!removed) {
+      status = 1;
+      TRY(WriteAll(STDERR_FILENO, Cat("wherry rmi: ", removed.error().message(), "\n"), "standard error"));
+      continue;
+    }
+    for (JsonValue entry : removed->root()) {
+      for (JsonValue field : entry) {
+        TRY(WriteAll(STDOUT_FILENO, Cat(field.key(), ": ", field.str(), "\n"), "standard output"));
+      }
+    }
+  }
+  return status;
+}
+
+Result<int> TagCommand(const Invocation& call) {
+  std::string_view name = call.word(1);
+  // The tag is what follows the last colon behind the last slash: a port belongs to the registry.
+  size_t slash = name.rfind('/');
+  size_t colon = name.find(':', slash == std::string_view::npos ? 0 : slash);
+  std::string repository(name.substr(0, colon));
+  std::string tag(colon == std::string_view::npos ? "" : name.substr(colon + 1));
+  TRY(call.client.Post(Target(Cat("/images/", Segment(call.word(0)), "/tag"), {{"repo", repository}, {"tag", tag}})));
+  return 0;
+}
+
+}  // namespace wherry::cli

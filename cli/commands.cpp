@@ -1,0 +1,171 @@
+#include "cli/commands.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include "engine/config.h"
+
+namespace wherry::cli {
+
+namespace {
+
+constexpr Positional kMixed = Positional::kMixed;
+constexpr Positional kEnds = Positional::kEndsOptions;
+constexpr size_t kAny = kAnyNumber;
+
+// Sorted by name.
+// clang-format off
+constexpr Command kCommands[] = {
+    {"attach", "CONTAINER", "Follow a running container and type to it", 1, 1, kMixed, AttachOptions, AttachCommand},
+    {"config", "", "Show the effective configuration and where each value comes from", 0, 0, kMixed, ConfigOptions, ConfigCommand},
+    {"create", "IMAGE [COMMAND [ARG...]]", "Create a container without starting it", 1, kAny, kEnds, CreateCommandOptions, CreateCommand},
+    {"daemon", "", "Run the engine in the foreground", 0, 0, kMixed, DaemonOptions, DaemonCommand},
+    {"events", "", "Follow what happens in the engine", 0, 0, kMixed, EventsOptions, EventsCommand},
+    {"images", "[NAME]", "List images", 0, 1, kMixed, ImagesOptions, ImagesCommand},
+    {"info", "", "Describe the engine and this machine", 0, 0, kMixed, FormatOptions, InfoCommand},
+    {"inspect", "NAME...", "Show all about containers or images as JSON", 1, kAny, kMixed, NoOptions, InspectCommand},
+    {"kill", "CONTAINER...", "Send a signal to containers", 1, kAny, kMixed, KillOptions, KillCommand},
+    {"login", "[REGISTRY]", "Check and remember credentials of a registry", 0, 1, kMixed, LoginOptions, LoginCommand},
+    {"logout", "[REGISTRY]", "Forget credentials of a registry", 0, 1, kMixed, NoOptions, LogoutCommand},
+    {"logs", "CONTAINER", "Show the output of a container", 1, 1, kMixed, LogsOptions, LogsCommand},
+    {"ps", "", "List containers", 0, 0, kMixed, PsOptions, PsCommand},
+    {"pull", "IMAGE", "Download an image", 1, 1, kMixed, PullOptions, PullCommand},
+    {"rm", "CONTAINER...", "Remove containers", 1, kAny, kMixed, RmOptions, RmCommand},
+    {"rmi", "IMAGE...", "Remove images", 1, kAny, kMixed, RmiOptions, RmiCommand},
+    {"run", "IMAGE [COMMAND [ARG...]]", "Create a container and start it; pulls the image when it is not here", 1, kAny, kEnds, RunOptions, RunCommand},
+    {"start", "CONTAINER...", "Start created or ended containers", 1, kAny, kMixed, StartOptions, StartCommand},
+    {"stop", "CONTAINER...", "End containers: signal, then kill after a time", 1, kAny, kMixed, StopOptions, StopCommand},
+    {"tag", "IMAGE NAME", "Give an image another name", 2, 2, kMixed, NoOptions, TagCommand},
+    {"version", "", "Show the versions of client and engine", 0, 0, kMixed, FormatOptions, VersionCommand},
+    {"wait", "CONTAINER...", "Wait until containers end and print their exit codes", 1, kAny, kMixed, NoOptions, WaitCommand},
+};
+// clang-format on
+
+constexpr bool Sorted() {
+  for (size_t i = 1; i < std::size(kCommands); ++i) {
+    if (kCommands[i - 1].name >= kCommands[i].name) return false;
+  }
+  return true;
+}
+static_assert(Sorted());
+
+constexpr Option kGlobalOptions[] = {
+    {"socket", 'H', OptionKind::kValue, "PATH", "Socket of the daemon (also WHERRY_SOCKET)"},
+    {"config", 0, OptionKind::kValue, "FILE", "Configuration of the daemon"},
+    {"help", 0, OptionKind::kFlag, "", "Show help"},
+    {"version", 'v', OptionKind::kFlag, "", "Show the version of this program"},
+};
+
+void Print(int fd, std::string_view text) { (void)WriteAll(fd, text, "output"); }
+
+std::string Help() {
+  std::string text = "wherry runs OCI containers on small devices.\n\nUsage: wherry [OPTIONS] COMMAND [ARG...]\n\nCommands:\n";
+  for (const Command& command : kCommands) {
+    std::string line = Cat("  ", command.name);
+    line.resize(std::max<size_t>(line.size() + 1, 12), ' ');
+    Append(text, line, command.summary, "\n");
+  }
+  Append(text, "\nOptions:\n", DescribeOptions(kGlobalOptions),
+         "\nRun `wherry COMMAND --help` for the options of a command.\n");
+  return text;
+}
+
+std::string Help(const Command& command) {
+  std::string text = Cat("Usage: wherry ", command.name, command.options().empty() ? "" : " [OPTIONS]",
+                         command.usage.empty() ? "" : " ", command.usage, "\n\n", command.summary, ".\n");
+  if (!command.options().empty()) Append(text, "\nOptions:\n", DescribeOptions(command.options()));
+  return text;
+}
+
+int Complain(std::string_view who, std::string_view message, int status) {
+  Print(STDERR_FILENO, Cat(who, ": ", message, "\n"));
+  return status;
+}
+
+const Command* FindCommand(std::string_view name) {
+  for (const Command& command : kCommands) {
+    if (command.name == name) return &command;
+  }
+  return nullptr;
+}
+
+// The socket: option, environment, configuration, default.
+std::string SocketPath(const Arguments& global) {
+  if (global.Has("socket")) {
+    std::string path = global.Value("socket");
+    return path.starts_with("unix://") ? path.substr(7) : path;
+  }
+  if (const char* path = getenv("WHERRY_SOCKET"); path != nullptr && path[0] != '\0') return path;
+  return "/run/wherry/wherry.sock";
+}
+
+// `run` and `create` fail with 125 as Docker's do, so that 1 to 124 can be the container's own.
+int FailureStatus(const Command& command) {
+  return command.name == "run" || command.name == "create" ? 125 : 1;
+}
+
+int RunOne(const Command& command, const Arguments& global, std::span<const std::string> words) {
+  std::string who = Cat("wherry ", command.name);
+  bool wants_help = !words.empty() && words[0] == "--help";
+  if (wants_help) {
+    Print(STDOUT_FILENO, Help(command));
+    return 0;
+  }
+  int failure = FailureStatus(command);
+  auto arguments = ParseArguments(command.options(), words, command.positional);
+  if (!arguments) {
+    return Complain(who, Cat(arguments.error().message(), "; see `wherry ", command.name, " --help`"), failure);
+  }
+  size_t count = arguments->positional().size();
+  if (count < command.least || count > command.most) {
+    return Complain(who, Cat(count < command.least ? "missing argument" : "too many arguments", "; usage: wherry ",
+                             command.name, " [OPTIONS] ", command.usage), failure);
+  }
+  Client client(SocketPath(global));
+  auto status = command.run({client, *arguments, global.Value("config", engine::kDefaultConfigFile)});
+  if (!status) return Complain(who, status.error().message(), failure);
+  return *status;
+}
+
+}  // namespace
+
+std::span<const Command> Commands() { return kCommands; }
+
+std::span<const Option> NoOptions() { return {}; }
+
+Result<int> ForEachWord(const Invocation& call, std::move_only_function<Result<>(const std::string&)> action) {
+  int status = 0;
+  for (const std::string& word : call.words()) {
+    if (auto done = action(word)) {
+      Print(STDOUT_FILENO, Cat(word, "\n"));
+    } else {
+      status = Complain("wherry", done.error().message(), 1);
+    }
+  }
+  return status;
+}
+
+int Main(std::span<const std::string> words) {
+  auto global = ParseArguments(kGlobalOptions, words, kEnds);
+  if (!global) return Complain("wherry", Cat(global.error().message(), "; see `wherry --help`"), 125);
+  if (global->Flag("version")) {
+    Print(STDOUT_FILENO, Cat("wherry version ", WHERRY_VERSION, "\n"));
+    return 0;
+  }
+  if (global->positional().empty() || global->positional()[0] == "help") {
+    Print(STDOUT_FILENO, Help());
+    return global->positional().empty() && !global->Flag("help") ? 1 : 0;
+  }
+  std::span<const std::string> rest(global->positional());
+  const Command* command = FindCommand(rest[0]);
+  if (command == nullptr) {
+    return Complain("wherry", Cat("unknown command ", rest[0], "; see `wherry --help`"), 125);
+  }
+  return RunOne(*command, *global, rest.subspan(1));
+}
+
+}  // namespace wherry::cli

@@ -1,0 +1,91 @@
+// The table of commands: dispatch, help and the check of arguments all read it. A new command is one row in commands.cpp and
+// one function in the file of its area.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "cli/client.h"
+#include "cli/options.h"
+#include "core/base/result.h"
+
+namespace wherry::cli {
+
+// What every command gets. The result is the exit status of the program.
+struct Invocation {
+  Client& client;
+  const Arguments& arguments;
+  std::string config_file;  // of the daemon, where a command needs it
+
+  const std::string& word(size_t index) const { return arguments.positional()[index]; }
+  std::span<const std::string> words() const { return arguments.positional(); }
+};
+
+inline constexpr size_t kAnyNumber = 255;
+
+struct Command {
+  std::string_view name;
+  std::string_view usage;    // "IMAGE [COMMAND] [ARG...]"
+  std::string_view summary;
+  size_t least;              // positional arguments
+  size_t most;
+  Positional positional;
+  std::span<const Option> (*options)();
+  Result<int> (*run)(const Invocation& invocation);
+};
+
+std::span<const Command> Commands();
+
+// Does `action` for each positional argument and prints the argument; an error is told and makes the status 1, the others go on.
+Result<int> ForEachWord(const Invocation& call, std::move_only_function<Result<>(const std::string&)> action);
+
+// Runs the command line; errors go to standard error as one sentence. Exit status as Docker's: 125 for an error of wherry
+// itself in run, else 1; 2 for wrong usage... see docs/cli.md.
+int Main(std::span<const std::string> words);
+
+// The commands, by file.
+Result<int> RunCommand(const Invocation&);      // cmd_run.cpp
+Result<int> CreateCommand(const Invocation&);
+Result<int> StartCommand(const Invocation&);
+Result<int> AttachCommand(const Invocation&);
+std::span<const Option> RunOptions();
+std::span<const Option> CreateCommandOptions();
+std::span<const Option> StartOptions();
+std::span<const Option> AttachOptions();
+Result<int> StopCommand(const Invocation&);     // cmd_containers.cpp
+Result<int> KillCommand(const Invocation&);
+Result<int> RmCommand(const Invocation&);
+Result<int> WaitCommand(const Invocation&);
+Result<int> PsCommand(const Invocation&);
+Result<int> LogsCommand(const Invocation&);
+std::span<const Option> StopOptions();
+std::span<const Option> KillOptions();
+std::span<const Option> RmOptions();
+std::span<const Option> PsOptions();
+std::span<const Option> LogsOptions();
+Result<int> PullCommand(const Invocation&);     // cmd_images.cpp
+Result<int> ImagesCommand(const Invocation&);
+Result<int> RmiCommand(const Invocation&);
+Result<int> TagCommand(const Invocation&);
+std::span<const Option> PullOptions();
+std::span<const Option> ImagesOptions();
+std::span<const Option> RmiOptions();
+Result<int> InspectCommand(const Invocation&);  // cmd_inspect.cpp
+Result<int> LoginCommand(const Invocation&);    // cmd_login.cpp
+Result<int> LogoutCommand(const Invocation&);
+std::span<const Option> LoginOptions();
+Result<int> VersionCommand(const Invocation&);  // cmd_system.cpp
+Result<int> InfoCommand(const Invocation&);
+Result<int> EventsCommand(const Invocation&);
+Result<int> DaemonCommand(const Invocation&);
+Result<int> ConfigCommand(const Invocation&);
+std::span<const Option> FormatOptions();
+std::span<const Option> EventsOptions();
+std::span<const Option> DaemonOptions();
+std::span<const Option> ConfigOptions();
+std::span<const Option> NoOptions();
+
+}  // namespace wherry::cli

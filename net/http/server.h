@@ -15,13 +15,9 @@
 #include "core/base/fd.h"
 #include "core/base/loop.h"
 #include "core/base/result.h"
+#include "net/http/header.h"
 
 namespace wherry::http {
-
-struct Header {
-  std::string name;
-  std::string value;
-};
 
 struct Request {
   std::string method;                 // "GET"

@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,7 @@ class EventBus {
   const std::deque<Event>& history() const { return history_; }
 
  private:
-  std::map<Subscription, Listener> listeners_;
+  std::map<Subscription, std::shared_ptr<Listener>> listeners_;  // shared: a listener may remove itself while it runs
   std::deque<Event> history_;
   Subscription next_ = 1;
 };

@@ -1,0 +1,70 @@
+// One container as the daemon holds it in memory. Changed on the loop thread only, by class Containers.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/digest.h"
+#include "core/base/loop.h"
+#include "core/base/result.h"
+#include "core/sys/process.h"
+#include "engine/container_config.h"
+#include "engine/container_state.h"
+#include "engine/container_status.h"
+
+namespace wherry::engine {
+
+class AttachSession;
+class ImagePin;
+class ShimConnection;
+
+// The answer to a wait: the exit code, or why there is none.
+struct WaitResult {
+  int exit_code = 0;
+  std::string error;
+};
+
+enum class WaitCondition : uint8_t { kNotRunning, kNextExit, kRemoved };
+
+struct Waiter {
+  uint64_t id = 0;
+  WaitCondition condition = WaitCondition::kNotRunning;
+  std::move_only_function<void(const WaitResult&)> callback;
+};
+
+struct Container {
+  std::string id;                    // 64 hexadecimal digits
+  std::string name;                  // without slash
+  int64_t created_nanos = 0;         // unix time
+  Digest image_id;
+  Digest manifest;
+  std::shared_ptr<const ContainerConfig> config;
+  std::shared_ptr<ImagePin> pin;     // shared: also held by a start in progress
+
+  ContainerState state = ContainerState::kCreated;
+  RunStatus status;
+
+  std::string directory;             // containers/<id> on flash
+  std::string run_directory;         // c/<id> below /run
+
+  // The connection to the shim that reports the end; null without a process. Stays for a moment after the end until the
+  // shim itself is gone.
+  std::shared_ptr<ShimConnection> watch;
+  sys::PidFd init;                   // signals go here
+  bool signalled_by_user = false;    // stop or kill was asked for during this run
+
+  std::vector<Waiter> waiters;
+  std::vector<std::shared_ptr<AttachSession>> pending_attaches;  // wait for the next start
+
+  // An operation that must not be mixed with others is in progress (start, freeze, the shim's last moments, removal);
+  // what came meanwhile runs afterwards, in order.
+  bool busy = false;
+  std::vector<Loop::Callback> deferred;
+};
+using ContainerPtr = std::shared_ptr<Container>;
+
+}  // namespace wherry::engine

@@ -1,0 +1,163 @@
+// All containers of the engine and everything that can be done with them. Loop thread only; what blocks runs on workers,
+// so most operations answer through a callback, on the loop thread, exactly once, possibly before they return.
+// The work is split by theme: containers_create.cpp, _start.cpp, _stop.cpp, _remove.cpp, _restore.cpp, _list.cpp.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/base/loop.h"
+#include "core/base/result.h"
+#include "core/base/worker_pool.h"
+#include "engine/config.h"
+#include "engine/container.h"
+#include "engine/container_launch.h"
+#include "engine/events.h"
+#include "engine/images.h"
+
+namespace wherry::engine {
+
+struct ContainerCounts {
+  size_t running = 0;
+  size_t paused = 0;
+  size_t stopped = 0;
+};
+
+template <class T = void>
+using Done = std::move_only_function<void(Result<T>)>;
+
+class Containers {
+ public:
+  // All outlive this object.
+  struct Environment {
+    const Config* config;
+    Loop* loop;
+    WorkerPool* workers;
+    EventBus* events;
+    Images* images;
+  };
+  using EventAttributes = std::vector<std::pair<std::string, std::string>>;
+
+  explicit Containers(const Environment& environment);
+  ~Containers();
+  Containers(const Containers&) = delete;
+  Containers& operator=(const Containers&) = delete;
+
+  // Blocking, once, before the API is served: reads all records, finds running containers again, learns how others ended.
+  // A damaged record costs that container and a line in the log. Fails only when the directories cannot be used.
+  Result<> Restore();
+
+  // By full ID, name (with or without slash) or unique ID prefix. kNotFound "No such container: x"; kInvalid when several
+  // IDs begin so.
+  Result<ContainerPtr> Find(std::string_view reference) const;
+  std::vector<ContainerPtr> All() const;  // newest first
+  ContainerCounts Counts() const;
+  std::vector<ImageUser> ImageUsers() const;
+  // The network that a container's mode means: "none" or "host".
+  std::string_view EffectiveNetwork(const ContainerConfig& config) const;
+
+  struct CreateRequest {
+    std::string name;      // empty: made up
+    std::string platform;  // "linux/arm64"; empty: the image's
+    std::string body;      // JSON of POST /containers/create
+  };
+  struct Created {
+    std::string id;
+    std::vector<std::string> warnings;
+  };
+  // kNotFound for the image; kConflict when the name is taken; kInvalid and kUnsupported for the body.
+  void Create(CreateRequest request, Done<Created> done);
+
+  // kNotModified when it runs already. A command that does not exist or cannot be executed is kInvalid; the exit code (126,
+  // 127, 125 for all else) is then in the container's status.
+  void Start(ContainerPtr container, Done<> done);
+
+  struct StopOptions {
+    std::string signal;                  // empty: the container's
+    std::optional<int> timeout_seconds;  // absent: the container's, then the daemon's; negative: wait for ever
+  };
+  // Answers when the container has ended. kNotModified when it does not run.
+  void Stop(ContainerPtr container, StopOptions options, Done<> done);
+  // Sends a signal ("" is SIGKILL); with SIGKILL answers when the container has ended. kConflict when it does not run.
+  void Kill(ContainerPtr container, std::string_view signal, Done<> done);
+  void Pause(ContainerPtr container, Done<> done);
+  void Unpause(ContainerPtr container, Done<> done);
+  Result<> Resize(const ContainerPtr& container, uint16_t rows, uint16_t columns);
+  void Rename(ContainerPtr container, std::string_view new_name, Done<> done);
+
+  // Calls back once: at once when the condition holds already, or with the exit code when it becomes true. Edge-triggered.
+  // The identifier is for CancelWait; 0 when the callback has been called.
+  uint64_t Wait(const ContainerPtr& container, WaitCondition condition,
+                std::move_only_function<void(const WaitResult&)> callback);
+  void CancelWait(const ContainerPtr& container, uint64_t id);
+
+  enum class Force : uint8_t { kNo, kYes };
+  // kConflict for a running container without force. With force it is killed first.
+  void Remove(ContainerPtr container, Force force, Done<> done);
+
+  // Streams of the container now, or of its next run when it does not run.
+  void Attach(const ContainerPtr& container, std::shared_ptr<AttachSession> session);
+
+  void Publish(const Container& container, std::string action, EventAttributes extra = {});
+
+ private:
+  struct Prepared;  // containers_start.cpp
+
+  // Runs `work` on a worker and then `done` on the loop.
+  template <class T>
+  void OnWorker(std::move_only_function<Result<T>()> work, Done<T> done) {
+    env_.workers->Run([loop = env_.loop, work = std::move(work), done = std::move(done)]() mutable {
+      auto result = std::make_shared<Result<T>>(work());
+      loop->Post([result, done = std::move(done)]() mutable { done(std::move(*result)); });
+    });
+  }
+  void WhenIdle(const ContainerPtr& container, Loop::Callback operation);
+  void SetIdle(const ContainerPtr& container);
+  void NotifyWaiters(Container& container, std::span<const WaitCondition> conditions);
+  void SaveStatus(const Container& container);
+  std::string Directory(std::string_view id) const;
+  std::string RunDirectory(std::string_view id) const;
+  std::string CgroupPath(std::string_view id) const;
+
+  // containers_create.cpp
+  Result<std::string> ReserveName(std::string_view wanted);
+  void Insert(ContainerPtr container);
+
+  // containers_start.cpp
+  void StartIdle(const ContainerPtr& container, Done<> done);
+  void Launched(const ContainerPtr& container, LaunchOutcome outcome, Done<> done);
+  void StartFailed(const ContainerPtr& container, int exit_code, const Error& error, Done<> done);
+  Result<> Watch(const ContainerPtr& container);
+  void Ended(const ContainerPtr& container, const ExitRecord& record);
+  void ShimGone(const ContainerPtr& container);
+
+  // containers_stop.cpp
+  Result<> Signal(Container& container, int signal_number);
+  void Freeze(const ContainerPtr& container, bool freeze, Done<> done);
+  void KillAfter(const ContainerPtr& container, std::optional<std::chrono::seconds> timeout, Done<> done);
+
+  // containers_remove.cpp
+  void RemoveIdle(const ContainerPtr& container, Done<> done);
+  void AutoRemove(const ContainerPtr& container);
+
+  // containers_restore.cpp
+  void RestoreOne(const std::string& id);
+  void RestoreState(const ContainerPtr& container);
+
+  Environment env_;
+  Launcher launcher_;
+  std::map<std::string, ContainerPtr, std::less<>> by_id_;
+  std::map<std::string, ContainerPtr, std::less<>> by_name_;
+  std::set<std::string, std::less<>> reserved_names_;  // of creations and renames in progress
+  uint64_t next_waiter_ = 1;
+};
+
+}  // namespace wherry::engine

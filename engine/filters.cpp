@@ -1,0 +1,181 @@
+#include "engine/filters.h"
+
+#include <algorithm>
+
+#include "core/base/json.h"
+#include "core/base/text.h"
+
+namespace wherry::engine {
+
+namespace {
+
+const std::vector<std::string> kNoValues;
+
+Result<std::vector<std::string>> ParseValues(JsonValue list, std::string_view key) {
+  std::vector<std::string> values;
+  if (list.IsArray()) return list.strings();
+  if (!list.IsObject()) return Fail(Errc::kInvalid, Cat("invalid filter '", key, "'"));
+  for (JsonValue value : list) values.emplace_back(value.key());
+  return values;
+}
+
+// One element of a pattern: a literal or any character, once or repeated.
+struct Element {
+  char literal = 0;
+  bool any = false;
+  bool repeated = false;
+  size_t length = 0;  // characters of the pattern it takes
+};
+
+Element FirstElement(std::string_view pattern) {
+  Element element;
+  element.length = 1;
+  if (pattern[0] == '\\' && pattern.size() > 1) {
+    element.literal = pattern[1];
+    element.length = 2;
+  } else if (pattern[0] == '.') {
+    element.any = true;
+  } else {
+    element.literal = pattern[0];
+  }
+  if (pattern.size() > element.length && pattern[element.length] == '*') {
+    element.repeated = true;
+    ++element.length;
+  }
+  return element;
+}
+
+bool MatchesHere(std::string_view pattern, std::string_view text, int depth) {
+  while (!pattern.empty()) {
+    if (pattern == "$") return text.empty();
+    Element element = FirstElement(pattern);
+    std::string_view rest = pattern.substr(element.length);
+    auto fits = [&] { return !text.empty() && (element.any || text[0] == element.literal); };
+    if (element.repeated) {
+      if (depth == 0) return false;
+      while (true) {
+        if (MatchesHere(rest, text, depth - 1)) return true;
+        if (!fits()) return false;
+        text.remove_prefix(1);
+      }
+    }
+    if (!fits()) return false;
+    text.remove_prefix(1);
+    pattern = rest;
+  }
+  return true;
+}
+
+// Wildcards of path.Match: '*' and '?' stay inside one path component.
+bool MatchesPath(std::string_view pattern, std::string_view text) {
+  auto patterns = Split(pattern, '/');
+  auto texts = Split(text, '/');
+  if (patterns.size() != texts.size()) return false;
+  for (size_t i = 0; i < patterns.size(); ++i) {
+    if (!WildcardMatch(patterns[i], texts[i])) return false;
+  }
+  return true;
+}
+
+// The name without its tag; a colon before the last slash belongs to a port.
+std::string_view WithoutTag(std::string_view name) {
+  auto parts = SplitLast(name, ':');
+  if (!parts || parts->tail.find('/') != std::string_view::npos) return name;
+  return parts->head;
+}
+
+std::string_view Attribute(const Event& event, const std::string& name) {
+  auto found = event.attributes.find(name);
+  return found == event.attributes.end() ? std::string_view() : found->second;
+}
+
+bool MatchesAction(const Event& event, const Filters& filters) {
+  constexpr std::string_view kPrefixed[] = {"health_status", "exec_create", "exec_start"};
+  if (filters.MatchesExactly("event", event.action)) return true;
+  return std::ranges::any_of(kPrefixed, [&](std::string_view action) {
+    return event.action.starts_with(action) && filters.MatchesPrefix("event", event.action);
+  });
+}
+
+bool MatchesActor(const Event& event, const Filters& filters, std::string_view key) {
+  return filters.MatchesPrefix(key, event.actor_id) || filters.MatchesPrefix(key, Attribute(event, "name"));
+}
+
+bool MatchesImage(const Event& event, const Filters& filters) {
+  std::string_view name = Attribute(event, event.type == "image" ? "name" : "image");
+  return filters.MatchesExactly("image", event.actor_id) || filters.MatchesExactly("image", name) ||
+         filters.MatchesExactly("image", WithoutTag(name));
+}
+
+}  // namespace
+
+Result<Filters> Filters::Parse(std::string_view text, std::span<const std::string_view> allowed) {
+  Filters filters;
+  if (Trim(text).empty()) return filters;
+  auto document = JsonDocument::Parse(text, "filters");
+  if (!document || !(document->root().IsObject() || document->root().IsNull())) {
+    return Fail(Errc::kInvalid, "invalid filter");
+  }
+  for (JsonValue member : document->root()) {
+    std::string key(member.key());
+    if (std::ranges::find(allowed, key) == allowed.end()) {
+      return Fail(Errc::kInvalid, Cat("invalid filter '", key, "'"));
+    }
+    auto values = TRY(ParseValues(member, key));
+    if (!values.empty()) filters.values_[key] = std::move(values);
+  }
+  return filters;
+}
+
+bool Filters::Has(std::string_view key) const { return values_.contains(key); }
+
+const std::vector<std::string>& Filters::Values(std::string_view key) const {
+  auto found = values_.find(key);
+  return found == values_.end() ? kNoValues : found->second;
+}
+
+bool Filters::Flag(std::string_view key) const {
+  const auto& values = Values(key);
+  if (values.empty()) return false;
+  std::string value = ToLower(values.front());
+  return value == "1" || value == "t" || value == "true";
+}
+
+bool Filters::MatchesExactly(std::string_view key, std::string_view text) const {
+  return !Has(key) || std::ranges::any_of(Values(key), [&](const std::string& value) { return value == text; });
+}
+
+bool Filters::MatchesPrefix(std::string_view key, std::string_view text) const {
+  return !Has(key) ||
+         std::ranges::any_of(Values(key), [&](const std::string& value) { return text.starts_with(value); });
+}
+
+bool Filters::MatchesLabels(const std::map<std::string, std::string>& labels) const {
+  return std::ranges::all_of(Values("label"), [&](const std::string& wanted) {
+    auto pair = SplitFirst(wanted, '=');
+    auto found = labels.find(std::string(pair ? pair->head : wanted));
+    return found != labels.end() && (!pair || found->second == pair->tail);
+  });
+}
+
+bool MatchesPattern(std::string_view pattern, std::string_view text) {
+  constexpr int kMaxStars = 8;  // each star multiplies the work by the length of the text
+  if (pattern.starts_with('^')) return MatchesHere(pattern.substr(1), text, kMaxStars);
+  for (size_t start = 0; start <= text.size(); ++start) {
+    if (MatchesHere(pattern, text.substr(start), kMaxStars)) return true;
+  }
+  return false;
+}
+
+bool MatchesReference(std::string_view pattern, std::string_view familiar_name) {
+  return MatchesPath(pattern, familiar_name) || MatchesPath(pattern, WithoutTag(familiar_name));
+}
+
+bool MatchesEvent(const Event& event, const Filters& filters) {
+  return filters.MatchesExactly("type", event.type) && filters.MatchesExactly("scope", "local") &&
+         MatchesAction(event, filters) && MatchesActor(event, filters, "container") &&
+         MatchesActor(event, filters, "network") && MatchesActor(event, filters, "volume") &&
+         MatchesImage(event, filters) && filters.MatchesLabels(event.attributes);
+}
+
+}  // namespace wherry::engine

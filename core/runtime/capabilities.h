@@ -36,7 +36,7 @@ Result<CapabilitySet> ParseCapabilities(std::span<const std::string> names);
 // Names in ascending order of number.
 std::vector<std::string> CapabilityNames(CapabilitySet set);
 
-// The highest capability number this kernel knows (PR_CAPBSET_READ; cached after the first call).
+// The highest capability number this kernel knows (asked by PR_CAPBSET_READ once).
 int LastCapability();
 // Every capability this kernel has.
 CapabilitySet AllCapabilities();

@@ -1,0 +1,81 @@
+#include "core/runtime/seccomp.h"
+
+#include <linux/seccomp.h>
+#include <sys/utsname.h>
+
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <memory>
+
+#include "core/base/text.h"
+#include "core/runtime/seccomp_default.h"
+#include "core/runtime/seccomp_native.h"
+#include "core/sys/bpf.h"
+
+namespace wherry::runtime {
+
+namespace {
+
+using seccomp::Assembler;
+using seccomp::kNativeAbis;
+using seccomp::kNativeHost;
+using seccomp::kOldestKernel;
+using seccomp::docker::kProfile;
+
+// Makes a program in constant evaluation: once to know its size, once for its content.
+constexpr Assembler CompileDefault() {
+  Assembler out;
+  seccomp::Compile(out, kProfile, kNativeAbis, kNativeHost, kDockerCapabilities, kOldestKernel);
+  return out;
+}
+
+constexpr auto kDefaultProgram = [] {
+  constexpr size_t kSize = CompileDefault().size();
+  Assembler compiled = CompileDefault();
+  std::array<sock_filter, kSize> code{};
+  for (size_t i = 0; i < kSize; ++i) code[i] = compiled.FromStart(i);
+  return code;
+}();
+static_assert(!CompileDefault().overflow());
+
+// The capabilities that the profile asks about.
+constexpr CapabilitySet kRelevant = [] {
+  CapabilitySet set = 0;
+  for (const seccomp::Rule& rule : kProfile.rules) set |= rule.needs | rule.unless;
+  return set;
+}();
+
+constexpr bool AllRulesFitOldestKernel() {
+  for (const seccomp::Rule& rule : kProfile.rules) {
+    if (rule.min_kernel > kOldestKernel) return false;
+  }
+  return true;
+}
+static_assert(AllRulesFitOldestKernel());
+
+}  // namespace
+
+std::vector<sock_filter> seccomp::TakeCode(const Assembler& compiled) {
+  std::vector<sock_filter> code(compiled.size());
+  for (size_t i = 0; i < code.size(); ++i) code[i] = compiled.FromStart(i);
+  return code;
+}
+
+SeccompFilter DefaultSeccomp(CapabilitySet bounding) {
+  if ((bounding & kRelevant) == (kDockerCapabilities & kRelevant)) return SeccompFilter(std::span(kDefaultProgram));
+  auto out = std::make_unique<Assembler>();
+  seccomp::Compile(*out, kProfile, kNativeAbis, kNativeHost, bounding, kOldestKernel);
+  return SeccompFilter(seccomp::TakeCode(*out));
+}
+
+Result<> InstallSeccomp(std::span<const sock_filter> code, uint32_t flags) {
+  if (code.empty()) return {};
+  int error = sys::SetSeccompFilter(code, flags);
+  constexpr uint32_t kOptional = SECCOMP_FILTER_FLAG_LOG | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+  if (error == EINVAL && (flags & kOptional) != 0) error = sys::SetSeccompFilter(code, flags & ~kOptional);
+  if (error == 0) return {};
+  return std::unexpected(Error::Sys(error, "seccomp", "SECCOMP_SET_MODE_FILTER"));
+}
+
+}  // namespace wherry::runtime

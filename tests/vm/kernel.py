@@ -25,7 +25,8 @@ MODULES = ['9pnet_virtio', '9p', 'loop', 'erofs', 'f2fs', 'squashfs', 'ubifs', '
            'macvlan', 'ipvlan', 'vxlan', 'wireguard', 'nf_tables', 'nft_*', 'nf_nat', 'nf_conntrack',
            'nf_conntrack_netlink', 'xt_MASQUERADE', 'xt_conntrack', 'xt_addrtype', 'xt_nat',
            'dm_mod', 'dm_verity', 'dm_snapshot', 'dm_log_writes', 'zram', 'inet_diag', 'tcp_diag',
-           'unix_diag', 'sch_netem', 'sch_tbf', 'crc32c_generic', 'libcrc32c', 'softdog']
+           'unix_diag', 'sch_netem', 'sch_tbf', 'libcrc32c', 'softdog', 'zstd', 'lzo', 'lz4',
+           'deflate']
 
 
 def _name(path):

@@ -1,0 +1,1 @@
+"""The reference images of the tests and benchmarks."""

@@ -87,8 +87,10 @@ class Images {
 
   // Worker. Name, name@digest, image ID or unique ID prefix ("sha256:" optional). kNotFound "No such image: x".
   Result<OpenImage> Open(std::string_view name);
-  // Worker. Pulls and commits; finding the image complete already is success without a download.
+  // Worker. Pulls and commits (pull.cpp); finding the image complete already is success without a download.
   Result<Digest> Pull(PullRequest request, ProgressSink progress);
+  // Any thread: running pulls end with kCancelled within a second. For the end of the daemon.
+  void CancelPulls() { cancelled_.store(true); }
   // Worker. The image with its names, or kNotFound.
   Result<ImageSummary> Inspect(std::string_view name);
   // Worker. All images, newest first.
@@ -107,11 +109,15 @@ class Images {
     std::optional<std::string> ref;  // the reference that named it; absent when found by ID
   };
   Result<Found> Find(std::string_view name);
+  Result<Found> FindById(std::string_view name, std::string_view prefix);
+  Result<> MayRemove(std::string_view name, const Found& found, size_t names, Force force,
+                     const std::vector<ImageUser>& users);
   ImageSummary Summarise(std::shared_ptr<const store::Image> image, const std::vector<store::Ref>& refs);
   std::set<Digest> Pinned();
 
   store::Store* store_;
   registry::Options registry_options_;
+  std::atomic<bool> cancelled_ = false;
   std::mutex mutex_;
   std::map<Digest, int> pins_;  // guarded by mutex_
 };

@@ -70,10 +70,10 @@ class UnixClient {
  private:
   struct State;
   explicit UnixClient(std::unique_ptr<State> state);
-  Result<> SendHead(std::string_view method, std::string_view target,
-                    const std::vector<Header>& headers, std::string_view framing);
+  Result<> Start(std::string_view method, std::string head);
   Result<> Send(std::string_view bytes);
   Result<Response> ReadHead();
+  Result<Response> ReadHeadAfter(Result<> sent);
   Result<> Receive();
 
   std::unique_ptr<State> state_;

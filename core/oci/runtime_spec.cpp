@@ -1,0 +1,310 @@
+#include "core/oci/runtime_spec.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+
+#include "core/base/text.h"
+#include "core/oci/spec_reader.h"
+#include "core/oci/spec_resources.h"
+
+namespace wherry::oci {
+
+namespace {
+
+constexpr int64_t kMaxId = 4294967294;  // (uid_t)-1 means "no change" to the kernel
+
+struct NamespaceRow {
+  std::string_view name;
+  NamespaceType type;
+};
+constexpr NamespaceRow kNamespaces[] = {
+    {"mount", NamespaceType::kMount}, {"pid", NamespaceType::kPid},       {"network", NamespaceType::kNetwork},
+    {"ipc", NamespaceType::kIpc},     {"uts", NamespaceType::kUts},       {"cgroup", NamespaceType::kCgroup},
+    {"user", NamespaceType::kUser},   {"time", NamespaceType::kTime},
+};
+
+struct RlimitRow {
+  std::string_view name;
+  int resource;
+};
+constexpr RlimitRow kRlimits[] = {
+    {"RLIMIT_AS", RLIMIT_AS},           {"RLIMIT_CORE", RLIMIT_CORE},     {"RLIMIT_CPU", RLIMIT_CPU},
+    {"RLIMIT_DATA", RLIMIT_DATA},       {"RLIMIT_FSIZE", RLIMIT_FSIZE},   {"RLIMIT_LOCKS", RLIMIT_LOCKS},
+    {"RLIMIT_MEMLOCK", RLIMIT_MEMLOCK}, {"RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE}, {"RLIMIT_NICE", RLIMIT_NICE},
+    {"RLIMIT_NOFILE", RLIMIT_NOFILE},   {"RLIMIT_NPROC", RLIMIT_NPROC},   {"RLIMIT_RSS", RLIMIT_RSS},
+    {"RLIMIT_RTPRIO", RLIMIT_RTPRIO},   {"RLIMIT_RTTIME", RLIMIT_RTTIME}, {"RLIMIT_SIGPENDING", RLIMIT_SIGPENDING},
+    {"RLIMIT_STACK", RLIMIT_STACK},
+};
+
+struct PropagationRow {
+  std::string_view name;
+  Propagation propagation;
+  bool recursive;
+};
+constexpr PropagationRow kPropagations[] = {
+    {"private", Propagation::kPrivate, false},  {"rprivate", Propagation::kPrivate, true},
+    {"slave", Propagation::kSlave, false},      {"rslave", Propagation::kSlave, true},
+    {"shared", Propagation::kShared, false},    {"rshared", Propagation::kShared, true},
+    {"unbindable", Propagation::kUnbindable, false}, {"runbindable", Propagation::kUnbindable, true},
+};
+
+// Members of the specification that would change the container and that this version does not implement. Empty ones
+// ("", [], {}) ask for nothing.
+constexpr std::string_view kUnsupportedMembers[][2] = {
+    {"process", "apparmorProfile"}, {"process", "selinuxLabel"}, {"process", "scheduler"}, {"process", "ioPriority"},
+    {"process", "execCPUAffinity"}, {"process", "commandLine"},  {"linux", "uidMappings"}, {"linux", "gidMappings"},
+    {"linux", "timeOffsets"},       {"linux", "mountLabel"},     {"linux", "personality"}, {"linux", "intelRdt"},
+    {"linux", "memoryPolicy"},      {"linux", "netDevices"},     {"", "solaris"},          {"", "windows"},
+    {"", "vm"},                     {"", "zos"},                 {"", "freebsd"},
+};
+
+bool AsksForSomething(JsonValue value) {
+  if (!value || value.IsNull()) return false;
+  if (value.IsString()) return !value.str().empty();
+  if (value.IsArray() || value.IsObject()) return value.size() > 0;
+  return true;
+}
+
+Result<> RefuseUnsupported(const Field& root) {
+  for (const auto& row : kUnsupportedMembers) {
+    Field field = row[0].empty() ? root[row[1]] : root[row[0]][row[1]];
+    if (AsksForSomething(field.value())) return field.Unsupported();
+  }
+  Field hooks = root["hooks"];
+  std::vector<Field> members = TRY(hooks.Members());
+  for (const Field& hook : members) {
+    if (AsksForSomething(hook.value())) return hook.Unsupported();
+  }
+  return {};
+}
+
+Result<> ReadAbsolute(const Field& field, std::string& out) {
+  out = TRY(field.Text());
+  if (!out.starts_with('/')) return field.Bad("must be an absolute path");
+  return {};
+}
+
+Result<> ReadStringMap(const Field& field, std::map<std::string, std::string>& out) {
+  std::vector<Field> members = TRY(field.Members());
+  for (const Field& member : members) {
+    if (!member.value().IsString()) return member.Bad("must be a string");
+    out[std::string(member.key())] = std::string(member.value().str());
+  }
+  return {};
+}
+
+Result<> ReadUser(const Field& field, User& user) {
+  TRY(field.ExpectObject());
+  TRY(field["uid"].Store(user.uid, 0, kMaxId));
+  TRY(field["gid"].Store(user.gid, 0, kMaxId));
+  TRY(field["umask"].Store(user.umask, 0, 0777));
+  std::vector<Field> gids = TRY(field["additionalGids"].Elements());
+  for (const Field& gid : gids) user.additional_gids.push_back(static_cast<uint32_t>(TRY(gid.Number(0, kMaxId))));
+  user.username = TRY(field["username"].Text());
+  return {};
+}
+
+Result<> ReadCapabilities(const Field& field, std::optional<Capabilities>& out) {
+  if (!field) return {};
+  TRY(field.ExpectObject());
+  Capabilities sets;
+  sets.bounding = TRY(field["bounding"].Texts());
+  sets.effective = TRY(field["effective"].Texts());
+  sets.permitted = TRY(field["permitted"].Texts());
+  sets.inheritable = TRY(field["inheritable"].Texts());
+  sets.ambient = TRY(field["ambient"].Texts());
+  out = std::move(sets);
+  return {};
+}
+
+// 18446744073709551615 and what a double makes of it are "unlimited"; -1 is what careless writers put for it.
+Result<uint64_t> ReadLimit(const Field& field) {
+  if (!field) return field.Bad("is missing");
+  int64_t number = TRY(field.Number(-1, INT64_MAX));
+  return number < 0 || number == INT64_MAX ? UINT64_MAX : static_cast<uint64_t>(number);
+}
+
+Result<> ReadRlimits(const Field& field, std::vector<Rlimit>& out) {
+  std::vector<Field> elements = TRY(field.Elements());
+  for (const Field& element : elements) {
+    TRY(element.ExpectObject());
+    Rlimit limit;
+    limit.type = TRY(element["type"].Text());
+    auto row = std::ranges::find(kRlimits, limit.type, &RlimitRow::name);
+    if (row == std::end(kRlimits)) return element["type"].Bad(Cat("names no resource limit: ", limit.type));
+    if (std::ranges::find(out, limit.type, &Rlimit::type) != out.end()) {
+      return element.Bad(Cat("repeats ", limit.type));
+    }
+    limit.resource = row->resource;
+    limit.soft = TRY(ReadLimit(element["soft"]));
+    limit.hard = TRY(ReadLimit(element["hard"]));
+    if (limit.soft > limit.hard) return element.Bad("has a soft limit above the hard limit");
+    out.push_back(std::move(limit));
+  }
+  return {};
+}
+
+Result<> CheckEnvironment(const Field& field, const std::vector<std::string>& env) {
+  for (const std::string& entry : env) {
+    size_t equals = entry.find('=');
+    if (equals == std::string::npos || equals == 0) return field.Bad(Cat("entry is not NAME=value: ", entry));
+  }
+  return {};
+}
+
+Result<> ReadProcess(const Field& field, Process& process) {
+  if (!field) return field.Bad("is missing");
+  TRY(field.ExpectObject());
+  process.terminal = TRY(field["terminal"].Flag());
+  TRY(field["consoleSize"].ExpectObject());
+  TRY(field["consoleSize"]["height"].Store(process.console_size.height, 0, 65535));
+  TRY(field["consoleSize"]["width"].Store(process.console_size.width, 0, 65535));
+  TRY(ReadUser(field["user"], process.user));
+  process.args = TRY(field["args"].Texts());
+  if (process.args.empty()) return field["args"].Bad("must name a program");
+  process.env = TRY(field["env"].Texts());
+  TRY(CheckEnvironment(field["env"], process.env));
+  TRY(ReadAbsolute(field["cwd"], process.cwd));
+  TRY(ReadCapabilities(field["capabilities"], process.capabilities));
+  TRY(ReadRlimits(field["rlimits"], process.rlimits));
+  process.no_new_privileges = TRY(field["noNewPrivileges"].Flag());
+  TRY(field["oomScoreAdj"].Store(process.oom_score_adj, -1000, 1000));
+  return {};
+}
+
+Result<> ReadMounts(const Field& field, std::vector<Mount>& out) {
+  std::vector<Field> elements = TRY(field.Elements());
+  for (const Field& element : elements) {
+    TRY(element.ExpectObject());
+    Mount mount;
+    TRY(ReadAbsolute(element["destination"], mount.destination));
+    mount.type = TRY(element["type"].Text());
+    mount.source = TRY(element["source"].Text());
+    mount.options = TRY(element["options"].Texts());
+    for (std::string_view key : {"uidMappings", "gidMappings"}) {
+      if (AsksForSomething(element[key].value())) return element[key].Unsupported();
+    }
+    out.push_back(std::move(mount));
+  }
+  return {};
+}
+
+Result<> ReadNamespaces(const Field& field, std::vector<Namespace>& out) {
+  std::vector<Field> elements = TRY(field.Elements());
+  for (const Field& element : elements) {
+    TRY(element.ExpectObject());
+    std::string name = TRY(element["type"].Text());
+    auto row = std::ranges::find(kNamespaces, name, &NamespaceRow::name);
+    if (row == std::end(kNamespaces)) return element["type"].Bad(Cat("names no namespace: ", name));
+    if (row->type == NamespaceType::kUser) {
+      return Fail(Errc::kUnsupported, Cat("config.json: ", element.name(), ": user namespaces are not supported"));
+    }
+    if (std::ranges::find(out, row->type, &Namespace::type) != out.end()) return element.Bad(Cat("repeats ", name));
+    Namespace entry;
+    entry.type = row->type;
+    entry.path = TRY(element["path"].Text());
+    if (!entry.path.empty() && !entry.path.starts_with('/')) return element["path"].Bad("must be an absolute path");
+    out.push_back(std::move(entry));
+  }
+  return {};
+}
+
+Result<> ReadDevices(const Field& field, std::vector<Device>& out) {
+  std::vector<Field> elements = TRY(field.Elements());
+  for (const Field& element : elements) {
+    TRY(element.ExpectObject());
+    Device device;
+    TRY(ReadAbsolute(element["path"], device.path));
+    std::string type = TRY(element["type"].Text());
+    if (type.size() != 1 || std::string_view("cubp").find(type[0]) == std::string_view::npos) {
+      return element["type"].Bad("must be c, u, b or p");
+    }
+    device.type = type[0];
+    if (device.type != 'p') {
+      device.major = static_cast<uint32_t>(TRY(element["major"].Number(0, 4095)));
+      device.minor = static_cast<uint32_t>(TRY(element["minor"].Number(0, 1048575)));
+    }
+    TRY(element["fileMode"].Store(device.file_mode, 0, 0177777));
+    device.file_mode &= 07777;
+    TRY(element["uid"].Store(device.uid, 0, kMaxId));
+    TRY(element["gid"].Store(device.gid, 0, kMaxId));
+    out.push_back(std::move(device));
+  }
+  return {};
+}
+
+Result<> ReadRootfsPropagation(const Field& field, RuntimeSpec& spec) {
+  std::string name = TRY(field.Text());
+  if (name.empty()) return {};
+  auto row = std::ranges::find(kPropagations, name, &PropagationRow::name);
+  if (row == std::end(kPropagations)) return field.Bad(Cat("names no propagation: ", name));
+  spec.rootfs_propagation = row->propagation;
+  spec.rootfs_propagation_recursive = row->recursive;
+  return {};
+}
+
+Result<> ReadLinux(const Field& field, RuntimeSpec& spec) {
+  TRY(field.ExpectObject());
+  TRY(ReadNamespaces(field["namespaces"], spec.namespaces));
+  TRY(ReadDevices(field["devices"], spec.devices));
+  spec.cgroups_path = TRY(field["cgroupsPath"].Text());
+  TRY(ReadResources(field["resources"], spec.resources));
+  TRY(ReadStringMap(field["sysctl"], spec.sysctl));
+  if (field["seccomp"]) {
+    TRY(field["seccomp"].ExpectObject());
+    spec.seccomp = field["seccomp"].value().Dump();
+  }
+  TRY(ReadRootfsPropagation(field["rootfsPropagation"], spec));
+  spec.masked_paths = TRY(field["maskedPaths"].Texts());
+  spec.readonly_paths = TRY(field["readonlyPaths"].Texts());
+  return {};
+}
+
+// What only makes sense together.
+Result<> CheckWhole(const RuntimeSpec& spec) {
+  if (spec.FindNamespace(NamespaceType::kMount) == nullptr) {
+    return Fail(Errc::kUnsupported, "config.json: a container without its own mount namespace is not supported");
+  }
+  if ((!spec.hostname.empty() || !spec.domainname.empty()) && spec.FindNamespace(NamespaceType::kUts) == nullptr) {
+    return Fail(Errc::kInvalid, "config.json: hostname and domainname need a uts namespace");
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string_view NamespaceName(NamespaceType type) {
+  return std::ranges::find(kNamespaces, type, &NamespaceRow::type)->name;
+}
+
+const Namespace* RuntimeSpec::FindNamespace(NamespaceType type) const {
+  auto found = std::ranges::find(namespaces, type, &Namespace::type);
+  return found == namespaces.end() ? nullptr : &*found;
+}
+
+Result<RuntimeSpec> RuntimeSpec::Parse(std::string_view json) {
+  JsonDocument document = TRY(JsonDocument::Parse(json, "config.json"));
+  const JsonValue top = document.root();
+  if (!top.IsObject()) return Fail(Errc::kInvalid, "config.json must be a JSON object");
+  Field root(top);
+  RuntimeSpec spec;
+  spec.oci_version = TRY(root["ociVersion"].Text());
+  if (!spec.oci_version.starts_with("1.")) return root["ociVersion"].Bad("must be 1.x");
+  TRY(RefuseUnsupported(root));
+  TRY(ReadProcess(root["process"], spec.process));
+  if (!root["root"]) return root["root"].Bad("is missing");
+  TRY(root["root"].ExpectObject());
+  spec.root_path = TRY(root["root"]["path"].Text());
+  if (spec.root_path.empty()) return root["root"]["path"].Bad("is missing");
+  spec.root_readonly = TRY(root["root"]["readonly"].Flag());
+  spec.hostname = TRY(root["hostname"].Text());
+  spec.domainname = TRY(root["domainname"].Text());
+  TRY(ReadMounts(root["mounts"], spec.mounts));
+  TRY(ReadStringMap(root["annotations"], spec.annotations));
+  TRY(ReadLinux(root["linux"], spec));
+  TRY(CheckWhole(spec));
+  return spec;
+}
+
+}  // namespace wherry::oci

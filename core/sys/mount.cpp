@@ -1,0 +1,172 @@
+#include "core/sys/mount.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "core/base/text.h"
+
+namespace wherry::sys {
+
+namespace {
+
+bool g_old_mount_api = false;
+
+struct AttributeFlag {
+  uint64_t attribute;  // MOUNT_ATTR_*
+  unsigned long flag;  // MS_*
+};
+
+// ST_* of statvfs have the values of MS_* for these.
+constexpr AttributeFlag kAttributeFlags[] = {
+    {MOUNT_ATTR_RDONLY, MS_RDONLY},   {MOUNT_ATTR_NOSUID, MS_NOSUID},
+    {MOUNT_ATTR_NODEV, MS_NODEV},     {MOUNT_ATTR_NOEXEC, MS_NOEXEC},
+    {MOUNT_ATTR_NOATIME, MS_NOATIME}, {MOUNT_ATTR_NODIRATIME, MS_NODIRATIME},
+};
+
+// mount(MS_REMOUNT|MS_BIND) on an attached mount, for kernels without mount_setattr. Changes the working directory.
+Result<> RemountAttached(int fd, const MountAttributes& attributes, int proc_fd) {
+  if ((attributes.set & (MOUNT_ATTR_STRICTATIME | MOUNT_ATTR_NOSYMFOLLOW)) != 0) {
+    return Fail(Errc::kUnsupported, "mount options strictatime and nosymfollow need Linux 5.12");
+  }
+  struct statvfs now {};
+  if (fstatvfs(fd, &now) < 0) return FailSys("fstatvfs");
+  unsigned long flags = now.f_flag & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME);
+  for (const AttributeFlag& row : kAttributeFlags) {
+    if ((attributes.clear & row.attribute) != 0) flags &= ~row.flag;
+    if ((attributes.set & row.attribute) != 0) flags |= row.flag;
+  }
+  if (fchdir(proc_fd) < 0) return FailSys("fchdir", "procfs");
+  std::string path = Cat("self/fd/", fd);
+  if (attributes.set != 0 || attributes.clear != 0) {
+    if (mount(nullptr, path.c_str(), nullptr, MS_REMOUNT | MS_BIND | flags, nullptr) < 0) {
+      return FailSys("mount", "remount");
+    }
+  }
+  if (attributes.propagation != 0) {
+    if (mount(nullptr, path.c_str(), nullptr, attributes.propagation, nullptr) < 0) {
+      return FailSys("mount", "propagation");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+void PretendOldMountApi(bool old) { g_old_mount_api = old; }
+bool OldMountApi() { return g_old_mount_api; }
+
+Result<UniqueFd> CloneTree(int dir, const std::string& path, Recursive recursive) {
+  unsigned int flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
+  if (path.empty()) flags |= AT_EMPTY_PATH;
+  if (recursive == Recursive::kYes) flags |= AT_RECURSIVE;
+  int fd = open_tree(dir, path.c_str(), flags);
+  if (fd < 0) return FailSys("open_tree", path);
+  return UniqueFd(fd);
+}
+
+Result<FsContext> FsContext::Open(const std::string& type) {
+  int fd = fsopen(type.c_str(), FSOPEN_CLOEXEC);
+  if (fd < 0) {
+    if (errno == ENODEV) return Fail(Errc::kUnsupported, Cat("this kernel has no file system \"", type, "\""));
+    return FailSys("fsopen", type);
+  }
+  return FsContext(UniqueFd(fd), type);
+}
+
+// The kernel leaves its explanation in the context's log, one line per read: "e overlay: ...".
+std::unexpected<Error> FsContext::Failure(std::string_view call, std::string_view object) const {
+  int saved = errno;
+  std::array<char, 512> line;
+  std::string log;
+  for (int i = 0; i < 4; ++i) {
+    ssize_t n = read(fd_.get(), line.data(), line.size());
+    if (n <= 2) break;
+    std::string_view text = Trim(std::string_view(line.data() + 2, static_cast<size_t>(n) - 2));
+    Append(log, log.empty() ? "" : "; ", text);
+  }
+  Error error = Error::Sys(saved, call, object);
+  if (log.empty()) return std::unexpected(std::move(error));
+  return std::unexpected(std::move(error).FollowedBy(Error(Errc::kInvalid, log)));
+}
+
+Result<> FsContext::SetFlag(const std::string& key) {
+  if (fsconfig(fd_.get(), FSCONFIG_SET_FLAG, key.c_str(), nullptr, 0) < 0) {
+    return Failure("fsconfig", Cat(type_, " option ", key));
+  }
+  return {};
+}
+
+Result<> FsContext::SetString(const std::string& key, const std::string& value) {
+  if (fsconfig(fd_.get(), FSCONFIG_SET_STRING, key.c_str(), value.c_str(), 0) < 0) {
+    return Failure("fsconfig", Cat(type_, " option ", key, "=", value));
+  }
+  return {};
+}
+
+Result<> FsContext::SetOption(std::string_view option) {
+  if (auto pair = SplitFirst(option, '=')) return SetString(std::string(pair->head), std::string(pair->tail));
+  return SetFlag(std::string(option));
+}
+
+Result<UniqueFd> FsContext::Mount(uint64_t attributes) {
+  if (fsconfig(fd_.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) < 0) return Failure("fsconfig", Cat(type_, " create"));
+  int fd = fsmount(fd_.get(), FSMOUNT_CLOEXEC, static_cast<unsigned int>(attributes));
+  if (fd < 0) return Failure("fsmount", type_);
+  return UniqueFd(fd);
+}
+
+Result<> AttachMount(int mount_fd, int target_fd) {
+  if (move_mount(mount_fd, "", target_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0) {
+    return FailSys("move_mount");
+  }
+  return {};
+}
+
+bool HasMountSetattr() {
+  if (g_old_mount_api) return false;
+  return mount_setattr(-1, "", 0, nullptr, 0) == 0 || errno != ENOSYS;
+}
+
+Result<> SetMountAttributes(int fd, const MountAttributes& attributes, Recursive recursive, int proc_fd) {
+  if (attributes.empty()) return {};
+  struct mount_attr attr {};
+  attr.attr_set = attributes.set;
+  attr.attr_clr = attributes.clear;
+  attr.propagation = attributes.propagation;
+  unsigned int flags = AT_EMPTY_PATH;
+  if (recursive == Recursive::kYes) flags |= AT_RECURSIVE;
+  if (!g_old_mount_api) {
+    if (mount_setattr(fd, "", flags, &attr, sizeof(attr)) == 0) return {};
+    if (errno != ENOSYS) return FailSys("mount_setattr");
+  }
+  if (recursive == Recursive::kYes || proc_fd < 0) {
+    return Fail(Errc::kUnsupported, "changing a detached or recursive mount needs Linux 5.12 (mount_setattr)");
+  }
+  return RemountAttached(fd, attributes, proc_fd);
+}
+
+Result<> MakeAllPrivate() {
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) return FailSys("mount", "make / private");
+  return {};
+}
+
+Result<> PivotRoot(int root_fd) {
+  if (fchdir(root_fd) < 0) return FailSys("fchdir", "new root");
+  if (syscall(SYS_pivot_root, ".", ".") < 0) return FailSys("pivot_root");
+  return {};
+}
+
+Result<> DetachOldRoot(int old_root_fd) {
+  if (fchdir(old_root_fd) < 0) return FailSys("fchdir", "old root");
+  if (umount2(".", MNT_DETACH) < 0) return FailSys("umount2", "old root");
+  if (chdir("/") < 0) return FailSys("chdir", "/");
+  return {};
+}
+
+}  // namespace wherry::sys

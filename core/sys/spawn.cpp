@@ -1,0 +1,201 @@
+#include "core/sys/spawn.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "core/base/file.h"
+#include "core/base/scope.h"
+#include "core/base/text.h"
+#include "core/sys/mount.h"
+
+namespace wherry::sys {
+
+namespace {
+
+constexpr size_t kStackSize = 64 * 1024;
+
+// What the child needs, prepared by the caller: it shares the caller's memory and may neither allocate nor lock.
+struct Plan {
+  const char* program;
+  int program_fd;
+  char* const* argv;
+  char* const* env;
+  const FdMapping* fds;
+  size_t fd_count;
+  int* parked;      // fd_count entries
+  int lowest_free;  // above every target number
+  int cgroup_procs_fd;
+  bool new_session;
+  // Answer of the child; untouched when execve succeeded.
+  int error = 0;
+  const char* step = nullptr;
+};
+
+bool Failed(Plan& plan, const char* step) {
+  plan.error = errno;
+  plan.step = step;
+  return false;
+}
+
+bool MoveDescriptors(Plan& plan) {
+  // First all away from the numbers that will be used, then each to its place: no mapping can overwrite another's source.
+  for (size_t i = 0; i < plan.fd_count; ++i) {
+    plan.parked[i] = fcntl(plan.fds[i].from, F_DUPFD_CLOEXEC, plan.lowest_free);
+    if (plan.parked[i] < 0) return Failed(plan, "fcntl");
+  }
+  bool taken[3] = {false, false, false};
+  for (size_t i = 0; i < plan.fd_count; ++i) {
+    if (dup2(plan.parked[i], plan.fds[i].to) < 0) return Failed(plan, "dup2");
+    if (plan.fds[i].to < 3) taken[plan.fds[i].to] = true;
+  }
+  for (int fd = 0; fd < 3; ++fd) {
+    if (taken[fd]) continue;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0) return Failed(plan, "open");
+    if (null == fd) {
+      if (fcntl(fd, F_SETFD, 0) < 0) return Failed(plan, "fcntl");
+    } else if (dup2(null, fd) < 0) {
+      return Failed(plan, "dup2");
+    }
+  }
+  return true;
+}
+
+// Before anything is unblocked: a handler of the caller must not run in the shared memory.
+void ResetSignals() {
+  struct sigaction action {};
+  action.sa_handler = SIG_DFL;
+  for (int number = 1; number < NSIG; ++number) (void)sigaction(number, &action, nullptr);
+  sigset_t none;
+  sigemptyset(&none);
+  (void)sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+// Marks everything but the mapped numbers, so that nothing of the caller's leaks whatever its flags are.
+bool CloseOthers(Plan& plan) {
+  if (syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) < 0) return true;  // before 5.11: rely on O_CLOEXEC
+  for (size_t i = 0; i < plan.fd_count; ++i) {
+    if (fcntl(plan.fds[i].to, F_SETFD, 0) < 0) return Failed(plan, "fcntl");
+  }
+  return true;
+}
+
+int RunChild(void* argument) {
+  Plan& plan = *static_cast<Plan*>(argument);
+  if (plan.cgroup_procs_fd >= 0 && write(plan.cgroup_procs_fd, "0", 1) < 0) {
+    Failed(plan, "write");
+    return 127;
+  }
+  if (plan.new_session && setsid() < 0) {
+    Failed(plan, "setsid");
+    return 127;
+  }
+  if (!MoveDescriptors(plan) || !CloseOthers(plan)) return 127;
+  ResetSignals();
+  if (plan.program_fd >= 0) {
+    syscall(SYS_execveat, plan.program_fd, "", plan.argv, plan.env, AT_EMPTY_PATH);
+  } else {
+    execve(plan.program, plan.argv, plan.env);
+  }
+  Failed(plan, "execve");
+  return 127;
+}
+
+std::vector<char*> Pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  pointers.reserve(strings.size() + 1);
+  for (const std::string& text : strings) pointers.push_back(const_cast<char*>(text.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+bool NeverWritable(int fd) {
+  constexpr long kErofs = 0xe0f5e1e2;
+  constexpr long kSquashfs = 0x73717368;
+  struct statfs fs {};
+  if (fstatfs(fd, &fs) < 0) return false;
+  return static_cast<uint32_t>(fs.f_type) == static_cast<uint32_t>(kErofs) || fs.f_type == kSquashfs;
+}
+
+Result<UniqueFd> SealedCopy(const std::string& path) {
+  UniqueFd source = TRY(Open(path, O_RDONLY));
+  struct stat status {};
+  if (fstat(source.get(), &status) < 0) return FailSys("fstat", path);
+  constexpr unsigned int kExec = 0x10;  // MFD_EXEC, known since 6.3
+  UniqueFd copy(memfd_create("wherry", MFD_CLOEXEC | MFD_ALLOW_SEALING | kExec));
+  if (!copy) copy.Reset(memfd_create("wherry", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!copy) return FailSys("memfd_create");
+  for (off_t done = 0; done < status.st_size;) {
+    ssize_t n = sendfile(copy.get(), source.get(), nullptr, static_cast<size_t>(status.st_size - done));
+    if (n <= 0) return FailSys("sendfile", path);
+    done += n;
+  }
+  if (fcntl(copy.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0) {
+    return FailSys("fcntl", "seal");
+  }
+  return copy;
+}
+
+}  // namespace
+
+Result<Child> Spawn(const SpawnOptions& options) {
+  std::vector<char*> argv = Pointers(options.argv);
+  std::vector<char*> env = Pointers(options.env);
+  std::vector<int> parked(options.fds.size(), -1);
+  Plan plan{};
+  plan.program = options.program.c_str();
+  plan.program_fd = options.program_fd;
+  plan.argv = argv.data();
+  plan.env = env.data();
+  plan.fds = options.fds.data();
+  plan.fd_count = options.fds.size();
+  plan.parked = parked.data();
+  plan.cgroup_procs_fd = options.cgroup_procs_fd;
+  plan.new_session = options.new_session;
+  plan.lowest_free = 3;
+  for (const FdMapping& fd : options.fds) plan.lowest_free = std::max(plan.lowest_free, fd.to + 1);
+
+  void* stack = mmap(nullptr, kStackSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (stack == MAP_FAILED) return FailSys("mmap");
+  ScopeExit unmap([&] { munmap(stack, kStackSize); });
+  // A handler of ours must not run in the child, which has our memory.
+  sigset_t all;
+  sigset_t old;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  int pidfd = -1;
+  int pid = clone(RunChild, static_cast<char*>(stack) + kStackSize, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan,
+                  &pidfd);
+  int saved = errno;
+  pthread_sigmask(SIG_SETMASK, &old, nullptr);
+  if (pid < 0) return std::unexpected(Error::Sys(saved, "clone", options.program));
+  Child child(PidFd(pid, UniqueFd(pidfd)));
+  if (plan.step != nullptr) return std::unexpected(Error::Sys(plan.error, plan.step, options.program));
+  return child;
+}
+
+Result<UniqueFd> ProtectedSelfExecutable() {
+  UniqueFd self = TRY(Open("/proc/self/exe", O_PATH));
+  if (NeverWritable(self.get())) return self;
+  Result<UniqueFd> clone = CloneTree(self.get(), "", Recursive::kNo);
+  if (clone) {
+    MountAttributes attributes;
+    attributes.set = MOUNT_ATTR_RDONLY;
+    if (SetMountAttributes(clone->get(), attributes, Recursive::kNo)) return clone;
+  }
+  return SealedCopy("/proc/self/exe");
+}
+
+}  // namespace wherry::sys

@@ -190,6 +190,7 @@ Result<ImageConfig> ParseImageConfig(std::string_view json) {
   config.volumes = Members(run["Volumes"]);
   config.exposed_ports = Members(run["ExposedPorts"]);
   for (JsonValue label : run["Labels"]) config.labels.emplace(label.key(), label.str());
+  if (run["Healthcheck"].IsObject()) config.healthcheck = run["Healthcheck"].Dump();
   return config;
 }
 

@@ -78,6 +78,7 @@ struct ImageConfig {
   std::vector<std::string> volumes;
   std::vector<std::string> exposed_ports;     // "80/tcp"
   std::map<std::string, std::string> labels;
+  std::string healthcheck;                    // JSON of Docker's Healthcheck object, or empty
 };
 Result<ImageConfig> ParseImageConfig(std::string_view json);
 

@@ -121,11 +121,12 @@ class Assembler {
 
   // An instruction that returns `action`; an earlier one when it is near enough.
   constexpr Label Return(uint32_t action) {
-    for (Label at = size_; at > 0 && size_ - at < kReach; --at) {
-      const sock_filter& old = code_[at - 1];
-      if (old.code == (BPF_RET | BPF_K) && old.k == action) return at - 1;
+    for (const Returned& old : returned_) {
+      if (old.made && old.action == action && size_ - old.label < kReach) return old.label;
     }
-    return Emit(BPF_RET | BPF_K, action);
+    Label label = Emit(BPF_RET | BPF_K, action);
+    returned_[next_returned_++ % returned_.size()] = {true, action, label};
+    return label;
   }
 
   // if (A compare k) goto yes else goto no.
@@ -152,7 +153,15 @@ class Assembler {
 
   constexpr Label Near(Label target) { return size_ - target < kReach ? target : Continue(target); }
 
+  struct Returned {
+    bool made = false;
+    uint32_t action = 0;
+    Label label = 0;
+  };
+
   std::array<sock_filter, kMaxInstructions> code_{};
+  std::array<Returned, 4> returned_{};  // the latest return instructions
+  size_t next_returned_ = 0;
   uint32_t size_ = 0;
   bool overflow_ = false;
 };
@@ -253,14 +262,21 @@ class AbiCompiler {
   }
 
  private:
-  // A system call and one of the rules that name it, sortable by number, then by order of the rules.
-  struct Entry {
-    uint32_t number;
-    uint16_t rule;
-    uint8_t int_arguments;
-    constexpr bool operator<(const Entry& other) const {
-      return number != other.number ? number < other.number : rule < other.rule;
+  // A system call and one of the rules that name it, in one number that sorts by system call, then by order of the rules.
+  class Entry {
+   public:
+    constexpr Entry(uint32_t number, uint16_t rule, uint8_t int_arguments)
+        : key_(uint64_t{number} << 32 | uint64_t{rule} << 8 | int_arguments) {}
+    constexpr uint32_t number() const { return static_cast<uint32_t>(key_ >> 32); }
+    constexpr uint16_t rule() const { return static_cast<uint16_t>(key_ >> 8); }
+    constexpr uint8_t int_arguments() const { return static_cast<uint8_t>(key_); }
+    constexpr bool SameOutcome(const Entry& other) const {
+      return static_cast<uint32_t>(key_) == static_cast<uint32_t>(other.key_);
     }
+    constexpr bool operator<(const Entry& other) const { return key_ < other.key_; }
+
+   private:
+    uint64_t key_;
   };
   // What happens to a number: a fixed action, or the rules entries_[first, last).
   struct Outcome {
@@ -279,11 +295,14 @@ class AbiCompiler {
   };
 
   constexpr void CollectCalls(std::span<const uint16_t> active) {
+    entries_.reserve(kSyscallCount);
+    segments_.reserve(kSyscallCount / 2);
     for (uint16_t index : active) {
       for (Sys call : profile_.rules[index].calls) {
         uint16_t cell = abi_.numbers[static_cast<size_t>(call)];
         if (cell == kNoSyscall) continue;
-        entries_.push_back({SyscallNumber(cell), index, IntArgumentMask(call, abi_)});
+        uint8_t int_arguments = profile_.rules[index].conditions.empty() ? 0 : IntArgumentMask(call, abi_);
+        entries_.emplace_back(SyscallNumber(cell), index, int_arguments);
       }
     }
     std::sort(entries_.begin(), entries_.end());
@@ -292,14 +311,14 @@ class AbiCompiler {
   constexpr void MakeSegments() {
     uint32_t highest = 0;
     for (const Entry& entry : entries_) {
-      if (entry.number < kArmPrivateBase) highest = entry.number;
+      if (entry.number() < kArmPrivateBase) highest = entry.number();
     }
     uint32_t above = IsPermissive(profile_.default_action) ? profile_.default_action : SECCOMP_RET_ERRNO | ENOSYS;
     uint32_t next = 0;
     for (uint32_t first = 0; first < entries_.size();) {
       uint32_t last = first + 1;
-      uint32_t number = entries_[first].number;
-      while (last < entries_.size() && entries_[last].number == number) ++last;
+      uint32_t number = entries_[first].number();
+      while (last < entries_.size() && entries_[last].number() == number) ++last;
       if (number > next) AddSegment(next, {next > highest ? above : profile_.default_action});
       AddSegment(number, OutcomeOf(first, last));
       next = number + 1;
@@ -320,14 +339,12 @@ class AbiCompiler {
     return {0, first, last};
   }
 
-  constexpr const Rule& RuleOf(uint32_t entry) const { return profile_.rules[entries_[entry].rule]; }
+  constexpr const Rule& RuleOf(uint32_t entry) const { return profile_.rules[entries_[entry].rule()]; }
 
   constexpr bool Same(const Outcome& a, const Outcome& b) const {
     if (a.action != b.action || a.last - a.first != b.last - b.first) return false;
     for (uint32_t i = 0; i < a.last - a.first; ++i) {
-      const Entry& left = entries_[a.first + i];
-      const Entry& right = entries_[b.first + i];
-      if (left.rule != right.rule || left.int_arguments != right.int_arguments) return false;
+      if (!entries_[a.first + i].SameOutcome(entries_[b.first + i])) return false;
     }
     return true;
   }
@@ -352,7 +369,7 @@ class AbiCompiler {
       Label here = out_.Return(rule.action);
       for (size_t i = rule.conditions.size(); i-- > 0;) {
         const Condition& condition = rule.conditions[i];
-        bool low_word_only = (entries_[entry].int_arguments >> condition.index & 1) != 0;
+        bool low_word_only = (entries_[entry].int_arguments() >> condition.index & 1) != 0;
         here = ConditionCode(out_, condition, low_word_only).Emit(here, next);
       }
       next = here;

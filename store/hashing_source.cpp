@@ -1,0 +1,66 @@
+#include "store/hashing_source.h"
+
+#include <array>
+
+#include "core/base/text.h"
+
+namespace wherry::store {
+
+HashingSource::HashingSource(ByteSource& inner, Expected expected)
+    : inner_(inner), expected_(std::move(expected)) {}
+
+Result<size_t> HashingSource::Read(std::span<std::byte> out) {
+  if (state_ == State::kVerified) {
+    return 0;
+  }
+  auto count = inner_.Read(out);
+  if (!count) {
+    state_ = State::kFailed;
+    return count;
+  }
+  if (*count == 0) {
+    auto verified = VerifyEnd();
+    state_ = verified ? State::kVerified : State::kFailed;
+    TRY(std::move(verified));
+    return 0;
+  }
+  bytes_ += *count;
+  if (expected_.size && bytes_ > *expected_.size) {
+    state_ = State::kFailed;
+    return Fail(Errc::kCorrupt,
+                Cat(expected_.what, " is longer than the ", *expected_.size, " bytes announced"));
+  }
+  if (expected_.digest) {
+    hasher_.Update(out.first(*count));
+  }
+  return count;
+}
+
+Result<> HashingSource::VerifyEnd() {
+  if (expected_.size && bytes_ != *expected_.size) {
+    return Fail(Errc::kCorrupt, Cat(expected_.what, " ended after ", bytes_, " of ",
+                                    *expected_.size, " bytes"));
+  }
+  if (!expected_.digest) {
+    return {};
+  }
+  Digest actual = hasher_.Finish();
+  if (actual != *expected_.digest) {
+    return Fail(Errc::kCorrupt, Cat(expected_.what, " does not match its digest: expected ",
+                                    expected_.digest->string(), ", got ", actual.string()));
+  }
+  return {};
+}
+
+Result<> HashingSource::Drain(uint64_t limit) {
+  std::array<std::byte, 16384> buffer;
+  uint64_t end = bytes_ + limit;
+  while (TRY(Read(buffer)) > 0) {
+    if (bytes_ > end) {
+      return Fail(Errc::kInvalid, Cat(expected_.what, " goes on after its end"));
+    }
+  }
+  return {};
+}
+
+}  // namespace wherry::store

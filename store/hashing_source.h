@@ -1,0 +1,49 @@
+// A ByteSource that hashes what passes through it and, at the end of the stream, compares digest and length with what is
+// expected. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "core/base/byte_source.h"
+#include "core/base/digest.h"
+
+namespace wherry::store {
+
+class HashingSource final : public ByteSource {
+ public:
+  struct Expected {
+    std::string what;              // "layer blob sha256:...": begins the error message
+    std::optional<Digest> digest;  // absent: nothing is hashed
+    std::optional<uint64_t> size;
+  };
+
+  // `inner` must outlive this.
+  HashingSource(ByteSource& inner, Expected expected);
+
+  // kCorrupt as soon as more bytes arrive than expected, and at the end of the stream when length or digest differ. The 0
+  // that marks the end is therefore only returned for verified content.
+  Result<size_t> Read(std::span<std::byte> out) override;
+
+  // Reads on to the end, so that what was not consumed is verified too. kCorrupt, or kInvalid after `limit` further bytes.
+  Result<> Drain(uint64_t limit);
+
+  uint64_t bytes() const { return bytes_; }
+  // The end was reached and everything matched.
+  bool verified() const { return state_ == State::kVerified; }
+  // An error was returned, of `inner` or a mismatch: nothing more can be read.
+  bool failed() const { return state_ == State::kFailed; }
+
+ private:
+  enum class State : uint8_t { kOpen, kVerified, kFailed };
+  Result<> VerifyEnd();
+
+  ByteSource& inner_;
+  Expected expected_;
+  Hasher hasher_;
+  uint64_t bytes_ = 0;
+  State state_ = State::kOpen;
+};
+
+}  // namespace wherry::store

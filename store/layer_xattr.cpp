@@ -1,0 +1,86 @@
+#include "store/layer_xattr.h"
+
+#include <sys/xattr.h>
+
+#include <array>
+#include <cerrno>
+#include <string_view>
+
+#include "core/base/text.h"
+
+namespace wherry::store {
+
+namespace {
+
+struct Rule {
+  std::string_view name;  // ending in '.': a prefix
+  bool keep;
+  bool required;  // not being able to set it is an error
+};
+
+// The first match counts; what matches nothing is left out.
+constexpr std::array<Rule, 5> kRules = {{
+    {"security.capability", true, true},
+    {"user.overlay.", false, false},
+    {"user.", true, false},
+    {"system.posix_acl_access", true, false},
+    {"system.posix_acl_default", true, false},
+}};
+
+const Rule* FindRule(std::string_view name) {
+  for (const Rule& rule : kRules) {
+    if (rule.name.ends_with('.') ? name.starts_with(rule.name) : name == rule.name) {
+      return rule.keep ? &rule : nullptr;
+    }
+  }
+  return nullptr;
+}
+
+bool Ignorable(int error_number) {
+  return error_number == EOPNOTSUPP || error_number == EINVAL || error_number == EPERM ||
+         error_number == ERANGE;
+}
+
+}  // namespace
+
+Result<> SetXattrs(int fd, const std::vector<TarXattr>& xattrs) {
+  for (const TarXattr& xattr : xattrs) {
+    const Rule* rule = FindRule(xattr.name);
+    // A NUL would cut the name that was checked down to another one.
+    if (rule == nullptr || xattr.name.find('\0') != std::string::npos) {
+      continue;
+    }
+    if (fsetxattr(fd, xattr.name.c_str(), xattr.value.data(), xattr.value.size(), 0) == 0) {
+      continue;
+    }
+    if (rule->required && errno == EINVAL) {
+      return Fail(Errc::kInvalid, Cat("its ", xattr.name, " is malformed"));
+    }
+    if (rule->required || !Ignorable(errno)) {
+      return FailSys("setxattr", xattr.name);
+    }
+  }
+  return {};
+}
+
+Result<> ClearXattrs(int fd) {
+  ssize_t length = flistxattr(fd, nullptr, 0);
+  if (length <= 0) {
+    return {};
+  }
+  std::string names(static_cast<size_t>(length), '\0');
+  length = flistxattr(fd, names.data(), names.size());
+  if (length < 0) {
+    return FailSys("listxattr");
+  }
+  names.resize(static_cast<size_t>(length));
+  for (std::string_view name : Split(names, '\0')) {
+    if (FindRule(name) != nullptr && fremovexattr(fd, std::string(name).c_str()) != 0 &&
+        errno != ENODATA) {
+      return FailSys("removexattr", name);
+    }
+  }
+  return {};
+}
+
+}  // namespace wherry::store

@@ -1,0 +1,269 @@
+// Opening a store: what may refuse, what is cleaned up, what is set aside. Nothing here trusts what it reads.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include "store/space.h"
+#include "store/store_impl.h"
+
+namespace wherry::store {
+
+namespace {
+
+constexpr uint32_t kPrivate = 0700;
+constexpr size_t kShownHex = 12;
+
+Error Unusable(Error error, std::string_view directory) {
+  return std::move(error)
+      .FollowedBy(Error(Errc::kInvalid, Cat("make ", directory,
+                                            " a writable directory, or choose another with 'root' "
+                                            "in the configuration or --root")));
+}
+
+Result<> MakeDirAt(int dir, const char* name) {
+  if (mkdirat(dir, name, kPrivate) != 0 && errno != EEXIST) {
+    return FailSys("mkdir", name);
+  }
+  return {};
+}
+
+Result<std::string> AbsolutePath(const std::string& path) {
+  std::string resolved(PATH_MAX, '\0');
+  if (realpath(path.c_str(), resolved.data()) == nullptr) {
+    return FailSys("realpath", path);
+  }
+  resolved.resize(resolved.find('\0'));
+  return resolved;
+}
+
+}  // namespace
+
+struct StoreImpl::FoundRefs {
+  struct Record {
+    int64_t created;
+    Digest digest;
+    std::vector<std::string> names;
+  };
+  std::vector<Record> records;
+};
+
+Result<std::unique_ptr<StoreImpl>> StoreImpl::OpenWith(const std::string& directory,
+                                                       const Limits& limits, DiskOps& ops,
+                                                       std::vector<std::string>* notices) {
+  auto made = MakeDirs(directory, kPrivate);
+  auto path = made ? AbsolutePath(directory) : std::unexpected(std::move(made).error());
+  if (!path) {
+    return std::unexpected(Unusable(std::move(path).error(), directory).Wrap("open the store"));
+  }
+  std::unique_ptr<StoreImpl> store(new StoreImpl(*std::move(path), limits, ops));
+  TRY_CTX("open the store", store->Start(notices));
+  return store;
+}
+
+Result<> StoreImpl::Start(std::vector<std::string>* notices) {
+  std::vector<std::string> ignored;
+  std::vector<std::string>& told = notices != nullptr ? *notices : ignored;
+  dir_ = TRY(OpenDir(directory_));
+  TRY(CheckBacking(dir_.get(), directory_));
+  TRY(Lock());
+  TRY(CheckVersion(told));
+  RemoveLeftovers(told);
+  FoundRefs found;
+  TRY(LoadRecords(found, told));
+  TRY(LoadRefs(found, told));
+  return {};
+}
+
+Result<> StoreImpl::Lock() {
+  auto lock = OpenAt(dir_.get(), kLockName, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+  if (!lock) {
+    return std::unexpected(Unusable(std::move(lock).error(), directory_));
+  }
+  if (flock(lock->get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) {
+      return Fail(Errc::kBusy, Cat(directory_, " is used by another wherry daemon; stop that one, "
+                                               "or give this one another --root"));
+    }
+    return FailSys("flock", kLockName);
+  }
+  lock_ = *std::move(lock);
+  return {};
+}
+
+Result<> StoreImpl::CheckVersion(std::vector<std::string>& notices) {
+  auto text = ReadFileAt(dir_.get(), kVersionName, 64);
+  bool fresh = !text && text.error().code() == Errc::kNotFound;
+  auto version = text ? ParseUint(Trim(*text)) : std::unexpected(std::move(text).error());
+  if (version && *version > kStoreVersion) {
+    return Fail(Errc::kUnsupported,
+                Cat(directory_, " has store format ", *version, ", this version of wherry knows ",
+                    kStoreVersion, "; install a newer wherry, or choose another --root"));
+  }
+  auto opened = OpenParts();
+  if (!opened) {
+    return std::unexpected(Unusable(std::move(opened).error(), directory_));
+  }
+  if (version && *version > 0) {
+    return {};
+  }
+  if (fresh) {
+    TRY(ProbeBacking(txn_.get(), directory_));
+  } else {  // every version writes a number there: this is damage
+    notices.push_back(Cat(directory_, "/", kVersionName, " was damaged and has been rewritten"));
+  }
+  auto written = ops_.ReplaceFile(dir_.get(), kVersionName, Cat(kStoreVersion, "\n"));
+  if (!written) {
+    return std::unexpected(Unusable(std::move(written).error(), directory_));
+  }
+  return {};
+}
+
+Result<> StoreImpl::OpenParts() {
+  struct Part {
+    const char* name;
+    UniqueFd* fd;
+  };
+  for (Part part : {Part{kTreeName, &tree_}, Part{kImageName, &img_}, Part{kTransactionName, &txn_}}) {
+    TRY(MakeDirAt(dir_.get(), part.name));
+    *part.fd = TRY(OpenAt(dir_.get(), part.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  }
+  return {};
+}
+
+// Failures are told, not returned: garbage costs space, not correctness.
+void StoreImpl::RemoveLeftovers(std::vector<std::string>& notices) {
+  auto names = ListDirFd(txn_.get());
+  if (!names) {
+    notices.push_back(Cat("left-over transactions cannot be listed: ", names.error().message()));
+    return;
+  }
+  for (const std::string& name : *names) {
+    auto removed = RemoveTreeAt(txn_.get(), name);
+    notices.push_back(removed ? Cat("removed what an interrupted operation left in ",
+                                    kTransactionName, "/", name)
+                              : Cat("cannot remove ", kTransactionName, "/", name, ": ",
+                                    removed.error().message()));
+  }
+}
+
+Result<> StoreImpl::LoadRecords(FoundRefs& found, std::vector<std::string>& notices) {
+  auto tree_names = TRY_CTX(kTreeName, ListDirFd(tree_.get()));
+  std::set<std::string> trees(tree_names.begin(), tree_names.end());
+  for (const std::string& name : TRY_CTX(kImageName, ListDirFd(img_.get()))) {
+    if (name.starts_with('.')) {  // temporary file of a replacement that was cut short
+      (void)ops_.RemoveFile(img_.get(), name);
+      continue;
+    }
+    auto loaded = LoadRecord(name, trees, found);
+    if (!loaded) {
+      bool moved = Quarantine(img_.get(), name, Cat(kImageName, "-", name));
+      notices.push_back(Cat("image ", name.substr(0, kShownHex), " is damaged and not available: ",
+                            loaded.error().message(), "; pull it again",
+                            moved ? Cat(" (its record is in ", kQuarantineName, "/)") : ""));
+    }
+  }
+  RemoveUnusedTrees(trees, notices);
+  return {};
+}
+
+Result<> StoreImpl::LoadRecord(const std::string& name, const std::set<std::string>& trees,
+                               FoundRefs& found) {
+  Digest digest = TRY(Digest::ParseHex(name));
+  std::string content = TRY(ReadFileAt(img_.get(), name, kMaxRecordBytes));
+  StoredRecord record = TRY(DecodeRecord(content, digest));
+  for (const LayerInfo& layer : record.image.layers) {
+    if (!trees.contains(layer.diff_id.hex())) {
+      return Fail(Errc::kCorrupt, Cat("its layer ", layer.diff_id.hex().substr(0, kShownHex),
+                                      " is missing"));
+    }
+  }
+  found.records.push_back({record.image.created_unix_nanos, digest, std::move(record.refs)});
+  std::lock_guard lock(mutex_);
+  AddImageLocked(record.image);
+  return {};
+}
+
+void StoreImpl::RemoveUnusedTrees(const std::set<std::string>& trees,
+                                  std::vector<std::string>& notices) {
+  size_t removed = 0;
+  for (const std::string& name : trees) {
+    auto digest = Digest::ParseHex(name);
+    if (!digest || HasLayer(*digest)) {
+      continue;
+    }
+    auto gone = RemoveLayerTree(name);
+    if (!gone) {
+      notices.push_back(Cat("cannot remove the unused layer ", name, ": ", gone.error().message()));
+      continue;
+    }
+    ++removed;
+  }
+  if (removed > 0) {
+    notices.push_back(Cat("removed ", removed, " layers that no image uses"));
+  }
+}
+
+Result<> StoreImpl::LoadRefs(const FoundRefs& found, std::vector<std::string>& notices) {
+  auto content = ReadFileAt(dir_.get(), kRefsName, kMaxRefsBytes);
+  bool absent = !content && content.error().code() == Errc::kNotFound;
+  auto refs = content ? DecodeRefs(*content) : std::unexpected(std::move(content).error());
+  bool changed = false;
+  if (!refs && !(absent && found.records.empty())) {
+    // The records know the names they were committed with; the latest wins.
+    auto records = found.records;
+    std::sort(records.begin(), records.end(),
+              [](const auto& a, const auto& b) { return a.created < b.created; });
+    RefMap rebuilt;
+    for (const auto& record : records) {
+      for (const std::string& name : record.names) {
+        rebuilt.insert_or_assign(name, record.digest);
+      }
+    }
+    notices.push_back(Cat("the names of the images were ", absent ? "missing" : "damaged", " (",
+                          refs.error().message(), ") and have been rebuilt: ", rebuilt.size(),
+                          " names; those given with 'tag' are lost"));
+    if (!absent) {
+      Quarantine(dir_.get(), kRefsName, kRefsName);
+    }
+    refs = std::move(rebuilt);
+    changed = true;
+  }
+  refs_ = refs ? *std::move(refs) : RefMap();
+  for (auto ref = refs_.begin(); ref != refs_.end();) {
+    if (images_.contains(ref->second)) {
+      ++ref;
+      continue;
+    }
+    notices.push_back(Cat("dropped the name ", ref->first, ": its image is not available"));
+    ref = refs_.erase(ref);
+    changed = true;
+  }
+  if (changed) {
+    auto written = ReplaceRefs(refs_);
+    if (!written) {
+      notices.push_back(Cat("this is not saved yet: ", written.error().message()));
+    }
+  }
+  return {};
+}
+
+bool StoreImpl::Quarantine(int dir, const std::string& name, const std::string& as) {
+  if (!MakeDirAt(dir_.get(), kQuarantineName)) {
+    return false;
+  }
+  auto quarantine = OpenAt(dir_.get(), kQuarantineName, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!quarantine || !RemoveTreeAt(quarantine->get(), as)) {
+    return false;
+  }
+  return renameat(dir, name.c_str(), quarantine->get(), as.c_str()) == 0;
+}
+
+}  // namespace wherry::store

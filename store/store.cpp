@@ -1,0 +1,192 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include "store/layer_dirs.h"
+#include "store/space.h"
+#include "store/store_impl.h"
+
+namespace wherry::store {
+
+Result<std::unique_ptr<Store>> Store::Open(const std::string& directory, const Limits& limits,
+                                           std::vector<std::string>* notices) {
+  return StoreImpl::OpenWith(directory, limits, DiskOps::Real(), notices);
+}
+
+Result<> StoreImpl::CheckSpace(uint64_t needed_bytes) const {
+  return CheckFreeSpace(dir_.get(), needed_bytes, limits_.reserve_bytes);
+}
+
+bool StoreImpl::HasLayer(const Digest& diff_id) const {
+  std::lock_guard lock(mutex_);
+  return layers_.contains(diff_id);
+}
+
+std::optional<LayerInfo> StoreImpl::FindLayer(const Digest& diff_id) const {
+  std::lock_guard lock(mutex_);
+  auto layer = layers_.find(diff_id);
+  if (layer == layers_.end()) {
+    return std::nullopt;
+  }
+  return LayerInfo{diff_id, layer->second.size_bytes};
+}
+
+std::shared_ptr<const Image> StoreImpl::Find(const Digest& manifest_digest) const {
+  {
+    std::lock_guard lock(mutex_);
+    auto state = images_.find(manifest_digest);
+    if (state == images_.end()) {
+      return nullptr;
+    }
+    if (auto parsed = state->second.parsed.lock()) {
+      return parsed;
+    }
+  }
+  auto content = ReadFileAt(img_.get(), manifest_digest.hex(), kMaxRecordBytes);
+  if (!content) {
+    return nullptr;
+  }
+  auto record = DecodeRecord(*content, manifest_digest);
+  if (!record) {
+    return nullptr;
+  }
+  auto image = std::make_shared<const Image>(std::move(record->image));
+  std::lock_guard lock(mutex_);
+  auto state = images_.find(manifest_digest);
+  if (state == images_.end()) {
+    return nullptr;
+  }
+  state->second.parsed = image;
+  return image;
+}
+
+std::vector<Digest> StoreImpl::Images() const {
+  std::lock_guard lock(mutex_);
+  std::vector<Digest> digests;
+  for (const auto& [digest, state] : images_) {
+    digests.push_back(digest);
+  }
+  return digests;
+}
+
+std::vector<Ref> StoreImpl::Refs() const {
+  std::lock_guard lock(mutex_);
+  std::vector<Ref> refs;
+  for (const auto& [name, digest] : refs_) {
+    refs.push_back({name, digest});
+  }
+  return refs;
+}
+
+std::optional<Digest> StoreImpl::Resolve(std::string_view ref_name) const {
+  std::lock_guard lock(mutex_);
+  auto ref = refs_.find(ref_name);
+  return ref == refs_.end() ? std::nullopt : std::optional(ref->second);
+}
+
+Result<> StoreImpl::SetRef(const std::string& name, const Digest& manifest_digest) {
+  TRY(CheckRefName(name));
+  std::lock_guard write_lock(write_mutex_);
+  {
+    std::lock_guard lock(mutex_);
+    if (!images_.contains(manifest_digest)) {
+      return Fail(Errc::kNotFound, Cat("there is no image ", manifest_digest.string()));
+    }
+  }
+  return AddRefs({name}, manifest_digest);
+}
+
+Result<> StoreImpl::RemoveRefs(const std::vector<std::string>& names) {
+  std::lock_guard write_lock(write_mutex_);
+  RefMap changed;
+  {
+    std::lock_guard lock(mutex_);
+    changed = refs_;
+  }
+  size_t removed = 0;
+  for (const std::string& name : names) {
+    removed += changed.erase(name);
+  }
+  return removed == 0 ? Result<>() : ReplaceRefs(std::move(changed));
+}
+
+Result<> StoreImpl::AddRefs(const std::vector<std::string>& names, const Digest& manifest_digest) {
+  RefMap changed;
+  {
+    std::lock_guard lock(mutex_);
+    changed = refs_;
+    for (const std::string& name : names) {
+      changed.insert_or_assign(name, manifest_digest);
+    }
+    if (changed == refs_) {
+      return {};
+    }
+  }
+  return ReplaceRefs(std::move(changed));
+}
+
+Result<> StoreImpl::ReplaceRefs(RefMap refs) {
+  TRY_CTX("write the names of the images",
+          ops_.ReplaceFile(dir_.get(), kRefsName, EncodeRefs(refs)));
+  std::lock_guard lock(mutex_);
+  refs_ = std::move(refs);
+  return {};
+}
+
+void StoreImpl::AddImageLocked(const Image& image) {
+  ImageState& state = images_[image.manifest_digest];
+  state.layers = image.layers;
+  std::set<Digest> counted;
+  for (const LayerInfo& layer : image.layers) {
+    LayerState& known = layers_[layer.diff_id];
+    known.size_bytes = layer.size_bytes;
+    known.images += counted.insert(layer.diff_id).second ? 1 : 0;
+  }
+}
+
+void StoreImpl::RemoveImageLocked(const Digest& manifest_digest) {
+  auto image = images_.find(manifest_digest);
+  if (image == images_.end()) {
+    return;
+  }
+  std::set<Digest> counted;
+  for (const LayerInfo& layer : image->second.layers) {
+    if (counted.insert(layer.diff_id).second) {
+      --layers_[layer.diff_id].images;
+    }
+  }
+  images_.erase(image);
+}
+
+Result<std::vector<std::string>> StoreImpl::LowerDirs(const Digest& manifest_digest) const {
+  std::vector<LayerInfo> layers;
+  {
+    std::lock_guard lock(mutex_);
+    auto image = images_.find(manifest_digest);
+    if (image == images_.end()) {
+      return Fail(Errc::kNotFound, Cat("there is no image ", manifest_digest.string()));
+    }
+    layers = image->second.layers;
+  }
+  std::reverse(layers.begin(), layers.end());
+  std::vector<std::string> directories;
+  std::set<Digest> seen;
+  for (const LayerInfo& layer : layers) {
+    // overlayfs refuses a directory that is given twice; the upper one decides everything the lower one says.
+    if (!seen.insert(layer.diff_id).second) {
+      continue;
+    }
+    std::string name = layer.diff_id.hex();
+    UniqueFd root = TRY_CTX(Cat("layer ", name), OpenAt(tree_.get(), name, O_RDONLY | O_DIRECTORY));
+    directories.push_back(Cat(directory_, "/", kTreeName, "/", name));
+    if (IsOpaque(root.get())) {
+      break;
+    }
+  }
+  return directories;
+}
+
+}  // namespace wherry::store

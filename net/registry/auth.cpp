@@ -1,0 +1,148 @@
+#include "net/registry/auth.h"
+
+#include <algorithm>
+
+#include "core/base/json.h"
+#include "core/base/text.h"
+#include "core/base/time.h"
+
+namespace wherry::registry {
+
+namespace {
+
+constexpr size_t kMaxTokenAnswer = 256 << 10;
+constexpr std::chrono::seconds kDefaultLife{60};
+constexpr std::chrono::seconds kLongestLife{24 * 3600};
+constexpr std::chrono::seconds kMargin{5};
+
+// Reads `key=value` and `key="quoted value"` lists.
+class ChallengeReader {
+ public:
+  explicit ChallengeReader(std::string_view text) : rest_(text) {}
+
+  std::vector<Challenge> Read() {
+    std::vector<Challenge> challenges;
+    while (SkipSeparators(), !rest_.empty()) {
+      std::string_view word = Word();
+      if (word.empty()) return challenges;
+      if (!rest_.empty() && rest_[0] == '=') {
+        rest_.remove_prefix(1);
+        std::string value = Value();
+        if (!challenges.empty()) challenges.back().parameters.emplace(ToLower(word), std::move(value));
+      } else {
+        challenges.push_back({ToLower(word), {}});
+      }
+    }
+    return challenges;
+  }
+
+ private:
+  void SkipSeparators() {
+    while (!rest_.empty() && (rest_[0] == ' ' || rest_[0] == ',' || rest_[0] == '\t')) rest_.remove_prefix(1);
+  }
+  std::string_view Word() {
+    size_t end = std::min(rest_.find_first_of(" ,=\t\""), rest_.size());
+    std::string_view word = rest_.substr(0, end);
+    rest_.remove_prefix(end);
+    return word;
+  }
+  std::string Value() {
+    if (rest_.empty() || rest_[0] != '"') return std::string(Word());
+    std::string value;
+    size_t at = 1;
+    for (; at < rest_.size() && rest_[at] != '"'; ++at) {
+      if (rest_[at] == '\\' && at + 1 < rest_.size()) ++at;
+      value += rest_[at];
+    }
+    rest_.remove_prefix(std::min(at + 1, rest_.size()));
+    return value;
+  }
+
+  std::string_view rest_;
+};
+
+std::string Parameter(const Challenge& challenge, std::string_view name) {
+  auto found = challenge.parameters.find(std::string(name));
+  return found == challenge.parameters.end() ? std::string() : found->second;
+}
+
+std::string BasicHeader(const Credentials& credentials) {
+  return Cat("Basic ", Base64Encode(Cat(credentials.username, ":", credentials.password)));
+}
+
+// A token server may only be asked over TLS, unless the registry itself is plain HTTP.
+Result<> CheckRealm(std::string_view realm, std::string_view base_url) {
+  if (realm.starts_with("https://")) return {};
+  if (realm.starts_with("http://") && base_url.starts_with("http://")) return {};
+  return Fail(Errc::kDenied, Cat("the registry names the token server '", realm, "', which is not an https address"));
+}
+
+http::CurlRequest TokenRequest(const Credentials& credentials, const Challenge& challenge, std::string_view scope) {
+  http::CurlRequest request;
+  std::string realm = Parameter(challenge, "realm");
+  std::string service = UrlEncode(Parameter(challenge, "service"));
+  if (!credentials.identity_token.empty()) {
+    request.method = "POST";
+    request.url = realm;
+    request.headers = {{"Content-Type", "application/x-www-form-urlencoded"}};
+    request.body = Cat("grant_type=refresh_token&client_id=wherry&service=", service, "&scope=", UrlEncode(scope),
+                       "&refresh_token=", UrlEncode(credentials.identity_token));
+    return request;
+  }
+  char separator = realm.find('?') == std::string::npos ? '?' : '&';
+  request.url = Cat(realm, separator, "service=", service);
+  if (!scope.empty()) Append(request.url, "&scope=", UrlEncode(scope));
+  if (!credentials.username.empty()) {
+    Append(request.url, "&account=", UrlEncode(credentials.username));
+    request.headers = {{"Authorization", BasicHeader(credentials)}};
+  }
+  return request;
+}
+
+}  // namespace
+
+std::vector<Challenge> ParseChallenges(std::string_view header) { return ChallengeReader(header).Read(); }
+
+std::string Authenticator::Header(std::string_view scope) {
+  if (basic_) return BasicHeader(credentials_);
+  auto found = tokens_.find(scope);
+  if (found == tokens_.end() || found->second.expires <= Uptime()) return {};
+  return Cat("Bearer ", found->second.value);
+}
+
+Result<> Authenticator::Answer(std::string_view www_authenticate, std::string_view scope, std::string_view base_url) {
+  bool tried = !Header(scope).empty();
+  if (auto old = tokens_.find(scope); old != tokens_.end()) tokens_.erase(old);
+  for (const Challenge& challenge : ParseChallenges(www_authenticate)) {
+    if (challenge.scheme == "bearer") return FetchToken(challenge, scope, base_url);
+    if (challenge.scheme != "basic") continue;
+    if (tried || credentials_.username.empty()) break;
+    basic_ = true;
+    return {};
+  }
+  return Fail(Errc::kUnauthorized, "authentication required");
+}
+
+Result<> Authenticator::FetchToken(const Challenge& challenge, std::string_view scope, std::string_view base_url) {
+  std::string realm = Parameter(challenge, "realm");
+  TRY(CheckRealm(realm, base_url));
+  std::string wanted = Parameter(challenge, "scope");
+  auto request = TokenRequest(credentials_, challenge, wanted.empty() ? scope : std::string_view(wanted));
+  request.tls = tls_;
+  auto answer = TRY_CTX("token server", session_->Start(request));
+  std::string text = TRY_CTX("token server", answer->ReadAll(kMaxTokenAnswer));
+  int status = answer->status();
+  if (status == 401 || status == 403) return Fail(Errc::kUnauthorized, "the token server refuses these credentials");
+  if (status != 200) return Fail(Errc::kUnavailable, Cat("the token server answered with status ", status));
+  auto document = TRY(JsonDocument::Parse(text, "answer of the token server"));
+  std::string_view token = document["token"].str(document["access_token"].str());
+  if (token.empty() || token.find_first_of("\r\n") != std::string_view::npos) {
+    return Fail(Errc::kInvalid, "the token server's answer has no usable token");
+  }
+  std::chrono::seconds life{document["expires_in"].integer(kDefaultLife.count())};
+  life = std::clamp(life, kMargin * 2, kLongestLife);
+  tokens_[std::string(scope)] = {std::string(token), Uptime() + life - kMargin};
+  return {};
+}
+
+}  // namespace wherry::registry

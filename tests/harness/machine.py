@@ -16,6 +16,8 @@ import termios
 import threading
 import time
 
+from .names import EmptyNameServer
+
 
 class TimedOut(AssertionError):
     """A command or a condition took too long."""
@@ -273,12 +275,12 @@ class Machine(abc.ABC):
 HOLDER = r'''
 set -e
 mount --make-rprivate /
-hosts=$1
 if [ "$(stat -f -c %T /sys/fs/cgroup)" != cgroup2fs ]; then
     umount -R /sys/fs/cgroup 2>/dev/null || umount -l /sys/fs/cgroup
     mount -t cgroup2 none /sys/fs/cgroup
 fi
-mount --bind "$hosts" /etc/hosts
+mount --bind "$1" /etc/hosts
+mount --bind "$2" "$(readlink -f /etc/resolv.conf)"
 echo ready
 exec sleep infinity
 '''
@@ -292,17 +294,19 @@ class LocalMachine(Machine):
 
     def __init__(self, arch, host_names=()):
         self.arch = arch
-        self._dir = tempfile.mkdtemp(prefix='wherry-test.')
-        hosts = os.path.join(self._dir, 'hosts')
-        with open(hosts, 'w', encoding='utf-8') as handle:
-            handle.write('127.0.0.1 localhost\n')
-            handle.writelines(f'127.0.0.1 {name}\n' for name in host_names)
-        self._holder = subprocess.Popen(['unshare', '-m', 'sh', '-c', HOLDER, 'sh', hosts],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self._count = 0
+        self._names = EmptyNameServer()
+        self._dir = tempfile.mkdtemp(prefix='wt.', dir='/tmp')  # socket paths must stay short
+        files = {'hosts': ''.join(f'127.0.0.1 {name}\n' for name in ('localhost', *host_names)),
+                 'resolv.conf': f'nameserver {self._names.address}\n'}
+        for name, text in files.items():
+            with open(f'{self._dir}/{name}', 'w', encoding='utf-8') as handle:
+                handle.write(text)
+        self._holder = subprocess.Popen(
+            ['unshare', '-m', 'sh', '-c', HOLDER, 'sh', *(f'{self._dir}/{name}' for name in files)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         if self._holder.stdout.readline() != b'ready\n':
             raise RuntimeError('no private mount namespace: the tests need root')
-        with open('/proc/self/environ', 'rb'):
-            pass
         self.limits = 'memory' in self.read('/sys/fs/cgroup/cgroup.controllers').decode().split()
 
     def start(self, argv, env=None, tty=None):
@@ -313,12 +317,16 @@ class LocalMachine(Machine):
         return path
 
     def temporary_directory(self):
-        return tempfile.mkdtemp(prefix='t.', dir=self._dir)
+        self._count += 1
+        path = f'{self._dir}/{self._count}'
+        os.mkdir(path, 0o755)
+        return path
 
     def close(self):
         self._holder.kill()
         self._holder.wait()
         self._holder.stdout.close()
+        self._names.close()
         subprocess.run(['rm', '-rf', self._dir], check=False)
 
 
@@ -341,7 +349,7 @@ class VmMachine(Machine):
         return self.vm.forward(str(path))
 
     def temporary_directory(self):
-        return self.run(['mktemp', '-d', '/var/lib/wherry/t.XXXXXX']).ok().out.strip()
+        return self.run(['mktemp', '-d', '/var/lib/wherry/XXXXXX']).ok().out.strip()
 
     def close(self):
         self.vm.stop()

@@ -60,6 +60,7 @@ struct PullRequest {
   registry::Reference reference;
   std::optional<std::string> platform;     // "linux/arm64"; empty: this machine
   registry::Credentials credentials;
+  std::shared_ptr<std::atomic<bool>> cancel;  // set by the caller to end the pull; may be null
 };
 
 // A container that uses an image, as remove needs to know it.
@@ -89,8 +90,8 @@ class Images {
   Result<OpenImage> Open(std::string_view name);
   // Worker. Pulls and commits (pull.cpp); finding the image complete already is success without a download.
   Result<Digest> Pull(PullRequest request, ProgressSink progress);
-  // Any thread: running pulls end with kCancelled within a second. For the end of the daemon.
-  void CancelPulls() { cancelled_.store(true); }
+  // Any thread: running pulls end with kCancelled within a second, and no new one begins. For the end of the daemon.
+  void CancelPulls();
   // Worker. The image with its names, or kNotFound.
   Result<ImageSummary> Inspect(std::string_view name);
   // Worker. All images, newest first.
@@ -117,9 +118,10 @@ class Images {
 
   store::Store* store_;
   registry::Options registry_options_;
-  std::atomic<bool> cancelled_ = false;
   std::mutex mutex_;
-  std::map<Digest, int> pins_;  // guarded by mutex_
+  std::map<Digest, int> pins_;                            // guarded by mutex_, as the following
+  std::set<std::shared_ptr<std::atomic<bool>>> pulls_;    // flags of the running pulls
+  bool cancelled_ = false;
 };
 
 }  // namespace wherry::engine

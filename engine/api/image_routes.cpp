@@ -1,5 +1,6 @@
 // /images: pull, list, inspect, tag, remove.
-#include <algorithm>
+#include <atomic>
+#include <memory>
 #include <mutex>
 
 #include "core/base/log.h"
@@ -22,12 +23,15 @@ class PullStream : public std::enable_shared_from_this<PullStream> {
 
   // Loop thread, once, before the worker starts.
   void Begin() {
-    exchange_->OnClose([self = shared_from_this()] { self->client_gone_.store(true); });
+    exchange_->OnClose([cancel = cancel_] { cancel->store(true); });
   }
+
+  // Set when nobody listens any more; ends the pull.
+  const std::shared_ptr<std::atomic<bool>>& cancel() const { return cancel_; }
 
   // Worker: false when nobody listens any more.
   bool Report(const Progress& progress) {
-    if (client_gone_.load()) return false;
+    if (cancel_->load()) return false;
     std::string line = ProgressLine(progress);
     std::lock_guard lock(mutex_);
     lines_ += line;
@@ -73,7 +77,7 @@ class PullStream : public std::enable_shared_from_this<PullStream> {
   Loop* loop_;
   http::ExchangePtr exchange_;
   bool started_ = false;
-  std::atomic<bool> client_gone_ = false;
+  std::shared_ptr<std::atomic<bool>> cancel_ = std::make_shared<std::atomic<bool>>(false);
   std::mutex mutex_;
   std::string lines_;          // guarded by mutex_
   bool flush_posted_ = false;  // guarded by mutex_
@@ -93,11 +97,12 @@ void PullImage(const Services& services, Call call) {
   auto reference = PullReference(request);
   if (!reference) return ReplyError(*call.exchange, reference.error());
   PullRequest pull{std::move(*reference), std::nullopt,
-                   registry::CredentialsFromHeader(request.header("X-Registry-Auth"))};
+                   registry::CredentialsFromHeader(request.header("X-Registry-Auth")), nullptr};
   if (!request.param("platform").empty()) pull.platform = std::string(request.param("platform"));
 
   auto stream = std::make_shared<PullStream>(services.loop, call.exchange);
   stream->Begin();
+  pull.cancel = stream->cancel();
   std::string name = pull.reference.Familiar();
   services.transfers->Run([services, stream, name, pull = std::move(pull)]() mutable {
     auto result = std::make_shared<Result<Digest>>(services.images->Pull(

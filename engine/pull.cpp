@@ -1,0 +1,202 @@
+// Pulling an image: manifest, configuration, missing layers, commit. One job on one worker.
+#include <chrono>
+
+#include "core/base/text.h"
+#include "core/base/time.h"
+#include "engine/images.h"
+#include "net/registry/client.h"
+
+namespace wherry::engine {
+
+namespace {
+
+constexpr std::chrono::milliseconds kProgressPeriod{100};
+constexpr size_t kShortDigest = 12;
+
+store::Compression StoreCompression(oci::LayerCompression compression) {
+  switch (compression) {
+    case oci::LayerCompression::kNone: return store::Compression::kNone;
+    case oci::LayerCompression::kGzip: return store::Compression::kGzip;
+    case oci::LayerCompression::kZstd: return store::Compression::kZstd;
+  }
+  return store::Compression::kNone;
+}
+
+// Counts a layer's bytes on their way from the network and tells ten times a second.
+class CountingSource final : public ByteSource {
+ public:
+  CountingSource(ByteSource* inner, ProgressSink* sink, std::string id, uint64_t total)
+      : inner_(inner), sink_(sink), id_(std::move(id)), total_(total) {}
+
+  Result<size_t> Read(std::span<std::byte> out) override {
+    size_t count = TRY(inner_->Read(out));
+    current_ += count;
+    auto now = Uptime();
+    if (now - told_ < kProgressPeriod) return count;
+    told_ = now;
+    if (!(*sink_)({"Downloading", id_, current_, total_})) return Fail(Errc::kCancelled, "the pull was cancelled");
+    return count;
+  }
+
+ private:
+  ByteSource* inner_;
+  ProgressSink* sink_;
+  std::string id_;
+  uint64_t total_;
+  uint64_t current_ = 0;
+  std::chrono::nanoseconds told_{};
+};
+
+class PullJob {
+ public:
+  PullJob(store::Store* store, const registry::Options& options, PullRequest& request, ProgressSink& sink)
+      : store_(store), request_(request), sink_(sink),
+        client_(options, request.reference, request.credentials, request.cancel.get()) {}
+
+  Result<Digest> Run() {
+    const registry::Reference& reference = request_.reference;
+    auto first = TRY(client_.GetManifest());
+    pulled_digest_ = first.digest;
+    TRY(Tell({Cat("Pulling from ", RepositoryPath()), reference.TagOrDigest()}));
+    auto manifest = TRY_CTX(reference.Familiar(), ResolvePlatform(std::move(first)));
+    bool known = store_->Find(manifest.digest) != nullptr;
+    if (known) {
+      TRY(SetRefs(manifest.digest));
+    } else {
+      TRY_CTX(reference.Familiar(), Fetch(manifest));
+    }
+    TRY(Tell({Cat("Digest: ", pulled_digest_.string()), {}}));
+    TRY(Tell({Cat(known ? "Status: Image is up to date for " : "Status: Downloaded newer image for ",
+                  reference.Familiar()), {}}));
+    return manifest.digest;
+  }
+
+ private:
+  Result<> Tell(const Progress& progress) {
+    if (!sink_(progress)) return Fail(Errc::kCancelled, "the pull was cancelled");
+    return {};
+  }
+
+  // "library/nginx", as Docker words it.
+  std::string RepositoryPath() const { return request_.reference.repository; }
+
+  Result<oci::Platform> Wanted() const {
+    return request_.platform ? oci::ParsePlatform(*request_.platform) : oci::HostPlatform();
+  }
+
+  // An index leads to the manifest for this machine.
+  Result<registry::FetchedManifest> ResolvePlatform(registry::FetchedManifest fetched) {
+    if (TRY(oci::KindOf(fetched.media_type, fetched.bytes)) == oci::DocumentKind::kManifest) return fetched;
+    auto index = TRY(oci::ParseIndex(fetched.bytes, fetched.media_type));
+    auto descriptor = TRY(oci::SelectManifest(index, TRY(Wanted())));
+    auto chosen = TRY(client_.GetManifest(descriptor.digest));
+    if (TRY(oci::KindOf(chosen.media_type, chosen.bytes)) != oci::DocumentKind::kManifest) {
+      return Fail(Errc::kUnsupported, "an index inside an index is not supported");
+    }
+    return chosen;
+  }
+
+  Result<oci::ImageConfig> CheckConfig(const std::string& config_json, const oci::Manifest& manifest) {
+    auto config = TRY(oci::ParseImageConfig(config_json));
+    if (config.diff_ids.size() != manifest.layers.size()) {
+      return Fail(Errc::kInvalid, Cat("the configuration names ", config.diff_ids.size(), " layers, the manifest ",
+                                      manifest.layers.size()));
+    }
+    oci::Platform wanted = TRY(Wanted());
+    bool named = !config.platform.os.empty() && !config.platform.architecture.empty();
+    if (named && oci::PlatformScore(wanted, config.platform) == 0) {
+      return Fail(Errc::kNotFound, Cat("no matching manifest for ", oci::PlatformName(wanted), ": the image is only for ",
+                                       oci::PlatformName(config.platform), "; to have it anyway pull with --platform ",
+                                       oci::PlatformName(config.platform)));
+    }
+    return config;
+  }
+
+  Result<> Fetch(const registry::FetchedManifest& fetched) {
+    auto manifest = TRY(oci::ParseManifest(fetched.bytes, fetched.media_type));
+    std::string config_json = TRY(client_.GetBlob(manifest.config));
+    auto config = TRY(CheckConfig(config_json, manifest));
+    uint64_t needed = 0;
+    for (size_t i = 0; i < manifest.layers.size(); ++i) {
+      bool here = store_->HasLayer(config.diff_ids[i]);
+      if (!here) needed += manifest.layers[i].descriptor.size;
+      TRY(Tell({here ? "Already exists" : "Pulling fs layer", LayerName(manifest.layers[i])}));
+    }
+    TRY(store_->CheckSpace(needed));
+    auto transaction = TRY(store_->Begin());
+    for (size_t i = 0; i < manifest.layers.size(); ++i) {
+      TRY_CTX(Cat("layer ", LayerName(manifest.layers[i])),
+              FetchLayer(*transaction, manifest.layers[i], config.diff_ids[i]));
+    }
+    TRY(transaction->Commit({fetched.bytes, manifest.media_type, config_json, config.diff_ids}, Refs()));
+    return {};
+  }
+
+  static std::string LayerName(const oci::Layer& layer) {
+    return layer.descriptor.digest.hex().substr(0, kShortDigest);
+  }
+
+  Result<> FetchLayer(store::Transaction& transaction, const oci::Layer& layer, const Digest& diff_id) {
+    if (store_->HasLayer(diff_id)) {
+      TRY(transaction.AddLayer({nullptr, store::Compression::kNone, {}, {}, diff_id}, {}));
+      return {};
+    }
+    auto blob = TRY(client_.OpenBlob(layer.descriptor));
+    CountingSource counting(blob.get(), &sink_, LayerName(layer), layer.descriptor.size);
+    store::Transaction::LayerSource source{&counting, StoreCompression(layer.compression), layer.descriptor.digest,
+                                           layer.descriptor.size, diff_id};
+    TRY(transaction.AddLayer(source, {}));
+    return Tell({"Pull complete", LayerName(layer)});
+  }
+
+  // The name the user gave, and the digest that was pulled under it.
+  std::vector<std::string> Refs() const {
+    registry::Reference by_digest = request_.reference;
+    by_digest.digest = pulled_digest_;
+    std::vector<std::string> refs{by_digest.Canonical()};
+    if (!request_.reference.digest) refs.push_back(request_.reference.Canonical());
+    return refs;
+  }
+
+  Result<> SetRefs(const Digest& manifest_digest) {
+    for (const std::string& ref : Refs()) {
+      if (store_->Resolve(ref) != manifest_digest) TRY(store_->SetRef(ref, manifest_digest));
+    }
+    return {};
+  }
+
+  store::Store* store_;
+  PullRequest& request_;
+  ProgressSink& sink_;
+  registry::Client client_;
+  Digest pulled_digest_;
+};
+
+}  // namespace
+
+Result<Digest> Images::Pull(PullRequest request, ProgressSink progress) {
+  if (request.cancel == nullptr) request.cancel = std::make_shared<std::atomic<bool>>(false);
+  {
+    std::lock_guard lock(mutex_);
+    if (cancelled_) return Fail(Errc::kCancelled, "the daemon is ending");
+    pulls_.insert(request.cancel);
+  }
+  auto result = PullJob(store_, registry_options_, request, progress).Run();
+  std::lock_guard lock(mutex_);
+  pulls_.erase(request.cancel);
+  return result;
+}
+
+void Images::CancelPulls() {
+  std::lock_guard lock(mutex_);
+  cancelled_ = true;
+  for (const auto& pull : pulls_) pull->store(true);
+}
+
+Result<> Images::CheckLogin(std::string_view host, const registry::Credentials& credentials) {
+  registry::Reference reference;
+  reference.registry = registry::NormaliseHost(host);
+  return registry::Client(registry_options_, std::move(reference), credentials, nullptr).CheckLogin();
+}
+
+}  // namespace wherry::engine

@@ -74,6 +74,11 @@ enum Kind : uint8_t {
 
 enum AttachFlags : uint8_t { kWantStdin = 1, kWantStdout = 2, kWantStderr = 4 };
 
+// The first moments: the daemon connects its attached clients first, each with kAttach, and its watcher last, with kHello.
+// Until that first kHello the shim leaves the container's output in the pipes (ten seconds at most, in case the daemon died),
+// and does not end either; when it comes, it first reads what all other connections have sent. So an attached client sees
+// every byte, even of a container that ends at once, and the daemon always gets a kExit.
+
 // After init has ended the shim drains output until end of file or two seconds (grandchildren may hold the pipe), writes the
 // exit record, sends kExit to all, waits until they read it or a second has passed, removes the socket and exits.
 

@@ -125,6 +125,10 @@ class Engine:
         process.close_input()
         return process.result(['docker', *args], timeout * self.machine.slow)
 
+    def write_docker_config(self, value):
+        """Replaces the configuration of the docker CLI."""
+        pathlib.Path(self._local, 'config.json').write_text(json.dumps(value), encoding='utf-8')
+
     def login(self, server):
         """Logs in to a registry that asks for the password of the tests."""
         self.wherry('login', '-u', registries.USER, '--password-stdin', server,

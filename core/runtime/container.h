@@ -28,6 +28,10 @@ struct StartError {
   static constexpr int kSetup = 125;          // the engine could not build the container
   static constexpr int kNotExecutable = 126;  // exec: "/etc": is a directory
   static constexpr int kNotFound = 127;       // exec: "foo": executable file not found in $PATH
+
+  StartError(Error cause, int code = kSetup)  // NOLINT(google-explicit-constructor): what TRY passes upward
+      : exit_code(code), error(std::move(cause)) {}
+
   int exit_code;
   Error error;
 };
@@ -76,9 +80,10 @@ class Prepared {
  private:
   friend StartResult<Prepared> Prepare(const ContainerRequest& request);
   Prepared() = default;
+  StartResult<> AwaitReady();
   void Discard();
 
-  sys::Child child_;
+  sys::Child child_;      // until it has been started
   sys::PidFd started_;
   UniqueFd sync_;
   UniqueFd console_;

@@ -1,0 +1,186 @@
+#include "core/runtime/devices.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include "core/sys/mount.h"
+#include "core/sys/path.h"
+
+namespace wherry::runtime {
+
+namespace {
+
+constexpr long kDevptsMagic = 0x1cd1;
+constexpr unsigned int kPtySlaveMajor = 136;
+
+struct NodeRow {
+  const char* path;
+  uint32_t major;
+  uint32_t minor;
+};
+constexpr NodeRow kDefaultNodes[] = {
+    {"/dev/null", 1, 3},   {"/dev/zero", 1, 5},    {"/dev/full", 1, 7},
+    {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0},
+};
+
+struct LinkRow {
+  const char* name;
+  const char* target;
+};
+constexpr LinkRow kLinks[] = {
+    {"fd", "/proc/self/fd"},         {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"},
+    {"stderr", "/proc/self/fd/2"},   {"core", "/proc/kcore"},      {"ptmx", "pts/ptmx"},
+};
+
+struct Place {
+  UniqueFd dir;
+  std::string name;
+};
+
+Result<Place> Locate(int root, const std::string& path) {
+  std::string clean = sys::CleanPath(path);
+  std::optional<Pair> parts = SplitLast(clean, '/');
+  if (clean == "/" || !parts) return Fail(Errc::kInvalid, Cat("device path ", path, " is not a file"));
+  Place place;
+  place.name = std::string(parts->tail);
+  place.dir = TRY(sys::OpenOrCreateInRoot(root, Cat(parts->head, "/"), sys::CreateAs::kDirectory));
+  return place;
+}
+
+mode_t TypeBits(const oci::Device& device) {
+  if (device.type == 'b') return S_IFBLK;
+  return device.type == 'p' ? S_IFIFO : S_IFCHR;
+}
+
+// EEXIST is fine when what exists is that very device.
+Result<> CheckExisting(const Place& place, const oci::Device& device) {
+  struct stat status {};
+  if (fstatat(place.dir.get(), place.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0) return FailSys("fstatat", device.path);
+  bool same_type = (status.st_mode & S_IFMT) == TypeBits(device);
+  bool same_number = device.type == 'p' || status.st_rdev == makedev(device.major, device.minor);
+  if (same_type && same_number) return {};
+  return Fail(Errc::kExists, Cat("device ", device.path, " exists in the image as something else"));
+}
+
+// A new empty file to bind on; never through a link.
+Result<UniqueFd> MakeBindTarget(const Place& place, const std::string& path) {
+  if (mknodat(place.dir.get(), place.name.c_str(), S_IFREG | 0666, 0) < 0 && errno != EEXIST) return FailSys("mknod", path);
+  UniqueFd target = TRY(OpenAt(place.dir.get(), place.name, O_PATH | O_NOFOLLOW));
+  struct stat status {};
+  if (fstat(target.get(), &status) < 0) return FailSys("fstat", path);
+  if (S_ISLNK(status.st_mode)) return Fail(Errc::kInvalid, Cat(path, " is a symbolic link"));
+  return target;
+}
+
+Result<> BindHostNode(const Place& place, int old_root, const oci::Device& device) {
+  UniqueFd source = TRY(sys::OpenInRoot(old_root, device.path, O_PATH));
+  struct stat status {};
+  if (fstat(source.get(), &status) < 0) return FailSys("fstat", device.path);
+  if ((status.st_mode & S_IFMT) != TypeBits(device) || status.st_rdev != makedev(device.major, device.minor)) {
+    return Fail(Errc::kDenied, Cat("device ", device.path, " cannot be made and is another device on the host"));
+  }
+  UniqueFd tree = TRY(sys::CloneTree(source.get(), "", sys::Recursive::kNo));
+  UniqueFd target = TRY(MakeBindTarget(place, device.path));
+  return sys::AttachMount(tree.get(), target.get());
+}
+
+Result<> CreateNode(const Place& place, int old_root, const oci::Device& device) {
+  dev_t number = device.type == 'p' ? 0 : makedev(device.major, device.minor);
+  if (mknodat(place.dir.get(), place.name.c_str(), TypeBits(device) | device.file_mode, number) < 0) {
+    if (errno == EEXIST) return CheckExisting(place, device);
+    if (errno == EPERM && device.type != 'p') return BindHostNode(place, old_root, device);
+    return FailSys("mknod", device.path);
+  }
+  if (device.uid == 0 && device.gid == 0) return {};
+  if (fchownat(place.dir.get(), place.name.c_str(), device.uid, device.gid, AT_SYMLINK_NOFOLLOW) < 0) {
+    return FailSys("fchown", device.path);
+  }
+  return {};
+}
+
+bool Specified(const oci::RuntimeSpec& spec, std::string_view path) {
+  for (const oci::Device& device : spec.devices) {
+    if (device.path == path) return true;
+  }
+  return false;
+}
+
+Result<> CreateDefaults(const Place& dev, int old_root, const oci::RuntimeSpec& spec) {
+  Place place;
+  place.dir.Reset(fcntl(dev.dir.get(), F_DUPFD_CLOEXEC, 3));
+  for (const NodeRow& row : kDefaultNodes) {
+    if (Specified(spec, row.path)) continue;
+    oci::Device device;
+    device.path = row.path;
+    device.major = row.major;
+    device.minor = row.minor;
+    place.name = device.path.substr(5);
+    TRY(CreateNode(place, old_root, device));
+  }
+  for (const LinkRow& row : kLinks) {
+    if (symlinkat(row.target, place.dir.get(), row.name) < 0 && errno != EEXIST) {
+      return FailSys("symlink", Cat("/dev/", row.name));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<> CreateDevices(int root, int old_root, const oci::RuntimeSpec& spec) {
+  Place dev = TRY(Locate(root, "/dev/null"));
+  TRY(CreateDefaults(dev, old_root, spec));
+  for (const oci::Device& device : spec.devices) {
+    Place place = TRY(Locate(root, device.path));
+    TRY(CreateNode(place, old_root, device));
+  }
+  return {};
+}
+
+bool IsNullDevice(int fd) {
+  struct stat status {};
+  return fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3);
+}
+
+Result<UniqueFd> OpenContainerNull(int root) {
+  UniqueFd found = TRY(sys::OpenInRoot(root, "/dev/null", O_PATH));
+  if (!IsNullDevice(found.get())) return Fail(Errc::kInvalid, "/dev/null in the container is not the null device");
+  UniqueFd fd = TRY(sys::OpenInRoot(root, "/dev/null", O_RDWR | O_NOCTTY));
+  if (!IsNullDevice(fd.get())) return Fail(Errc::kInvalid, "/dev/null in the container is not the null device");
+  return fd;
+}
+
+Result<Console> CreateConsole(int root, int devpts, const oci::ConsoleSize& size) {
+  if (devpts < 0) return Fail(Errc::kInvalid, "a terminal needs a devpts mount on /dev/pts");
+  Console console;
+  console.master = TRY(OpenAt(devpts, "ptmx", O_RDWR | O_NOCTTY));
+  int unlocked = 0;
+  if (ioctl(console.master.get(), TIOCSPTLCK, &unlocked) < 0) return FailSys("ioctl", "unlock terminal");
+  console.slave.Reset(ioctl(console.master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  if (!console.slave) return FailSys("ioctl", "open terminal");
+  struct stat status {};
+  struct statfs fs {};
+  if (fstat(console.slave.get(), &status) < 0 || fstatfs(console.slave.get(), &fs) < 0) return FailSys("fstat", "terminal");
+  if (fs.f_type != kDevptsMagic || major(status.st_rdev) != kPtySlaveMajor) {
+    return Fail(Errc::kInternal, "the new terminal is not a pty");
+  }
+  if (size.height != 0 || size.width != 0) {
+    struct winsize window {};
+    window.ws_row = size.height;
+    window.ws_col = size.width;
+    (void)ioctl(console.slave.get(), TIOCSWINSZ, &window);
+  }
+  Place place = TRY(Locate(root, "/dev/console"));
+  UniqueFd target = TRY(MakeBindTarget(place, "/dev/console"));
+  UniqueFd tree = TRY(sys::CloneTree(console.slave.get(), "", sys::Recursive::kNo));
+  TRY(sys::AttachMount(tree.get(), target.get()));
+  return console;
+}
+
+}  // namespace wherry::runtime

@@ -1,0 +1,203 @@
+#include "core/runtime/mounts.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <algorithm>
+
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include "core/sys/mount.h"
+
+namespace wherry::runtime {
+
+namespace {
+
+constexpr long kProcMagic = 0x9fa0;
+
+// What lxcfs and the like may cover below /proc. Anything else there could redirect the runtime or hide what it checks.
+constexpr std::string_view kAllowedBelowProc[] = {
+    "/proc/cpuinfo",   "/proc/diskstats", "/proc/loadavg",  "/proc/meminfo",
+    "/proc/net/dev",   "/proc/slabinfo",  "/proc/stat",     "/proc/swaps",
+    "/proc/sys/crypto/fips_enabled", "/proc/sys/kernel/ns_last_pid", "/proc/uptime",
+};
+
+bool IsCgroup(const oci::Mount& mount) { return mount.type == "cgroup" || mount.type == "cgroup2"; }
+bool IsPseudo(const oci::Mount& mount) { return mount.type == "proc" || mount.type == "sysfs"; }
+
+Result<> CheckDestination(const PlannedMount& mount) {
+  const std::string& path = mount.destination;
+  if (path == "/") return Fail(Errc::kInvalid, "a mount cannot cover the root file system");
+  if (mount.spec->type == "proc" && !mount.options.bind && path != "/proc") {
+    return Fail(Errc::kInvalid, "procfs can only be mounted on /proc");
+  }
+  if (mount.spec->type == "sysfs" && !mount.options.bind && path != "/sys") {
+    return Fail(Errc::kInvalid, "sysfs can only be mounted on /sys");
+  }
+  bool below = path.starts_with("/proc/");
+  if (below && std::ranges::find(kAllowedBelowProc, path) == std::end(kAllowedBelowProc)) {
+    return Fail(Errc::kInvalid, "nothing can be mounted there: it is inside /proc");
+  }
+  return {};
+}
+
+Result<UniqueFd> OpenBind(PlannedMount& mount, const std::string& source) {
+  UniqueFd fd = TRY(Open(source, O_PATH));
+  struct stat status {};
+  if (fstat(fd.get(), &status) < 0) return FailSys("fstat", source);
+  mount.kind = S_ISDIR(status.st_mode) ? sys::CreateAs::kDirectory : sys::CreateAs::kFile;
+  return sys::CloneTree(fd.get(), "", mount.options.bind_recursive);
+}
+
+Result<UniqueFd> OpenFileSystem(const PlannedMount& mount, const std::string& type) {
+  if (type.empty()) return Fail(Errc::kInvalid, "neither a type nor bind is given");
+  sys::FsContext context = TRY(sys::FsContext::Open(type));
+  if (!mount.spec->source.empty()) TRY(context.SetString("source", mount.spec->source));
+  for (const std::string& option : mount.options.data) TRY(context.SetOption(option));
+  return context.Mount(mount.options.attributes.set | mount.options.recursive_attributes.set);
+}
+
+// What bind mounts need and fsmount has not done.
+Result<> ApplyAttributes(const PlannedMount& mount, int proc_fd) {
+  sys::MountAttributes plain = mount.options.attributes;
+  plain.propagation = 0;
+  sys::MountAttributes propagation;
+  propagation.propagation = mount.options.attributes.propagation;
+  TRY(sys::SetMountAttributes(mount.tree.get(), plain, sys::Recursive::kNo, proc_fd));
+  TRY(sys::SetMountAttributes(mount.tree.get(), mount.options.recursive_attributes, sys::Recursive::kYes, proc_fd));
+  return sys::SetMountAttributes(mount.tree.get(), propagation, mount.options.propagation_recursive, proc_fd);
+}
+
+bool WantsHostPropagation(const PlannedMount& mount) {
+  uint64_t type = mount.options.attributes.propagation;
+  return mount.options.bind && (type == MS_SHARED || type == MS_SLAVE);
+}
+
+// A tmpfs without "mode" takes the mode of the directory it covers, as in runc; the kernel's default is 01777.
+Result<> CopyMode(const PlannedMount& mount, int target) {
+  struct stat status {};
+  if (fstat(target, &status) < 0) return FailSys("fstat");
+  UniqueFd top = TRY(OpenAt(mount.tree.get(), ".", O_RDONLY | O_DIRECTORY));
+  if (fchmod(top.get(), status.st_mode & 07777) < 0) return FailSys("fchmod");
+  return {};
+}
+
+std::unexpected<Error> MountFailure(Error error, const PlannedMount& mount) {
+  bool mismatch = error.error_number() == ENOTDIR;
+  Error wrapped = std::move(error).Wrap(Cat("mount ", mount.spec->source.empty() ? mount.spec->type : mount.spec->source,
+                                            " on ", mount.spec->destination));
+  if (!mismatch) return std::unexpected(std::move(wrapped));
+  return Fail(wrapped.code(), Cat(wrapped.message(), ": a directory can only be mounted on a directory and a file on a file"));
+}
+
+}  // namespace
+
+Result<MountPlan> MountPlan::Open(const oci::RuntimeSpec& spec, const std::string& bundle, const std::string& cgroup_root) {
+  MountPlan plan;
+  plan.own_cgroup_namespace_ = spec.FindNamespace(oci::NamespaceType::kCgroup) != nullptr;
+  for (const oci::Mount& entry : spec.mounts) {
+    PlannedMount mount;
+    mount.spec = &entry;
+    mount.destination = sys::CleanPath(entry.destination);
+    mount.options = TRY_CTX(Cat("mount on ", entry.destination), ParseMountOptions(entry.options));
+    if (entry.type == "bind") mount.options.bind = true;
+    Result<> good = CheckDestination(mount);
+    if (!good) return MountFailure(std::move(good).error(), mount);
+    plan.mounts_.push_back(std::move(mount));
+  }
+  // A copy made before the tree is private still is a peer of the host's mount: only for those that ask for it.
+  for (bool before : {true, false}) {
+    if (!before) TRY(sys::MakeAllPrivate());
+    for (PlannedMount& mount : plan.mounts_) {
+      if (WantsHostPropagation(mount) != before) continue;
+      Result<> opened = plan.OpenOne(mount, bundle, cgroup_root);
+      if (!opened) return MountFailure(std::move(opened).error(), mount);
+    }
+  }
+  return plan;
+}
+
+Result<> MountPlan::OpenOne(PlannedMount& mount, const std::string& bundle, const std::string& cgroup_root) {
+  if (IsCgroup(*mount.spec) && !own_cgroup_namespace_) {
+    // The host's hierarchy: never writable (CVE-2023-25809).
+    mount.options.bind = true;
+    mount.options.attributes.set |= MOUNT_ATTR_RDONLY;
+    mount.tree = TRY(OpenBind(mount, cgroup_root));
+  } else if (IsCgroup(*mount.spec)) {
+    mount.tree = TRY(OpenFileSystem(mount, "cgroup2"));
+  } else if (mount.options.bind) {
+    const std::string& source = mount.spec->source;
+    if (source.empty()) return Fail(Errc::kInvalid, "a bind mount needs a source");
+    mount.tree = TRY(OpenBind(mount, source.starts_with('/') ? source : Cat(bundle, "/", source)));
+  } else {
+    mount.tree = TRY(OpenFileSystem(mount, mount.spec->type));
+  }
+  if (mount.options.bind && sys::HasMountSetattr()) TRY(ApplyAttributes(mount, -1));
+  return {};
+}
+
+Result<> MountPlan::Attach(int root) {
+  for (PlannedMount& mount : mounts_) {
+    Result<> attached = AttachOne(mount, root);
+    if (!attached) return MountFailure(std::move(attached).error(), mount);
+  }
+  return {};
+}
+
+Result<> MountPlan::AttachOne(PlannedMount& mount, int root) {
+  UniqueFd target;
+  if (IsPseudo(*mount.spec) && !mount.options.bind) {
+    // Exactly /proc or /sys, and a real directory: a link there would redirect everything that is checked later.
+    std::string name = mount.destination.substr(1);
+    if (mkdirat(root, name.c_str(), 0755) < 0 && errno != EEXIST) return FailSys("mkdir", mount.destination);
+    target = TRY(sys::OpenBeneath(root, name, O_PATH | O_DIRECTORY));
+  } else {
+    target = TRY(sys::OpenOrCreateInRoot(root, mount.destination, mount.kind));
+    struct statfs fs {};
+    if (fstatfs(target.get(), &fs) < 0) return FailSys("fstatfs");
+    if (fs.f_type == kProcMagic && !mount.destination.starts_with("/proc")) {
+      return Fail(Errc::kInvalid, "the target leads into /proc");
+    }
+  }
+  TRY(sys::AttachMount(mount.tree.get(), target.get()));
+  if (mount.spec->type == "tmpfs" && !mount.options.bind && !mount.options.HasData("mode")) {
+    TRY(CopyMode(mount, target.get()));
+  }
+  if (mount.options.bind && !sys::HasMountSetattr()) {
+    int procfs = TRY(Procfs());
+    TRY(ApplyAttributes(mount, procfs));
+  } else if (!mount.options.bind && mount.options.attributes.propagation != 0) {
+    sys::MountAttributes propagation;
+    propagation.propagation = mount.options.attributes.propagation;
+    TRY(sys::SetMountAttributes(mount.tree.get(), propagation, sys::Recursive::kNo));
+  }
+  return {};
+}
+
+Result<int> MountPlan::Procfs() {
+  if (own_procfs_) return own_procfs_.get();
+  for (const PlannedMount& mount : mounts_) {
+    if (mount.spec->type == "proc" && !mount.options.bind && mount.options.data.empty() &&
+        (mount.options.attributes.set & MOUNT_ATTR_RDONLY) == 0) {
+      return mount.tree.get();
+    }
+  }
+  sys::FsContext context = TRY(sys::FsContext::Open("proc"));
+  own_procfs_ = TRY(context.Mount(0));
+  return own_procfs_.get();
+}
+
+int MountPlan::Devpts() const {
+  for (const PlannedMount& mount : mounts_) {
+    if (mount.spec->type == "devpts" && mount.destination == "/dev/pts" && !mount.options.bind) return mount.tree.get();
+  }
+  return -1;
+}
+
+bool MountPlan::DevIsBound() const {
+  return std::ranges::any_of(mounts_, [](const PlannedMount& m) { return m.options.bind && m.destination == "/dev"; });
+}
+
+}  // namespace wherry::runtime

@@ -1,0 +1,45 @@
+// The socket between the runtime and a container's init while it is being built: errors with their full text, the console
+// descriptor, "ready" and "go". One message is one packet (SOCK_SEQPACKET) with a fixed header; the two ends are the same
+// program, so there is no version. Blocking. Internal to core/runtime.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/base/fd.h"
+#include "core/base/result.h"
+#include "core/runtime/container.h"
+
+namespace wherry::runtime {
+
+enum class SyncKind : uint8_t {
+  kError,    // from init: it could not go on; the last message
+  kConsole,  // from init: carries the pty master
+  kReady,    // from init: everything is done but execve
+  kProceed,  // to init: it is in its cgroup now (kernels without CLONE_INTO_CGROUP)
+  kGo,       // to init: execute the program
+};
+
+struct SyncMessage {
+  SyncKind kind = SyncKind::kError;
+  int exit_code = 0;   // kError
+  Errc errc = Errc::kInternal;
+  std::string text;    // kError
+  UniqueFd fd;         // kConsole
+};
+
+struct SyncPair {
+  UniqueFd runtime;
+  UniqueFd init;
+};
+Result<SyncPair> MakeSyncPair();
+
+Result<> SendSync(int socket, SyncKind kind);
+Result<> SendSyncFd(int socket, SyncKind kind, int fd);
+// A text over 4000 bytes is cut.
+Result<> SendSyncError(int socket, const StartError& error);
+
+// The next message; nullopt at the end (the other side has closed, by execve or by dying).
+Result<std::optional<SyncMessage>> ReceiveSync(int socket);
+
+}  // namespace wherry::runtime

@@ -35,14 +35,15 @@ struct Request {
   bool flag(std::string_view name, bool fallback = false) const;
 };
 
-// The peer of a Unix socket connection.
+// The peer of a Unix socket connection; of another or a closed one, nobody.
 struct Peer {
   int pid = 0;
-  uint32_t uid = 0;
-  uint32_t gid = 0;
+  uint32_t uid = UINT32_MAX;
+  uint32_t gid = UINT32_MAX;
 };
 
-// A connection taken over from HTTP: raw bytes both ways.
+// A connection taken over from HTTP: raw bytes both ways. Callbacks come from the loop, never from inside a call; they may be
+// replaced at any time, and are dropped at Close and after OnClose. Destruction is Close.
 class Stream {
  public:
   virtual ~Stream() = default;
@@ -50,16 +51,20 @@ class Stream {
   virtual void Write(std::string_view bytes) = 0;
   virtual size_t pending() const = 0;
   virtual void OnDrain(std::move_only_function<void()> callback) = 0;   // pending() fell to zero
+  // Nothing is read before this is set.
   virtual void OnData(std::move_only_function<void(std::string_view)> callback) = 0;
   virtual void PauseReading(bool paused) = 0;                           // back-pressure towards the client
   virtual void OnReadEnd(std::move_only_function<void()> callback) = 0; // the client shut down its sending side
-  virtual void OnClose(std::move_only_function<void()> callback) = 0;   // both directions are gone; called once
-  // Sends what is pending, then closes.
+  // The client is gone both ways; called at most once. With OnData set it comes after the last of the client's data, so
+  // a paused reader is told late.
+  virtual void OnClose(std::move_only_function<void()> callback) = 0;
+  // Sends what is pending, then closes. No callback is called any more.
   virtual void Close() = 0;
 };
 
 // One request and its answer. The connection lives until the answer is complete, also when the client is gone (then writes
-// vanish and OnClose was called).
+// vanish and OnClose was called). Callbacks come from the loop, never from inside a call, and are dropped when the answer is
+// complete. An exchange dropped without answer is answered 500.
 class Exchange {
  public:
   virtual ~Exchange() = default;
@@ -69,7 +74,7 @@ class Exchange {
   // A complete answer. Content-Length is added; 204, 304 and HEAD carry no body.
   virtual void Reply(int status, std::vector<Header> headers, std::string body) = 0;
 
-  // An answer in pieces: headers go out at once, chunked transfer coding for HTTP/1.1.
+  // An answer in pieces: headers go out at once, chunked transfer coding for HTTP/1.1 unless `headers` has Content-Length.
   virtual void StartStream(int status, std::vector<Header> headers) = 0;
   virtual void Write(std::string_view bytes) = 0;
   virtual size_t pending() const = 0;
@@ -77,7 +82,8 @@ class Exchange {
   virtual void End() = 0;
 
   // Takes the connection over: writes `head` (a complete status line and headers) verbatim; bytes already received after the
-  // request body are the stream's first data. The Exchange is finished by this.
+  // request body are the stream's first data. The Exchange is finished by this. REQUIRES: no answer begun, and the request's
+  // body complete (always so unless it is streamed). The stream of a client that is gone is closed from the start.
   virtual std::shared_ptr<Stream> Hijack(std::string head) = 0;
 
   // Streamed request body (only for requests the server was told to stream): pieces in order, then an empty one at the end.
@@ -109,9 +115,9 @@ class Server {
   virtual void Stop() = 0;
 };
 
-// A Unix listening socket at `path`: bound with a temporary umask so that it never is accessible to more than `mode` allows;
-// a stale socket file is replaced, a live one is kBusy; a path longer than sun_path allows is kInvalid with the limit named.
-// When the group "wherry" (or `group`) exists the socket belongs to it.
+// A Unix listening socket at `path`, never accessible to more than `mode` allows; a stale socket file is replaced, a live one
+// is kBusy, anything else there kExists; a path longer than sun_path allows is kInvalid with the limit named. When the group
+// "wherry" (or `group`, a name or a number) exists the socket belongs to it.
 Result<UniqueFd> ListenUnix(const std::string& path, uint32_t mode, std::string_view group);
 
 }  // namespace wherry::http

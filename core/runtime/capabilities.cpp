@@ -15,22 +15,56 @@ namespace {
 
 // By number, without "CAP_".
 constexpr std::array<std::string_view, CAP_LAST_CAP + 1> kNames = {
-    "CHOWN",           "DAC_OVERRIDE",     "DAC_READ_SEARCH", "FOWNER",           "FSETID",
-    "KILL",            "SETGID",           "SETUID",          "SETPCAP",          "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE", "NET_BROADCAST",   "NET_ADMIN",       "NET_RAW",          "IPC_LOCK",
-    "IPC_OWNER",       "SYS_MODULE",       "SYS_RAWIO",       "SYS_CHROOT",       "SYS_PTRACE",
-    "SYS_PACCT",       "SYS_ADMIN",        "SYS_BOOT",        "SYS_NICE",         "SYS_RESOURCE",
-    "SYS_TIME",        "SYS_TTY_CONFIG",   "MKNOD",           "LEASE",            "AUDIT_WRITE",
-    "AUDIT_CONTROL",   "SETFCAP",          "MAC_OVERRIDE",    "MAC_ADMIN",        "SYSLOG",
-    "WAKE_ALARM",      "BLOCK_SUSPEND",    "AUDIT_READ",      "PERFMON",          "BPF",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
     "CHECKPOINT_RESTORE",
 };
-static_assert(kNames[CAP_CHECKPOINT_RESTORE] == "CHECKPOINT_RESTORE" && kNames[CAP_SYS_CHROOT] == "SYS_CHROOT");
+static_assert(kNames[CAP_CHECKPOINT_RESTORE] == "CHECKPOINT_RESTORE" &&
+              kNames[CAP_SYS_CHROOT] == "SYS_CHROOT");
 static_assert(kDockerCapabilities ==
-              (CapabilityBit(CAP_CHOWN) | CapabilityBit(CAP_DAC_OVERRIDE) | CapabilityBit(CAP_FSETID) |
-               CapabilityBit(CAP_FOWNER) | CapabilityBit(CAP_MKNOD) | CapabilityBit(CAP_NET_RAW) |
-               CapabilityBit(CAP_SETGID) | CapabilityBit(CAP_SETUID) | CapabilityBit(CAP_SETFCAP) |
-               CapabilityBit(CAP_SETPCAP) | CapabilityBit(CAP_NET_BIND_SERVICE) | CapabilityBit(CAP_SYS_CHROOT) |
+              (CapabilityBit(CAP_CHOWN) | CapabilityBit(CAP_DAC_OVERRIDE) |
+               CapabilityBit(CAP_FSETID) | CapabilityBit(CAP_FOWNER) | CapabilityBit(CAP_MKNOD) |
+               CapabilityBit(CAP_NET_RAW) | CapabilityBit(CAP_SETGID) | CapabilityBit(CAP_SETUID) |
+               CapabilityBit(CAP_SETFCAP) | CapabilityBit(CAP_SETPCAP) |
+               CapabilityBit(CAP_NET_BIND_SERVICE) | CapabilityBit(CAP_SYS_CHROOT) |
                CapabilityBit(CAP_KILL) | CapabilityBit(CAP_AUDIT_WRITE)));
 
 constexpr int kMaxCapability = 63;
@@ -44,7 +78,8 @@ Result<> CallCapset(const CapabilitySets& sets) {
     data[word].permitted = static_cast<uint32_t>(sets.permitted >> (32 * word));
     data[word].inheritable = static_cast<uint32_t>(sets.inheritable >> (32 * word));
   }
-  if (syscall(SYS_capset, &header, data) != 0) return FailSys("capset");
+  if (syscall(SYS_capset, &header, data) != 0)
+    return FailSys("capset");
   return {};
 }
 
@@ -52,7 +87,8 @@ Result<> CallCapset(const CapabilitySets& sets) {
 std::string MissingCapability(CapabilitySet set, CapabilitySet permitted) {
   CapabilitySet missing = set & ~permitted;
   for (int number = 0; number <= kMaxCapability; ++number) {
-    if ((missing & CapabilityBit(number)) != 0) return CapabilityName(number);
+    if ((missing & CapabilityBit(number)) != 0)
+      return CapabilityName(number);
   }
   return "";
 }
@@ -61,11 +97,14 @@ std::string MissingCapability(CapabilitySet set, CapabilitySet permitted) {
 
 Result<int> CapabilityNumber(std::string_view name) {
   std::string_view bare = name;
-  if (bare.size() > 4 && EqualsIgnoreCase(bare.substr(0, 4), "CAP_")) bare.remove_prefix(4);
+  if (bare.size() > 4 && EqualsIgnoreCase(bare.substr(0, 4), "CAP_"))
+    bare.remove_prefix(4);
   for (size_t number = 0; number < kNames.size(); ++number) {
-    if (EqualsIgnoreCase(kNames[number], bare)) return static_cast<int>(number);
+    if (EqualsIgnoreCase(kNames[number], bare))
+      return static_cast<int>(number);
   }
-  return Fail(Errc::kInvalid, Cat("unknown capability \"", name, "\"; names are as in capabilities(7)"));
+  return Fail(Errc::kInvalid,
+              Cat("unknown capability \"", name, "\"; names are as in capabilities(7)"));
 }
 
 std::string CapabilityName(int number) {
@@ -91,7 +130,8 @@ Result<CapabilitySet> ParseCapabilities(std::span<const std::string> names) {
 std::vector<std::string> CapabilityNames(CapabilitySet set) {
   std::vector<std::string> names;
   for (int number = 0; number <= kMaxCapability; ++number) {
-    if ((set & CapabilityBit(number)) != 0) names.push_back(CapabilityName(number));
+    if ((set & CapabilityBit(number)) != 0)
+      names.push_back(CapabilityName(number));
   }
   return names;
 }
@@ -99,7 +139,8 @@ std::vector<std::string> CapabilityNames(CapabilitySet set) {
 int LastCapability() {
   static const int last = [] {
     int number = 0;
-    while (number < kMaxCapability && prctl(PR_CAPBSET_READ, number + 1, 0, 0, 0) >= 0) ++number;
+    while (number < kMaxCapability && prctl(PR_CAPBSET_READ, number + 1, 0, 0, 0) >= 0)
+      ++number;
     return number;
   }();
   return last;
@@ -113,7 +154,8 @@ CapabilitySet AllCapabilities() {
 Result<CapabilitySets> CurrentCapabilities() {
   __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2] = {};
-  if (syscall(SYS_capget, &header, data) != 0) return FailSys("capget");
+  if (syscall(SYS_capget, &header, data) != 0)
+    return FailSys("capget");
   CapabilitySets sets;
   for (int word = 0; word < 2; ++word) {
     sets.effective |= CapabilitySet{data[word].effective} << (32 * word);
@@ -121,23 +163,29 @@ Result<CapabilitySets> CurrentCapabilities() {
     sets.inheritable |= CapabilitySet{data[word].inheritable} << (32 * word);
   }
   for (int number = 0; number <= LastCapability(); ++number) {
-    if (prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 1) sets.bounding |= CapabilityBit(number);
-    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, number, 0, 0) == 1) sets.ambient |= CapabilityBit(number);
+    if (prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 1)
+      sets.bounding |= CapabilityBit(number);
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, number, 0, 0) == 1)
+      sets.ambient |= CapabilityBit(number);
   }
   return sets;
 }
 
 Result<> DropBounding(CapabilitySet keep) {
   for (int number = 0; number <= LastCapability(); ++number) {
-    if ((keep & CapabilityBit(number)) != 0) continue;
-    if (prctl(PR_CAPBSET_READ, number, 0, 0, 0) != 1) continue;
-    if (prctl(PR_CAPBSET_DROP, number, 0, 0, 0) != 0) return FailSys("prctl(PR_CAPBSET_DROP)", CapabilityName(number));
+    if ((keep & CapabilityBit(number)) != 0)
+      continue;
+    if (prctl(PR_CAPBSET_READ, number, 0, 0, 0) != 1)
+      continue;
+    if (prctl(PR_CAPBSET_DROP, number, 0, 0, 0) != 0)
+      return FailSys("prctl(PR_CAPBSET_DROP)", CapabilityName(number));
   }
   return {};
 }
 
 Result<> KeepCapabilitiesOverSetuid() {
-  if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return FailSys("prctl(PR_SET_KEEPCAPS)");
+  if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0)
+    return FailSys("prctl(PR_SET_KEEPCAPS)");
   return {};
 }
 
@@ -145,7 +193,8 @@ Result<> SetCapabilities(const CapabilitySets& sets) {
   CapabilitySets current = TRY(CurrentCapabilities());
   std::string missing = MissingCapability(sets.effective | sets.permitted, current.permitted);
   if (!missing.empty()) {
-    return Fail(Errc::kDenied, Cat("capability ", missing, " cannot be given: wherry does not have it itself"));
+    return Fail(Errc::kDenied,
+                Cat("capability ", missing, " cannot be given: wherry does not have it itself"));
   }
   TRY(CallCapset(sets));
   // Kernels before 4.3 have no ambient set; they are not supported.
@@ -153,7 +202,8 @@ Result<> SetCapabilities(const CapabilitySets& sets) {
     return FailSys("prctl(PR_CAP_AMBIENT_CLEAR_ALL)");
   }
   for (int number = 0; number <= LastCapability(); ++number) {
-    if ((sets.ambient & CapabilityBit(number)) == 0) continue;
+    if ((sets.ambient & CapabilityBit(number)) == 0)
+      continue;
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0) != 0) {
       return FailSys("prctl(PR_CAP_AMBIENT_RAISE)", CapabilityName(number));
     }

@@ -1,6 +1,6 @@
-// Linux capabilities: names, numbers, sets, and the calls that give a process exactly the sets of its configuration
-// (capabilities(7); runtime-spec config.md "process.capabilities"). No libcap. Functions that change the calling thread
-// are for single-threaded processes.
+// Linux capabilities: names, numbers, sets, and the calls that give a process exactly the sets of
+// its configuration (capabilities(7); runtime-spec config.md "process.capabilities"). No libcap.
+// Functions that change the calling thread are for single-threaded processes.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,9 @@ namespace wherry::runtime {
 // Bit n is capability number n.
 using CapabilitySet = uint64_t;
 
-constexpr CapabilitySet CapabilityBit(int number) { return CapabilitySet{1} << number; }
+constexpr CapabilitySet CapabilityBit(int number) {
+  return CapabilitySet{1} << number;
+}
 
 // The five sets of runtime-spec, in its terms.
 struct CapabilitySets {
@@ -27,7 +29,8 @@ struct CapabilitySets {
   CapabilitySet ambient = 0;
 };
 
-// The number of "CAP_KILL", "KILL" or "cap_kill". kInvalid naming the text when wherry does not know it.
+// The number of "CAP_KILL", "KILL" or "cap_kill". kInvalid naming the text when wherry does not
+// know it.
 Result<int> CapabilityNumber(std::string_view name);
 // "CAP_KILL"; "CAP_63" style for numbers without a name.
 std::string CapabilityName(int number);
@@ -41,8 +44,8 @@ int LastCapability();
 // Every capability this kernel has.
 CapabilitySet AllCapabilities();
 
-// What Docker grants by default: CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP
-// NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE.
+// What Docker grants by default: CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID
+// SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE.
 constexpr CapabilitySet kDockerCapabilities =
     CapabilityBit(0) | CapabilityBit(1) | CapabilityBit(3) | CapabilityBit(4) | CapabilityBit(5) |
     CapabilityBit(6) | CapabilityBit(7) | CapabilityBit(8) | CapabilityBit(10) | CapabilityBit(13) |
@@ -52,15 +55,17 @@ constexpr CapabilitySet kDockerCapabilities =
 Result<CapabilitySets> CurrentCapabilities();
 
 // Order of use in the container's init, as root of its user namespace:
-//   DropBounding(sets.bounding); KeepCapabilitiesOverSetuid(); setgroups, setresgid, setresuid; SetCapabilities(sets);
+//   DropBounding(sets.bounding); KeepCapabilitiesOverSetuid(); setgroups, setresgid, setresuid;
+//   SetCapabilities(sets);
 // A capability that the caller does not have gives kDenied naming it.
 
-// Drops from the bounding set whatever is in it and not in `keep`; one prctl per capability that really goes.
+// Drops from the bounding set whatever is in it and not in `keep`; one prctl per capability that
+// really goes.
 Result<> DropBounding(CapabilitySet keep);
 // PR_SET_KEEPCAPS; the execve that follows clears it.
 Result<> KeepCapabilitiesOverSetuid();
-// capset of effective, permitted and inheritable, then the ambient set (cleared, then raised one by one).
-// REQUIRES: DropBounding has been called. Does not touch the bounding set.
+// capset of effective, permitted and inheritable, then the ambient set (cleared, then raised one by
+// one). REQUIRES: DropBounding has been called. Does not touch the bounding set.
 Result<> SetCapabilities(const CapabilitySets& sets);
 
 }  // namespace wherry::runtime

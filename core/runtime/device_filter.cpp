@@ -13,28 +13,44 @@ namespace {
 
 constexpr size_t kMaxInstructions = 4096;
 
-constexpr oci::DeviceRule Allow(char type, std::optional<uint32_t> major, std::optional<uint32_t> minor) {
-  return {.allow = true, .type = type, .major = major, .minor = minor, .read = true, .write = true, .mknod = true};
+constexpr oci::DeviceRule Allow(char type, std::optional<uint32_t> major,
+                                std::optional<uint32_t> minor) {
+  return {.allow = true,
+          .type = type,
+          .major = major,
+          .minor = minor,
+          .read = true,
+          .write = true,
+          .mknod = true};
 }
 constexpr oci::DeviceRule AllowMknod(char type) {
-  return {.allow = true, .type = type, .major = {}, .minor = {}, .read = false, .write = false, .mknod = true};
+  return {.allow = true,
+          .type = type,
+          .major = {},
+          .minor = {},
+          .read = false,
+          .write = false,
+          .mknod = true};
 }
 
 constexpr std::array kDefaultRules = {
-    AllowMknod('c'),        AllowMknod('b'),
-    Allow('c', 1, 3),                // null
-    Allow('c', 1, 5),                // zero
-    Allow('c', 1, 7),                // full
-    Allow('c', 1, 8),                // random
-    Allow('c', 1, 9),                // urandom
-    Allow('c', 5, 0),                // tty
-    Allow('c', 5, 1),                // console
-    Allow('c', 5, 2),                // ptmx
-    Allow('c', 136, std::nullopt),   // pts/*
+    AllowMknod('c'),
+    AllowMknod('b'),
+    Allow('c', 1, 3),               // null
+    Allow('c', 1, 5),               // zero
+    Allow('c', 1, 7),               // full
+    Allow('c', 1, 8),               // random
+    Allow('c', 1, 9),               // urandom
+    Allow('c', 5, 0),               // tty
+    Allow('c', 5, 1),               // console
+    Allow('c', 5, 2),               // ptmx
+    Allow('c', 136, std::nullopt),  // pts/*
 };
 
-// Registers: r1 the context, later scratch; r2 type; r3 the accesses not decided yet; r4 major; r5 minor; r0 the answer.
-constexpr bpf_insn Instruction(int code, uint8_t destination, uint8_t source, int16_t offset, int32_t immediate) {
+// Registers: r1 the context, later scratch; r2 type; r3 the accesses not decided yet; r4 major; r5
+// minor; r0 the answer.
+constexpr bpf_insn Instruction(int code, uint8_t destination, uint8_t source, int16_t offset,
+                               int32_t immediate) {
   bpf_insn instruction{};
   instruction.code = static_cast<uint8_t>(code);
   instruction.dst_reg = destination & 0xf;
@@ -45,7 +61,8 @@ constexpr bpf_insn Instruction(int code, uint8_t destination, uint8_t source, in
 }
 
 bpf_insn LoadContext(uint8_t destination, size_t offset) {
-  return Instruction(BPF_LDX | BPF_MEM | BPF_W, destination, BPF_REG_1, static_cast<int16_t>(offset), 0);
+  return Instruction(BPF_LDX | BPF_MEM | BPF_W, destination, BPF_REG_1,
+                     static_cast<int16_t>(offset), 0);
 }
 
 int32_t AccessBits(const oci::DeviceRule& rule) {
@@ -59,8 +76,10 @@ class RuleCode {
   void Append(const oci::DeviceRule& rule) {
     if (rule.type != 'a') {
       SkipUnless(BPF_REG_2, rule.type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR);
-      if (rule.major) SkipUnless(BPF_REG_4, static_cast<int32_t>(*rule.major));
-      if (rule.minor) SkipUnless(BPF_REG_5, static_cast<int32_t>(*rule.minor));
+      if (rule.major)
+        SkipUnless(BPF_REG_4, static_cast<int32_t>(*rule.major));
+      if (rule.minor)
+        SkipUnless(BPF_REG_5, static_cast<int32_t>(*rule.minor));
       if (rule.allow) {
         // Granted kinds are decided; with none left the access is allowed.
         code_.push_back(Instruction(BPF_ALU | BPF_AND | BPF_K, BPF_REG_3, 0, 0, ~AccessBits(rule)));
@@ -74,7 +93,8 @@ class RuleCode {
     }
     code_.push_back(Instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, rule.allow ? 1 : 0));
     code_.push_back(Instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
-    for (size_t skip : skips_) code_[skip].off = static_cast<int16_t>(code_.size() - skip - 1);
+    for (size_t skip : skips_)
+      code_[skip].off = static_cast<int16_t>(code_.size() - skip - 1);
     skips_.clear();
   }
 
@@ -92,23 +112,27 @@ class RuleCode {
 
 Result<> CheckRule(const oci::DeviceRule& rule) {
   if (std::string_view("abcu").find(rule.type) == std::string_view::npos) {
-    return Fail(Errc::kInvalid, Cat("linux.resources.devices: unknown device type '", rule.type, "'"));
+    return Fail(Errc::kInvalid,
+                Cat("linux.resources.devices: unknown device type '", rule.type, "'"));
   }
   // The kernel compares device numbers of 12 and 20 bits; larger ones never occur.
   if (rule.major.value_or(0) >= 1U << 12 || rule.minor.value_or(0) >= 1U << 20) {
-    return Fail(Errc::kInvalid, Cat("linux.resources.devices: no device has the number ", rule.major.value_or(0), ":",
-                                    rule.minor.value_or(0)));
+    return Fail(Errc::kInvalid, Cat("linux.resources.devices: no device has the number ",
+                                    rule.major.value_or(0), ":", rule.minor.value_or(0)));
   }
   return {};
 }
 
 }  // namespace
 
-std::span<const oci::DeviceRule> DefaultDeviceRules() { return kDefaultRules; }
+std::span<const oci::DeviceRule> DefaultDeviceRules() {
+  return kDefaultRules;
+}
 
 Result<std::vector<bpf_insn>> CompileDeviceRules(std::span<const oci::DeviceRule> rules) {
   std::vector<oci::DeviceRule> all(rules.begin(), rules.end());
-  for (const oci::DeviceRule& rule : all) TRY(CheckRule(rule));
+  for (const oci::DeviceRule& rule : all)
+    TRY(CheckRule(rule));
   all.insert(all.end(), kDefaultRules.begin(), kDefaultRules.end());
 
   RuleCode out;
@@ -127,10 +151,13 @@ Result<std::vector<bpf_insn>> CompileDeviceRules(std::span<const oci::DeviceRule
     denies = denies || !all[i].allow;
     complete = all[i].type == 'a';
   }
-  if (complete && !denies) return std::vector<bpf_insn>();
-  if (!complete) out.Append(oci::DeviceRule{});  // everything else is denied
+  if (complete && !denies)
+    return std::vector<bpf_insn>();
+  if (!complete)
+    out.Append(oci::DeviceRule{});  // everything else is denied
   if (out.code().size() > kMaxInstructions) {
-    return Fail(Errc::kUnsupported, "linux.resources.devices has more rules than a device program can hold");
+    return Fail(Errc::kUnsupported,
+                "linux.resources.devices has more rules than a device program can hold");
   }
   return std::move(out.code());
 }

@@ -34,7 +34,8 @@ constexpr auto kDefaultProgram = [] {
   constexpr size_t kSize = CompileDefault().size();
   Assembler compiled = CompileDefault();
   std::array<sock_filter, kSize> code{};
-  for (size_t i = 0; i < kSize; ++i) code[i] = compiled.FromStart(i);
+  for (size_t i = 0; i < kSize; ++i)
+    code[i] = compiled.FromStart(i);
   return code;
 }();
 static_assert(!CompileDefault().overflow());
@@ -42,13 +43,15 @@ static_assert(!CompileDefault().overflow());
 // The capabilities that the profile asks about.
 constexpr CapabilitySet kRelevant = [] {
   CapabilitySet set = 0;
-  for (const seccomp::Rule& rule : kProfile.rules) set |= rule.needs | rule.unless;
+  for (const seccomp::Rule& rule : kProfile.rules)
+    set |= rule.needs | rule.unless;
   return set;
 }();
 
 constexpr bool AllRulesFitOldestKernel() {
   for (const seccomp::Rule& rule : kProfile.rules) {
-    if (rule.min_kernel > kOldestKernel) return false;
+    if (rule.min_kernel > kOldestKernel)
+      return false;
   }
   return true;
 }
@@ -58,23 +61,28 @@ static_assert(AllRulesFitOldestKernel());
 
 std::vector<sock_filter> seccomp::TakeCode(const Assembler& compiled) {
   std::vector<sock_filter> code(compiled.size());
-  for (size_t i = 0; i < code.size(); ++i) code[i] = compiled.FromStart(i);
+  for (size_t i = 0; i < code.size(); ++i)
+    code[i] = compiled.FromStart(i);
   return code;
 }
 
 SeccompFilter DefaultSeccomp(CapabilitySet bounding) {
-  if ((bounding & kRelevant) == (kDockerCapabilities & kRelevant)) return SeccompFilter(std::span(kDefaultProgram));
+  if ((bounding & kRelevant) == (kDockerCapabilities & kRelevant))
+    return SeccompFilter(std::span(kDefaultProgram));
   auto out = std::make_unique<Assembler>();
   seccomp::Compile(*out, kProfile, kNativeAbis, kNativeHost, bounding, kOldestKernel);
   return SeccompFilter(seccomp::TakeCode(*out));
 }
 
 Result<> InstallSeccomp(std::span<const sock_filter> code, uint32_t flags) {
-  if (code.empty()) return {};
+  if (code.empty())
+    return {};
   int error = sys::SetSeccompFilter(code, flags);
   constexpr uint32_t kOptional = SECCOMP_FILTER_FLAG_LOG | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-  if (error == EINVAL && (flags & kOptional) != 0) error = sys::SetSeccompFilter(code, flags & ~kOptional);
-  if (error == 0) return {};
+  if (error == EINVAL && (flags & kOptional) != 0)
+    error = sys::SetSeccompFilter(code, flags & ~kOptional);
+  if (error == 0)
+    return {};
   return std::unexpected(Error::Sys(error, "seccomp", "SECCOMP_SET_MODE_FILTER"));
 }
 

@@ -1,13 +1,14 @@
-// Seccomp filters: Docker's default profile and linux.seccomp of an OCI configuration, compiled to classic BPF by our own
-// compiler (no libseccomp). The default profile with Docker's default capabilities is compiled when wherry is built and
-// lies in read-only data; every other one takes microseconds. Thread-safe; nothing here changes the calling process but
-// InstallSeccomp.
+// Seccomp filters: Docker's default profile and linux.seccomp of an OCI configuration, compiled to
+// classic BPF by our own compiler (no libseccomp). The default profile with Docker's default
+// capabilities is compiled when wherry is built and lies in read-only data; every other one takes
+// microseconds. Thread-safe; nothing here changes the calling process but InstallSeccomp.
 //
-// Shape of a program: load the architecture first, then one balanced tree of ranges of system call numbers per ABI, so
-// that the kernel's bitmap of always-allowed calls (5.11) covers everything without argument checks; those have a leaf of
-// their own. Both ABIs of a 64-bit kernel are filtered (aarch64 with arm, x86_64 with i386), any other kills the process.
-// Numbers above the highest known one give ENOSYS unless the default action lets calls pass, so that a newer C library
-// falls back. Rules are tried in order, the first that matches decides.
+// Shape of a program: load the architecture first, then one balanced tree of ranges of system call
+// numbers per ABI, so that the kernel's bitmap of always-allowed calls (5.11) covers everything
+// without argument checks; those have a leaf of their own. Both ABIs of a 64-bit kernel are
+// filtered (aarch64 with arm, x86_64 with i386), any other kills the process. Numbers above the
+// highest known one give ENOSYS unless the default action lets calls pass, so that a newer C
+// library falls back. Rules are tried in order, the first that matches decides.
 #pragma once
 
 #include <linux/filter.h>
@@ -23,14 +24,18 @@
 
 namespace wherry::runtime {
 
-// A compiled program, either in read-only data or owned. Move-only; the span stays valid over moves.
+// A compiled program, either in read-only data or owned. Move-only; the span stays valid over
+// moves.
 class SeccompFilter {
  public:
   SeccompFilter() = default;  // empty: unconfined
   explicit SeccompFilter(std::span<const sock_filter> read_only) : code_(read_only) {}
-  explicit SeccompFilter(std::vector<sock_filter> owned) : owned_(std::move(owned)), code_(owned_) {}
+  explicit SeccompFilter(std::vector<sock_filter> owned)
+      : owned_(std::move(owned)), code_(owned_) {}
   SeccompFilter(SeccompFilter&& other) noexcept
-      : owned_(std::move(other.owned_)), code_(std::exchange(other.code_, {})), flags_(other.flags_) {}
+      : owned_(std::move(other.owned_)),
+        code_(std::exchange(other.code_, {})),
+        flags_(other.flags_) {}
   SeccompFilter& operator=(SeccompFilter&& other) noexcept {
     owned_ = std::move(other.owned_);
     code_ = std::exchange(other.code_, {});
@@ -51,18 +56,20 @@ class SeccompFilter {
   uint32_t flags_ = 0;
 };
 
-// Docker's default profile for a container whose bounding set is `bounding`. Never fails for lack of anything: the
-// profile is built in.
+// Docker's default profile for a container whose bounding set is `bounding`. Never fails for lack
+// of anything: the profile is built in.
 SeccompFilter DefaultSeccomp(CapabilitySet bounding);
 
-// linux.seccomp of runtime-spec (defaultAction, defaultErrnoRet, architectures, flags, syscalls). Docker's profile format
-// is read too: includes and excludes by capability (of `bounding`), architecture and kernel, archMap. System calls that
-// wherry or the architecture does not know are ignored, as runc does. kInvalid naming the field for anything malformed,
-// kUnsupported for SCMP_ACT_NOTIFY and for programs over 4096 instructions.
+// linux.seccomp of runtime-spec (defaultAction, defaultErrnoRet, architectures, flags, syscalls).
+// Docker's profile format is read too: includes and excludes by capability (of `bounding`),
+// architecture and kernel, archMap. System calls that wherry or the architecture does not know are
+// ignored, as runc does. kInvalid naming the field for anything malformed, kUnsupported for
+// SCMP_ACT_NOTIFY and for programs over 4096 instructions.
 Result<SeccompFilter> CompileSeccomp(JsonValue seccomp, CapabilitySet bounding);
 
-// seccomp(SECCOMP_SET_MODE_FILTER) on the calling process. Needs no_new_privs or CAP_SYS_ADMIN. Empty: nothing is done.
-// Flags that an older kernel refuses and that only speed things up or log (SPEC_ALLOW, LOG) are left out then.
+// seccomp(SECCOMP_SET_MODE_FILTER) on the calling process. Needs no_new_privs or CAP_SYS_ADMIN.
+// Empty: nothing is done. Flags that an older kernel refuses and that only speed things up or log
+// (SPEC_ALLOW, LOG) are left out then.
 Result<> InstallSeccomp(std::span<const sock_filter> code, uint32_t flags);
 
 }  // namespace wherry::runtime

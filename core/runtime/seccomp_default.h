@@ -1,6 +1,7 @@
-// Docker's default seccomp profile (moby/profiles, Apache-2.0; see NOTICE) in wherry's terms: which system calls a
-// container may make, depending on its capabilities and the machine. Calls that exist on no supported machine are left
-// out. The unit test holds it against Docker's own file. Internal to core/runtime.
+// Docker's default seccomp profile (moby/profiles, Apache-2.0; see NOTICE) in wherry's terms: which
+// system calls a container may make, depending on its capabilities and the machine. Calls that
+// exist on no supported machine are left out. The unit test holds it against Docker's own file.
+// Internal to core/runtime.
 #pragma once
 
 #include <linux/capability.h>
@@ -144,7 +145,8 @@ inline constexpr Condition kPersonalityQuery[] = {{0, Compare::kEqual, 0xfffffff
 // No CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET.
 inline constexpr Condition kNoNewNamespaces[] = {{0, Compare::kMaskedEqual, 0x7e020000, 0}};
 
-inline constexpr uint8_t kArmHosts = static_cast<uint8_t>(Host::kArm64) | static_cast<uint8_t>(Host::kArm);
+inline constexpr uint8_t kArmHosts =
+    static_cast<uint8_t>(Host::kArm64) | static_cast<uint8_t>(Host::kArm);
 inline constexpr uint8_t kAmd64Host = static_cast<uint8_t>(Host::kAmd64);
 
 inline constexpr CapabilitySet kSysAdmin = CapabilityBit(CAP_SYS_ADMIN);
@@ -166,7 +168,8 @@ inline constexpr Rule kRules[] = {
     {.calls = kWithDacReadSearch, .needs = CapabilityBit(CAP_DAC_READ_SEARCH)},
     {.calls = kWithSysAdmin, .needs = kSysAdmin},
     {.calls = kClone, .conditions = kNoNewNamespaces, .unless = kSysAdmin},
-    // The flags of clone3 are in memory, out of a filter's reach: the C library falls back to clone.
+    // The flags of clone3 are in memory, out of a filter's reach: the C library falls back to
+    // clone.
     {.calls = kClone3, .action = SECCOMP_RET_ERRNO | ENOSYS, .unless = kSysAdmin},
     {.calls = kWithSysBoot, .needs = CapabilityBit(CAP_SYS_BOOT)},
     {.calls = kWithSysChroot, .needs = CapabilityBit(CAP_SYS_CHROOT)},

@@ -1,4 +1,5 @@
-// What the machine this program was compiled for means to a seccomp filter. Internal to core/runtime.
+// What the machine this program was compiled for means to a seccomp filter. Internal to
+// core/runtime.
 #pragma once
 
 #include "core/runtime/seccomp_compiler.h"

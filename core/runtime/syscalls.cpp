@@ -18,7 +18,8 @@ constexpr auto kOffsets = [] {
   size_t position = 0;
   for (size_t i = 0; i < kSyscallCount; ++i) {
     offsets[i] = static_cast<uint16_t>(position);
-    while (kNames[position] != '\0') ++position;
+    while (kNames[position] != '\0')
+      ++position;
     ++position;
   }
   offsets[kSyscallCount] = static_cast<uint16_t>(position);
@@ -32,7 +33,8 @@ constexpr std::string_view NameAt(size_t index) {
 
 constexpr bool Sorted() {
   for (size_t i = 1; i < kSyscallCount; ++i) {
-    if (NameAt(i - 1) >= NameAt(i)) return false;
+    if (NameAt(i - 1) >= NameAt(i))
+      return false;
   }
   return true;
 }

@@ -1,5 +1,6 @@
-// The system calls of the ABIs that a container can use on a supported machine: names and numbers, from syscalls.inc
-// (generated from the kernel's headers). Numbers of an ABI that no code uses are left out by the linker.
+// The system calls of the ABIs that a container can use on a supported machine: names and numbers,
+// from syscalls.inc (generated from the kernel's headers). Numbers of an ABI that no code uses are
+// left out by the linker.
 #pragma once
 
 #include <cstdint>

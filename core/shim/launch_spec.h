@@ -1,6 +1,7 @@
-// What the daemon tells the launcher about one container beyond its OCI configuration: JSON on descriptor 3 of
-// `wherry-launch`. Written by the engine, read by the launcher; unknown members are ignored, so that either side may be
-// newer. Also the one line with which the launcher answers on descriptor 4.
+// What the daemon tells the launcher about one container beyond its OCI configuration: JSON on
+// descriptor 3 of `wherry-launch`. Written by the engine, read by the launcher; unknown members are
+// ignored, so that either side may be newer. Also the one line with which the launcher answers on
+// descriptor 4.
 #pragma once
 
 #include <cstdint>
@@ -57,8 +58,8 @@ struct LaunchSpec {
   static Result<LaunchSpec> Parse(std::string_view json);
 };
 
-// The answer. ok: pid of init, exit_code 0. Otherwise exit_code as docker run gives it: 125 the engine failed, 126 the
-// command cannot be executed, 127 it does not exist.
+// The answer. ok: pid of init, exit_code 0. Otherwise exit_code as docker run gives it: 125 the
+// engine failed, 126 the command cannot be executed, 127 it does not exist.
 struct LaunchResult {
   int pid = 0;
   int exit_code = 0;
@@ -66,7 +67,8 @@ struct LaunchResult {
 
   // "ok <pid>\n" or "error <exit-code> <message>\n"; line breaks in the message become spaces.
   std::string ToLine() const;
-  // kCorrupt for anything else; kUnavailable for an empty text (the launcher ended without an answer).
+  // kCorrupt for anything else; kUnavailable for an empty text (the launcher ended without an
+  // answer).
   static Result<LaunchResult> Parse(std::string_view line);
 };
 

@@ -31,7 +31,8 @@ Result<Attached> QueryDevicePrograms(int cgroup_dir) {
   attributes.query.attach_type = BPF_CGROUP_DEVICE;
   attributes.query.prog_cnt = kMaxPrograms;
   attributes.query.prog_ids = reinterpret_cast<uintptr_t>(found.ids.data());
-  if (Bpf(BPF_PROG_QUERY, attributes) != 0) return FailSys("bpf(BPF_PROG_QUERY)");
+  if (Bpf(BPF_PROG_QUERY, attributes) != 0)
+    return FailSys("bpf(BPF_PROG_QUERY)");
   found.count = attributes.query.prog_cnt;
   return found;
 }
@@ -40,7 +41,8 @@ Result<UniqueFd> ProgramById(uint32_t id) {
   bpf_attr attributes{};
   attributes.prog_id = id;
   UniqueFd program(Bpf(BPF_PROG_GET_FD_BY_ID, attributes));
-  if (!program) return FailSys("bpf(BPF_PROG_GET_FD_BY_ID)");
+  if (!program)
+    return FailSys("bpf(BPF_PROG_GET_FD_BY_ID)");
   return program;
 }
 
@@ -49,7 +51,8 @@ Result<> Detach(int cgroup_dir, int program) {
   attributes.target_fd = static_cast<uint32_t>(cgroup_dir);
   attributes.attach_bpf_fd = static_cast<uint32_t>(program);
   attributes.attach_type = BPF_CGROUP_DEVICE;
-  if (Bpf(BPF_PROG_DETACH, attributes) != 0) return FailSys("bpf(BPF_PROG_DETACH)");
+  if (Bpf(BPF_PROG_DETACH, attributes) != 0)
+    return FailSys("bpf(BPF_PROG_DETACH)");
   return {};
 }
 
@@ -75,7 +78,8 @@ int Attach(int cgroup_dir, int program, int replaced) {
 }  // namespace
 
 Result<UniqueFd> LoadDeviceProgram(std::span<const bpf_insn> code) {
-  static constexpr char kLicense[] = "Apache-2.0";  // the program calls no helper that asks for another
+  static constexpr char kLicense[] =
+      "Apache-2.0";  // the program calls no helper that asks for another
   constexpr int kAttempts = 5;
   for (int attempt = 1;; ++attempt) {
     bpf_attr attributes{};
@@ -84,13 +88,16 @@ Result<UniqueFd> LoadDeviceProgram(std::span<const bpf_insn> code) {
     attributes.insn_cnt = static_cast<uint32_t>(code.size());
     attributes.license = reinterpret_cast<uintptr_t>(kLicense);
     UniqueFd program(Bpf(BPF_PROG_LOAD, attributes));
-    if (program) return program;
-    if (errno == EAGAIN && attempt < kAttempts) continue;
+    if (program)
+      return program;
+    if (errno == EAGAIN && attempt < kAttempts)
+      continue;
     int error = errno;
     Error failure = Error::Sys(error, "bpf(BPF_PROG_LOAD)", "device program");
     if (error == EINVAL || error == ENOSYS) {
-      return std::unexpected(
-          std::move(failure).WithCode(Errc::kUnsupported).Wrap("device rules need a kernel with CONFIG_CGROUP_BPF"));
+      return std::unexpected(std::move(failure)
+                                 .WithCode(Errc::kUnsupported)
+                                 .Wrap("device rules need a kernel with CONFIG_CGROUP_BPF"));
     }
     return std::unexpected(std::move(failure));
   }
@@ -100,18 +107,24 @@ Result<> AttachDeviceProgram(int cgroup_dir, int program) {
   Attached old = TRY(QueryDevicePrograms(cgroup_dir));
   if (old.count == 1) {
     UniqueFd replaced = TRY(ProgramById(old.ids[0]));
-    if (Attach(cgroup_dir, program, replaced.get()) == 0) return {};
-    // BPF_F_REPLACE came with 5.6, and the old one may have been attached without BPF_F_ALLOW_MULTI.
-    if (errno != EINVAL) return FailSys("bpf(BPF_PROG_ATTACH)", "cgroup");
+    if (Attach(cgroup_dir, program, replaced.get()) == 0)
+      return {};
+    // BPF_F_REPLACE came with 5.6, and the old one may have been attached without
+    // BPF_F_ALLOW_MULTI.
+    if (errno != EINVAL)
+      return FailSys("bpf(BPF_PROG_ATTACH)", "cgroup");
   }
-  if (Attach(cgroup_dir, program, -1) != 0) return FailSys("bpf(BPF_PROG_ATTACH)", "cgroup");
-  for (size_t i = 0; i < old.count; ++i) TRY(DetachById(cgroup_dir, old.ids[i]));
+  if (Attach(cgroup_dir, program, -1) != 0)
+    return FailSys("bpf(BPF_PROG_ATTACH)", "cgroup");
+  for (size_t i = 0; i < old.count; ++i)
+    TRY(DetachById(cgroup_dir, old.ids[i]));
   return {};
 }
 
 Result<> DetachDevicePrograms(int cgroup_dir) {
   Attached old = TRY(QueryDevicePrograms(cgroup_dir));
-  for (size_t i = 0; i < old.count; ++i) TRY(DetachById(cgroup_dir, old.ids[i]));
+  for (size_t i = 0; i < old.count; ++i)
+    TRY(DetachById(cgroup_dir, old.ids[i]));
   return {};
 }
 

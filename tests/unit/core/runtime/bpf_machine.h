@@ -1,5 +1,6 @@
-// Interpreters for the tests of generated programs: classic BPF as seccomp runs it, and the part of eBPF that device
-// programs use. Both answer nullopt for anything malformed (a jump out of the program, an unknown instruction, no return).
+// Interpreters for the tests of generated programs: classic BPF as seccomp runs it, and the part of
+// eBPF that device programs use. Both answer nullopt for anything malformed (a jump out of the
+// program, an unknown instruction, no return).
 #pragma once
 
 #include <linux/bpf.h>
@@ -15,7 +16,8 @@ namespace wherry::runtime {
 
 class SeccompMachine {
  public:
-  SeccompMachine(std::span<const sock_filter> code, const seccomp_data& data) : code_(code), data_(data) {}
+  SeccompMachine(std::span<const sock_filter> code, const seccomp_data& data)
+      : code_(code), data_(data) {}
 
   std::optional<uint32_t> Run() {
     while (at_ < code_.size()) {
@@ -23,7 +25,8 @@ class SeccompMachine {
       ++steps_;
       switch (instruction.code) {
         case BPF_LD | BPF_W | BPF_ABS:
-          if (instruction.k % 4 != 0 || instruction.k >= sizeof data_) return std::nullopt;
+          if (instruction.k % 4 != 0 || instruction.k >= sizeof data_)
+            return std::nullopt;
           std::memcpy(&accumulator_, reinterpret_cast<const char*>(&data_) + instruction.k, 4);
           break;
         case BPF_ALU | BPF_AND | BPF_K:
@@ -35,7 +38,8 @@ class SeccompMachine {
         case BPF_RET | BPF_K:
           return instruction.k;
         default:
-          if (!Branch(instruction)) return std::nullopt;
+          if (!Branch(instruction))
+            return std::nullopt;
       }
     }
     return std::nullopt;
@@ -72,13 +76,16 @@ class SeccompMachine {
 
 class DeviceMachine {
  public:
-  DeviceMachine(std::span<const bpf_insn> code, const bpf_cgroup_dev_ctx& context) : code_(code), context_(context) {}
+  DeviceMachine(std::span<const bpf_insn> code, const bpf_cgroup_dev_ctx& context)
+      : code_(code), context_(context) {}
 
   std::optional<bool> Run() {
     for (int steps = 0; at_ < code_.size() && steps < 100000; ++steps) {
       const bpf_insn& instruction = code_[at_++];
-      if (instruction.code == (BPF_JMP | BPF_EXIT)) return registers_[0] != 0;
-      if (!Step(instruction)) return std::nullopt;
+      if (instruction.code == (BPF_JMP | BPF_EXIT))
+        return registers_[0] != 0;
+      if (!Step(instruction))
+        return std::nullopt;
     }
     return std::nullopt;
   }
@@ -90,7 +97,8 @@ class DeviceMachine {
     switch (instruction.code) {
       case BPF_LDX | BPF_MEM | BPF_W: {
         uint32_t word = 0;
-        if (instruction.src_reg != BPF_REG_1 || instruction.off < 0 || instruction.off > 8) return false;
+        if (instruction.src_reg != BPF_REG_1 || instruction.off < 0 || instruction.off > 8)
+          return false;
         std::memcpy(&word, reinterpret_cast<const char*>(&context_) + instruction.off, 4);
         target = word;
         return true;
@@ -108,10 +116,12 @@ class DeviceMachine {
         target = static_cast<uint32_t>(target) >> immediate;
         return true;
       case BPF_JMP | BPF_JNE | BPF_K:
-        if (target != immediate) at_ += static_cast<size_t>(instruction.off);
+        if (target != immediate)
+          at_ += static_cast<size_t>(instruction.off);
         return true;
       case BPF_JMP | BPF_JEQ | BPF_K:
-        if (target == immediate) at_ += static_cast<size_t>(instruction.off);
+        if (target == immediate)
+          at_ += static_cast<size_t>(instruction.off);
         return true;
       default:
         return false;

@@ -33,10 +33,12 @@ TEST(Capabilities, Sets) {
 
 // In a child: the sets of a container's init come out exactly.
 TEST(Capabilities, AreSetExactly) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  if (geteuid() != 0)
+    GTEST_SKIP() << "needs root";
   auto before = CurrentCapabilities();
   ASSERT_TRUE(before);
-  if ((kDockerCapabilities & ~before->permitted) != 0) GTEST_SKIP() << "this process lacks capabilities";
+  if ((kDockerCapabilities & ~before->permitted) != 0)
+    GTEST_SKIP() << "this process lacks capabilities";
   pid_t child = fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
@@ -44,15 +46,20 @@ TEST(Capabilities, AreSetExactly) {
     wanted.bounding = kDockerCapabilities;
     wanted.effective = wanted.permitted = CapabilityBit(CAP_KILL) | CapabilityBit(CAP_CHOWN);
     wanted.inheritable = wanted.ambient = CapabilityBit(CAP_CHOWN);
-    if (!DropBounding(wanted.bounding) || !KeepCapabilitiesOverSetuid()) _exit(1);
-    if (setresgid(1000, 1000, 1000) != 0 || setresuid(1000, 1000, 1000) != 0) _exit(2);
-    if (!SetCapabilities(wanted)) _exit(3);
+    if (!DropBounding(wanted.bounding) || !KeepCapabilitiesOverSetuid())
+      _exit(1);
+    if (setresgid(1000, 1000, 1000) != 0 || setresuid(1000, 1000, 1000) != 0)
+      _exit(2);
+    if (!SetCapabilities(wanted))
+      _exit(3);
     auto now = CurrentCapabilities();
-    if (!now) _exit(4);
+    if (!now)
+      _exit(4);
     bool same = now->bounding == wanted.bounding && now->effective == wanted.effective &&
                 now->permitted == wanted.permitted && now->inheritable == wanted.inheritable &&
                 now->ambient == wanted.ambient;
-    if (!same) _exit(5);
+    if (!same)
+      _exit(5);
     // What is gone cannot come back, and the message names it.
     wanted.effective |= CapabilityBit(CAP_SYS_ADMIN);
     auto denied = SetCapabilities(wanted);

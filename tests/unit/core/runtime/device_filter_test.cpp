@@ -15,8 +15,10 @@ oci::DeviceRule Rule(bool allow, char type, int major, int minor, std::string_vi
   oci::DeviceRule rule;
   rule.allow = allow;
   rule.type = type;
-  if (major >= 0) rule.major = static_cast<uint32_t>(major);
-  if (minor >= 0) rule.minor = static_cast<uint32_t>(minor);
+  if (major >= 0)
+    rule.major = static_cast<uint32_t>(major);
+  if (minor >= 0)
+    rule.minor = static_cast<uint32_t>(minor);
   rule.read = access.find('r') != std::string_view::npos;
   rule.write = access.find('w') != std::string_view::npos;
   rule.mknod = access.find('m') != std::string_view::npos;
@@ -27,10 +29,13 @@ const uint32_t kRead = BPF_DEVCG_ACC_READ;
 const uint32_t kWrite = BPF_DEVCG_ACC_WRITE;
 const uint32_t kMknod = BPF_DEVCG_ACC_MKNOD;
 
-bool Ask(const std::vector<bpf_insn>& code, char type, uint32_t major, uint32_t minor, uint32_t access) {
-  if (code.empty()) return true;
+bool Ask(const std::vector<bpf_insn>& code, char type, uint32_t major, uint32_t minor,
+         uint32_t access) {
+  if (code.empty())
+    return true;
   bpf_cgroup_dev_ctx context{};
-  context.access_type = access << 16 | static_cast<uint32_t>(type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR);
+  context.access_type =
+      access << 16 | static_cast<uint32_t>(type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR);
   context.major = major;
   context.minor = minor;
   auto answer = DeviceMachine(code, context).Run();
@@ -40,8 +45,8 @@ bool Ask(const std::vector<bpf_insn>& code, char type, uint32_t major, uint32_t 
 
 // Docker's rules: everything denied, then what the engine allows.
 TEST(DeviceFilter, DockerDefault) {
-  Rules rules = {Rule(false, 'a', -1, -1, "rwm"), Rule(true, 'c', 1, 3, "rwm"), Rule(false, 'c', 10, 229, "rwm"),
-                 Rule(true, 'b', 8, 1, "r")};
+  Rules rules = {Rule(false, 'a', -1, -1, "rwm"), Rule(true, 'c', 1, 3, "rwm"),
+                 Rule(false, 'c', 10, 229, "rwm"), Rule(true, 'b', 8, 1, "r")};
   auto code = CompileDeviceRules(rules);
   ASSERT_TRUE(code);
   EXPECT_TRUE(Ask(*code, 'c', 1, 3, kRead | kWrite));
@@ -72,8 +77,8 @@ TEST(DeviceFilter, PrivilegedNeedsNoProgram) {
 }
 
 TEST(DeviceFilter, KindsOfAccessAreDecidedOneByOne) {
-  Rules rules = {Rule(true, 'c', 10, 1, "rwm"), Rule(false, 'c', 10, 1, "w"), Rule(true, 'c', 11, 1, "r"),
-                 Rule(true, 'c', 11, 1, "w")};
+  Rules rules = {Rule(true, 'c', 10, 1, "rwm"), Rule(false, 'c', 10, 1, "w"),
+                 Rule(true, 'c', 11, 1, "r"), Rule(true, 'c', 11, 1, "w")};
   auto code = CompileDeviceRules(rules);
   ASSERT_TRUE(code);
   EXPECT_TRUE(Ask(*code, 'c', 10, 1, kRead));
@@ -95,12 +100,15 @@ TEST(DeviceFilter, BadRulesAreErrors) {
 // The last rule that covers a kind of access decides it: against random lists.
 TEST(DeviceFilter, AgreesWithDirectEvaluation) {
   std::mt19937 random(7);
-  auto pick = [&random](int limit) { return static_cast<int>(random() % static_cast<unsigned>(limit)); };
+  auto pick = [&random](int limit) {
+    return static_cast<int>(random() % static_cast<unsigned>(limit));
+  };
   for (int round = 0; round < 300; ++round) {
     Rules rules;
     for (int i = pick(12); i > 0; --i) {
       const char* accesses[] = {"r", "w", "m", "rw", "rwm", "wm", ""};
-      rules.push_back(Rule(pick(2) == 0, "abccu"[pick(5)], pick(4) - 1, pick(4) - 1, accesses[pick(7)]));
+      rules.push_back(
+          Rule(pick(2) == 0, "abccu"[pick(5)], pick(4) - 1, pick(4) - 1, accesses[pick(7)]));
     }
     auto code = CompileDeviceRules(rules);
     ASSERT_TRUE(code);
@@ -113,18 +121,23 @@ TEST(DeviceFilter, AgreesWithDirectEvaluation) {
       auto access = static_cast<uint32_t>(1 + pick(7));
       bool expected = true;
       for (uint32_t bit : {kMknod, kRead, kWrite}) {
-        if ((access & bit) == 0) continue;
+        if ((access & bit) == 0)
+          continue;
         bool allowed = false;
         for (const oci::DeviceRule& rule : all) {
-          bool covers = rule.type == 'a' ||
-                        ((rule.type == 'b') == (type == 'b') && rule.major.value_or(major) == major &&
-                         rule.minor.value_or(minor) == minor &&
-                         (bit == kMknod ? rule.mknod : bit == kRead ? rule.read : rule.write));
-          if (covers) allowed = rule.allow;
+          bool covers = rule.type == 'a' || ((rule.type == 'b') == (type == 'b') &&
+                                             rule.major.value_or(major) == major &&
+                                             rule.minor.value_or(minor) == minor &&
+                                             (bit == kMknod  ? rule.mknod
+                                              : bit == kRead ? rule.read
+                                                             : rule.write));
+          if (covers)
+            allowed = rule.allow;
         }
         expected = expected && allowed;
       }
-      ASSERT_EQ(Ask(*code, type, major, minor, access), expected) << type << major << ":" << minor << " " << access;
+      ASSERT_EQ(Ask(*code, type, major, minor, access), expected)
+          << type << major << ":" << minor << " " << access;
     }
   }
 }

@@ -1,0 +1,343 @@
+#include "core/runtime/cgroup.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include "core/runtime/cgroup_limits.h"
+#include "core/runtime/device_filter.h"
+#include "core/sys/bpf.h"
+
+namespace wherry::runtime {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kFreezeTimeout{5000};
+constexpr milliseconds kRemoveTimeout{2000};
+
+constexpr std::array<std::string_view, 6> kControllers = {"cpu",    "cpuset", "io",
+                                                          "memory", "pids",   "hugetlb"};
+
+// Boot parameter and configuration symbol of each controller, for messages.
+struct ControllerHelp {
+  std::string_view name;
+  std::string_view v1_name;  // in /proc/cgroups
+  std::string_view symbol;
+};
+constexpr ControllerHelp kHelp[] = {
+    {"cpu", "cpu", "CONFIG_CGROUP_SCHED"},  {"cpuset", "cpuset", "CONFIG_CPUSETS"},
+    {"io", "blkio", "CONFIG_BLK_CGROUP"},   {"memory", "memory", "CONFIG_MEMCG"},
+    {"pids", "pids", "CONFIG_CGROUP_PIDS"}, {"hugetlb", "hugetlb", "CONFIG_CGROUP_HUGETLB"},
+};
+
+bool Contains(const std::vector<std::string>& words, std::string_view word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+// "/a/b" -> {"a", "b"}; kInvalid for anything but a clean absolute path below the mount.
+Result<std::vector<std::string>> Components(const std::string& path) {
+  if (!path.starts_with('/') || path.size() < 2)
+    return Fail(Errc::kInvalid, Cat("cgroup path \"", path, "\" is not absolute"));
+  std::vector<std::string> parts;
+  for (std::string_view part : Split(std::string_view(path).substr(1), '/')) {
+    if (part.empty() || part == "." || part == "..") {
+      return Fail(Errc::kInvalid,
+                  Cat("cgroup path \"", path, "\" must have no empty, \".\" or \"..\" part"));
+    }
+    parts.emplace_back(part);
+  }
+  return parts;
+}
+
+// Enables in `dir` whatever it can give to its children. One by one: a single refusal must not cost
+// the others. What stays off is explained when a limit needs it.
+void EnableControllers(int dir) {
+  auto available = sys::ReadCgroupWords(dir, "cgroup.controllers");
+  auto enabled = sys::ReadCgroupWords(dir, "cgroup.subtree_control");
+  if (!available || !enabled)
+    return;
+  for (std::string_view controller : kControllers) {
+    if (!Contains(*available, controller) || Contains(*enabled, controller))
+      continue;
+    (void)WriteExistingAt(dir, "cgroup.subtree_control", Cat('+', controller));
+  }
+}
+
+Result<UniqueFd> MakeAndOpen(int parent, const std::string& name) {
+  if (mkdirat(parent, name.c_str(), 0755) != 0 && errno != EEXIST)
+    return FailSys("mkdir", name);
+  return OpenAt(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+}
+
+enum class Inner : uint8_t { kPlain, kWithControllers };
+
+// The directory above the last component, made where it is missing.
+Result<UniqueFd> MakeParents(const sys::CgroupHost& host, const std::vector<std::string>& parts,
+                             Inner inner) {
+  UniqueFd dir = TRY(OpenDir(host.mount));
+  for (size_t i = 0;; ++i) {
+    if (inner == Inner::kWithControllers)
+      EnableControllers(dir.get());
+    if (i + 1 == parts.size())
+      return dir;
+    UniqueFd child = TRY(MakeAndOpen(dir.get(), parts[i]));
+    dir = std::move(child);
+  }
+}
+
+// Why `controller` is missing although the kernel's root group of v2 does not have it either: one
+// clause with the remedy.
+std::string WhyNotOnHost(const ControllerHelp& help) {
+  auto table = ReadFile("/proc/cgroups");
+  if (table) {
+    for (std::string_view line : Split(*table, '\n')) {
+      std::vector<std::string_view> fields = Split(line, '\t');
+      if (fields.size() < 4 || fields[0] != help.v1_name)
+        continue;
+      if (fields[3] == "0") {
+        return Cat("it is switched off at boot; add cgroup_enable=", help.name,
+                   " to the kernel command line");
+      }
+      if (fields[1] != "0") {
+        return Cat("it is bound to cgroup v1; boot with cgroup_no_v1=all or cgroup_no_v1=",
+                   help.name);
+      }
+    }
+  }
+  return Cat("the kernel does not have it; it needs ", help.symbol);
+}
+
+// The whole story of a controller that the cgroup at `path` does not have.
+std::string WhyMissing(const sys::CgroupHost& host, const std::string& path,
+                       std::string_view controller) {
+  const ControllerHelp* help =
+      std::find_if(std::begin(kHelp), std::end(kHelp),
+                   [controller](const ControllerHelp& row) { return row.name == controller; });
+  if (help == std::end(kHelp))
+    return "this kernel has no such controller";
+  auto root = OpenDir(host.mount);
+  auto parts = Components(path);
+  if (!root || !parts)
+    return "the cgroup is gone";
+  auto available = sys::ReadCgroupWords(root->get(), "cgroup.controllers");
+  if (available && !Contains(*available, controller))
+    return WhyNotOnHost(*help);
+  std::string walked;
+  UniqueFd dir = *std::move(root);
+  for (const std::string& part : *parts) {
+    auto enabled = WriteExistingAt(dir.get(), "cgroup.subtree_control", Cat('+', controller));
+    if (!enabled) {
+      std::string_view where = walked.empty() ? std::string_view("/") : std::string_view(walked);
+      if (enabled.error().error_number() == EBUSY) {
+        return Cat("processes sit in the cgroup ", where,
+                   ", so its children cannot have controllers; move them to a leaf");
+      }
+      if (enabled.error().error_number() == ENOENT) {
+        return Cat("it is not delegated to the cgroup ", where,
+                   "; set Delegate=yes in the service's unit");
+      }
+      return Cat("the cgroup ", where, " cannot pass it on: ", enabled.error().message());
+    }
+    auto child = OpenAt(dir.get(), part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (!child)
+      break;
+    dir = *std::move(child);
+    Append(walked, '/', part);
+  }
+  return "the kernel did not enable it";
+}
+
+Result<> WriteLimit(const sys::CgroupHost& host, const std::string& path, int dir,
+                    const CgroupWrite& write) {
+  auto written = WriteExistingAt(dir, write.file, write.value);
+  if (written)
+    return {};
+  Error error = std::move(written).error();
+  if (error.code() != Errc::kNotFound) {
+    return std::unexpected(
+        std::move(error).Wrap(Cat("cannot set ", write.file, " to \"", write.value, "\"")));
+  }
+  if (write.if_missing == IfMissing::kIgnore)
+    return {};
+  auto own = sys::ReadCgroupWords(dir, "cgroup.controllers");
+  std::string_view controller = write.Controller();
+  if (own && !Contains(*own, controller)) {
+    return Fail(Errc::kUnsupported,
+                Cat("cannot set ", write.file, ": the cgroup controller ", controller,
+                    " is not available: ", WhyMissing(host, path, controller)));
+  }
+  return Fail(Errc::kUnsupported, Cat("cannot set ", write.file, ": this kernel's controller ",
+                                      controller, " does not have it"));
+}
+
+std::optional<uint64_t> Optional(Result<uint64_t> value) {
+  if (value)
+    return *value;
+  return std::nullopt;
+}
+
+// Sums "rbytes=1 wbytes=2 rios=3 wios=4" over the devices of io.stat.
+void AddIoStat(int dir, CgroupStats& stats) {
+  auto text = ReadFileAt(dir, "io.stat");
+  if (!text)
+    return;
+  struct Column {
+    std::string_view key;
+    std::optional<uint64_t> CgroupStats::* member;
+  };
+  constexpr Column kColumns[] = {{"rbytes", &CgroupStats::io_read_bytes},
+                                 {"wbytes", &CgroupStats::io_write_bytes},
+                                 {"rios", &CgroupStats::io_reads},
+                                 {"wios", &CgroupStats::io_writes}};
+  for (const Column& column : kColumns)
+    stats.*column.member = 0;
+  for (std::string_view word : Split(*text, ' ')) {
+    auto pair = SplitFirst(Trim(word), '=');
+    if (!pair)
+      continue;
+    auto column = std::find_if(std::begin(kColumns), std::end(kColumns),
+                               [&pair](const Column& row) { return row.key == pair->head; });
+    // The value of a device's last column is followed by the next device.
+    auto value = ParseUint(Split(pair->tail, '\n').front());
+    if (column != std::end(kColumns) && value)
+      stats.*column->member = *(stats.*column->member) + *value;
+  }
+}
+
+}  // namespace
+
+Result<Cgroup> Cgroup::Create(const sys::CgroupHost& host, std::string path) {
+  std::vector<std::string> parts = TRY(Components(path));
+  UniqueFd parent =
+      TRY_CTX(Cat("cgroup ", path), MakeParents(host, parts, Inner::kWithControllers));
+  const std::string& name = parts.back();
+  if (mkdirat(parent.get(), name.c_str(), 0755) != 0) {
+    if (errno != EEXIST)
+      return FailSys("mkdir", Cat("cgroup ", path));
+    // Limits of a former life must not survive: an empty left-over is made anew.
+    UniqueFd old = TRY(OpenAt(parent.get(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    uint64_t populated = TRY(sys::ReadCgroupKey(old.get(), "cgroup.events", "populated"));
+    if (populated != 0)
+      return Fail(Errc::kExists, Cat("cgroup ", path, " exists and has processes"));
+    TRY(sys::RemoveCgroup(host.mount + path, kRemoveTimeout));
+    if (mkdirat(parent.get(), name.c_str(), 0755) != 0)
+      return FailSys("mkdir", Cat("cgroup ", path));
+  }
+  auto dir = OpenAt(parent.get(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!dir) {
+    unlinkat(parent.get(), name.c_str(), AT_REMOVEDIR);
+    return std::unexpected(std::move(dir).error());
+  }
+  return Cgroup(host, std::move(path), *std::move(dir));
+}
+
+Result<Cgroup> Cgroup::Open(const sys::CgroupHost& host, std::string path) {
+  TRY(Components(path));
+  UniqueFd dir = TRY(OpenDir(host.mount + path));
+  return Cgroup(host, std::move(path), std::move(dir));
+}
+
+Result<> Cgroup::SetLimits(const oci::LinuxResources& resources) {
+  bool bfq = faccessat(dir_.get(), "io.bfq.weight", F_OK, 0) == 0;
+  auto writes = TRY(LimitWrites(resources, bfq ? IoWeightFile::kBfq : IoWeightFile::kCost));
+  for (const CgroupWrite& write : writes)
+    TRY(WriteLimit(host_, path_, dir_.get(), write));
+  return {};
+}
+
+Result<> Cgroup::SetDevices(const oci::LinuxResources& resources) {
+  std::vector<bpf_insn> code = TRY(CompileDeviceRules(resources.devices));
+  if (code.empty())
+    return {};
+  UniqueFd program = TRY(sys::LoadDeviceProgram(code));
+  return sys::AttachDeviceProgram(dir_.get(), program.get());
+}
+
+Result<> Cgroup::AddProcess(int pid) {
+  return WriteExistingAt(dir_.get(), "cgroup.procs", Cat(pid));
+}
+
+Result<> Cgroup::Freeze() {
+  return sys::SetFrozen(dir_.get(), sys::Freeze::kFreeze, kFreezeTimeout);
+}
+
+Result<> Cgroup::Thaw() {
+  return sys::SetFrozen(dir_.get(), sys::Freeze::kThaw, kFreezeTimeout);
+}
+
+Result<> Cgroup::Kill() {
+  return sys::KillCgroup(dir_.get());
+}
+
+Result<> Cgroup::Remove() {
+  auto killed = sys::KillCgroup(dir_.get());
+  auto removed = sys::RemoveCgroup(host_.mount + path_, kRemoveTimeout);
+  if (removed || killed)
+    return removed;
+  return std::unexpected(std::move(removed).error().FollowedBy(killed.error()));
+}
+
+CgroupStats Cgroup::Stats() const {
+  int dir = dir_.get();
+  CgroupStats stats;
+  struct Number {
+    std::optional<uint64_t> CgroupStats::* member;
+    const char* file;
+    std::string_view key;  // empty: the file is one number
+  };
+  constexpr Number kNumbers[] = {
+      {&CgroupStats::memory_current, "memory.current", ""},
+      {&CgroupStats::memory_peak, "memory.peak", ""},
+      {&CgroupStats::memory_max, "memory.max", ""},
+      {&CgroupStats::memory_inactive_file, "memory.stat", "inactive_file"},
+      {&CgroupStats::swap_current, "memory.swap.current", ""},
+      {&CgroupStats::oom_kills, "memory.events", "oom_kill"},
+      {&CgroupStats::cpu_usage_us, "cpu.stat", "usage_usec"},
+      {&CgroupStats::cpu_user_us, "cpu.stat", "user_usec"},
+      {&CgroupStats::cpu_system_us, "cpu.stat", "system_usec"},
+      {&CgroupStats::cpu_periods, "cpu.stat", "nr_periods"},
+      {&CgroupStats::cpu_throttled_periods, "cpu.stat", "nr_throttled"},
+      {&CgroupStats::cpu_throttled_us, "cpu.stat", "throttled_usec"},
+      {&CgroupStats::pids_current, "pids.current", ""},
+      {&CgroupStats::pids_max, "pids.max", ""},
+  };
+  for (const Number& number : kNumbers) {
+    stats.*number.member =
+        Optional(number.key.empty() ? sys::ReadCgroupNumber(dir, number.file)
+                                    : sys::ReadCgroupKey(dir, number.file, number.key));
+  }
+  AddIoStat(dir, stats);
+  return stats;
+}
+
+Result<UniqueFd> MakeLeafCgroup(const sys::CgroupHost& host, const std::string& path) {
+  std::vector<std::string> parts = TRY(Components(path));
+  UniqueFd parent = TRY_CTX(Cat("cgroup ", path), MakeParents(host, parts, Inner::kPlain));
+  return MakeAndOpen(parent.get(), parts.back());
+}
+
+Result<> LeaveInnerCgroup(const sys::CgroupHost& host, const std::string& parent) {
+  std::string own = TRY(sys::CgroupOf(0));
+  // Only groups above the containers' matter, and the root is exempt from the rule.
+  if (own == "/" || !(parent + "/").starts_with(own + "/"))
+    return {};
+  UniqueFd leaf = TRY(MakeLeafCgroup(host, own + "/daemon"));
+  UniqueFd dir = TRY(OpenDir(host.mount + own));
+  std::string processes = TRY(ReadFileAt(dir.get(), "cgroup.procs"));
+  for (std::string_view pid : Split(Trim(processes), '\n')) {
+    // A process that has ended meanwhile, or a kernel thread that cannot move, is no obstacle of
+    // ours.
+    if (!pid.empty())
+      (void)WriteExistingAt(leaf.get(), "cgroup.procs", pid);
+  }
+  return WriteExistingAt(leaf.get(), "cgroup.procs", "0");
+}
+
+}  // namespace wherry::runtime

@@ -141,7 +141,7 @@ std::chrono::milliseconds Client::Backoff(int attempt, std::string_view retry_af
   }
   auto pause = std::min(kFirstBackoff * (1 << std::min(attempt, 10)), kLongestBackoff);
   uint8_t random = 0;
-  (void)getrandom(&random, sizeof random, 0);
+  if (getrandom(&random, sizeof random, 0) < 0) random = 0;
   return pause + pause * random / 1024;
 }
 

@@ -123,7 +123,8 @@ Result<int> WaitCommand(const Invocation& call) {
 
 Result<int> PsCommand(const Invocation& call) {
   const Arguments& arguments = call.arguments;
-  Query query{{"filters", TRY(FiltersJson(arguments.List("filter")))}, {"limit", arguments.Value("last")}};
+  std::string filters = TRY(FiltersJson(arguments.List("filter")));
+  Query query{{"filters", filters}, {"limit", arguments.Value("last")}};
   if (arguments.Flag("all") || arguments.Has("last")) query.emplace_back("all", "1");
   auto list = TRY(call.client.Get(Target("/containers/json", query)));
   bool whole = arguments.Flag("no-trunc");

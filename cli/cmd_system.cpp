@@ -102,14 +102,16 @@ Result<int> InfoCommand(const Invocation& call) {
 
 Result<int> EventsCommand(const Invocation& call) {
   const Arguments& arguments = call.arguments;
-  Query query{{"filters", TRY(FiltersJson(arguments.List("filter")))},
+  std::string filters = TRY(FiltersJson(arguments.List("filter")));
+  Query query{{"filters", filters},
               {"since", arguments.Value("since")}, {"until", arguments.Value("until")}};
   auto source = TRY(call.client.Open("GET", Target("/events", query)));
   bool json = arguments.Value("format") == "json";
-  TRY(ForEachLine(*source, [json](std::string_view line) -> Result<> {
+  auto show = [json](std::string_view line) -> Result<> {
     auto event = TRY(JsonDocument::Parse(line, "event"));
     return WriteAll(STDOUT_FILENO, json ? Cat(line, "\n") : EventText(event.root()), "standard output");
-  }));
+  };
+  TRY(ForEachLine(*source, show));
   return 0;
 }
 

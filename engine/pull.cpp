@@ -88,7 +88,8 @@ class PullJob {
   Result<registry::FetchedManifest> ResolvePlatform(registry::FetchedManifest fetched) {
     if (TRY(oci::KindOf(fetched.media_type, fetched.bytes)) == oci::DocumentKind::kManifest) return fetched;
     auto index = TRY(oci::ParseIndex(fetched.bytes, fetched.media_type));
-    auto descriptor = TRY(oci::SelectManifest(index, TRY(Wanted())));
+    oci::Platform wanted = TRY(Wanted());
+    auto descriptor = TRY(oci::SelectManifest(index, wanted));
     auto chosen = TRY(client_.GetManifest(descriptor.digest));
     if (TRY(oci::KindOf(chosen.media_type, chosen.bytes)) != oci::DocumentKind::kManifest) {
       return Fail(Errc::kUnsupported, "an index inside an index is not supported");

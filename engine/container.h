@@ -55,14 +55,15 @@ struct Container {
   // shim itself is gone.
   std::shared_ptr<ShimConnection> watch;
   sys::PidFd init;                   // signals go here
-  bool signalled_by_user = false;    // stop or kill was asked for during this run
+  bool stop_requested = false;       // stop or kill was asked for during this run
+  bool starting = false;             // between the begin of a start and its success or failure
 
   std::vector<Waiter> waiters;
   std::vector<std::shared_ptr<AttachSession>> pending_attaches;  // wait for the next start
 
-  // An operation that must not be mixed with others is in progress (start, freeze, the shim's last moments, removal);
-  // what came meanwhile runs afterwards, in order.
-  bool busy = false;
+  // How many operations that must not be mixed with others are in progress (start, freeze, the shim's last moments,
+  // removal); what comes meanwhile runs afterwards, in order.
+  int holds = 0;
   std::vector<Loop::Callback> deferred;
 };
 using ContainerPtr = std::shared_ptr<Container>;

@@ -14,7 +14,6 @@ namespace {
 
 constexpr size_t kMaxFile = 64 << 10;
 constexpr char kStatusName[] = "status";
-constexpr char kLaunchName[] = "state";
 constexpr int64_t kNanosPerSecond = 1'000'000'000;
 
 }  // namespace
@@ -49,10 +48,10 @@ Result<RunStatus> RunStatus::Parse(std::string_view json) {
 }
 
 Result<LaunchRecord> ReadLaunchRecord(const std::string& run_directory) {
-  auto file = TRY(Open(Cat(run_directory, "/", kLaunchName), O_RDONLY));
+  auto file = TRY(Open(Cat(run_directory, "/", kLaunchRecordName), O_RDONLY));
   struct stat info {};
-  if (fstat(file.get(), &info) != 0) return FailSys("fstat", kLaunchName);
-  std::string text = TRY(ReadAll(file.get(), kMaxFile, kLaunchName));
+  if (fstat(file.get(), &info) != 0) return FailSys("fstat", kLaunchRecordName);
+  std::string text = TRY(ReadAll(file.get(), kMaxFile, kLaunchRecordName));
   auto document = TRY(JsonDocument::Parse(text, "launch record"));
   LaunchRecord record;
   record.pid = static_cast<int>(document["pid"].integer());

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -109,8 +110,6 @@ class Containers {
   void Publish(const Container& container, std::string action, EventAttributes extra = {});
 
  private:
-  struct Prepared;  // containers_start.cpp
-
   // Runs `work` on a worker and then `done` on the loop.
   template <class T>
   void OnWorker(std::move_only_function<Result<T>()> work, Done<T> done) {
@@ -119,8 +118,9 @@ class Containers {
       loop->Post([result, done = std::move(done)]() mutable { done(std::move(*result)); });
     });
   }
+  // Runs `operation` when nothing holds the container; it takes its own hold (++holds) if it goes on in the background.
   void WhenIdle(const ContainerPtr& container, Loop::Callback operation);
-  void SetIdle(const ContainerPtr& container);
+  void Release(const ContainerPtr& container);  // gives back one hold
   void NotifyWaiters(Container& container, std::span<const WaitCondition> conditions);
   void SaveStatus(const Container& container);
   std::string Directory(std::string_view id) const;
@@ -133,11 +133,15 @@ class Containers {
 
   // containers_start.cpp
   void StartIdle(const ContainerPtr& container, Done<> done);
+  void LaunchPrepared(const ContainerPtr& container, const shim::LaunchSpec& spec, Done<> done);
   void Launched(const ContainerPtr& container, LaunchOutcome outcome, Done<> done);
   void StartFailed(const ContainerPtr& container, int exit_code, const Error& error, Done<> done);
-  Result<> Watch(const ContainerPtr& container);
+  void HoldInit(Container& container);
+  void Watch(const ContainerPtr& container);
   void Ended(const ContainerPtr& container, const ExitRecord& record);
+  void AwaitShimEnd(const ContainerPtr& container);
   void ShimGone(const ContainerPtr& container);
+  void ShimLost(const ContainerPtr& container, std::string_view why);
 
   // containers_stop.cpp
   Result<> Signal(Container& container, int signal_number);
@@ -154,6 +158,7 @@ class Containers {
 
   Environment env_;
   Launcher launcher_;
+  std::string shim_path_;
   std::map<std::string, ContainerPtr, std::less<>> by_id_;
   std::map<std::string, ContainerPtr, std::less<>> by_name_;
   std::set<std::string, std::less<>> reserved_names_;  // of creations and renames in progress

@@ -1,0 +1,270 @@
+// Starting containers and noticing their end: see containers.h.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "core/base/file.h"
+#include "core/base/log.h"
+#include "core/base/text.h"
+#include "core/base/time.h"
+#include "core/runtime/cgroup.h"
+#include "core/shim/protocol.h"
+#include "core/sys/cgroup.h"
+#include "engine/container_attach.h"
+#include "engine/container_files.h"
+#include "engine/containers.h"
+#include "engine/shim_client.h"
+#include "engine/spec_builder.h"
+
+namespace wherry::engine {
+
+namespace {
+
+constexpr char kBundleConfig[] = "config.json";
+constexpr int kUnknownExitCode = 255;
+constexpr std::chrono::seconds kShimEndTimeout{10};
+
+// What a worker needs to prepare a start, without touching the container the loop owns.
+struct StartInput {
+  Images* images;
+  std::string id;
+  std::string image_id;
+  std::string directory;
+  std::string run_directory;
+  std::string network;
+  std::string cgroup_parent;
+  std::shared_ptr<const ContainerConfig> config;
+  shim::LaunchSpec launch;  // what is known without looking
+};
+
+// Leftovers of the last run would be taken for this one's.
+Result<> ResetRunDirectory(const std::string& directory) {
+  TRY(MakeDirs(directory, 0700));
+  for (std::string_view name : {shim::kExitName, kLaunchRecordName, shim::kSocketName}) {
+    std::string path = Cat(directory, "/", name);
+    if (unlink(path.c_str()) != 0 && errno != ENOENT) return FailSys("unlink", path);
+  }
+  return {};
+}
+
+// Once per daemon: a process in an inner node of the cgroup tree would forbid controllers below it.
+Result<> PrepareCgroupTree(const std::string& parent) {
+  sys::CgroupHost host = TRY(sys::FindCgroupHost());
+  return runtime::LeaveInnerCgroup(host, parent);
+}
+
+// Worker: everything on disk a launch needs.
+Result<shim::LaunchSpec> PrepareStart(StartInput input) {
+  OpenImage image = TRY(input.images->Open(input.image_id));
+  TRY(PrepareCgroupTree(input.cgroup_parent));
+  TRY(ResetRunDirectory(input.run_directory));
+  TRY(CheckBindSources(*input.config, MissingSource::kCreate));
+  std::string upper = Cat(input.directory, "/upper");
+  std::string work = Cat(input.directory, "/work");
+  TRY(MakeDirs(upper, 0755));
+  TRY(MakeDirs(work, 0700));
+  std::string hostname = EffectiveHostname(*input.config, input.network, input.id);
+  TRY(WriteNetworkFiles(*input.config, input.network, hostname, input.run_directory));
+  SpecInput spec{*input.config, input.id, hostname, input.network, input.run_directory, input.launch.cgroup};
+  std::string config_json = TRY(BuildRuntimeConfig(spec));
+  TRY(ReplaceFile(Cat(input.run_directory, "/", kBundleConfig), config_json, 0600, Durability::kVolatile));
+  shim::LaunchSpec launch = std::move(input.launch);
+  launch.overlay = shim::LaunchSpec::Overlay{std::move(image.lower_dirs), std::move(upper), std::move(work), false};
+  return launch;
+}
+
+shim::SeccompMode SeccompModeOf(const HostOptions& options) {
+  return options.seccomp == SeccompChoice::kUnconfined ? shim::SeccompMode::kUnconfined : shim::SeccompMode::kDefault;
+}
+
+// Why a launch failed as an error of the API: Docker's clients tell 126 and 127 from the words.
+Error LaunchError(const LaunchOutcome& outcome) {
+  bool command = outcome.exit_code == 126 || outcome.exit_code == 127;
+  return Error(command ? Errc::kInvalid : Errc::kInternal,
+               Cat("failed to create task for container: ", outcome.message));
+}
+
+}  // namespace
+
+void Containers::Start(ContainerPtr container, Done<> done) {
+  WhenIdle(container, [this, container, done = std::move(done)]() mutable { StartIdle(container, std::move(done)); });
+}
+
+void Containers::StartIdle(const ContainerPtr& container, Done<> done) {
+  if (container->state == ContainerState::kRunning) return done(Fail(Errc::kNotModified, "already running"));
+  auto next = Transition(container->state, ContainerEvent::kStart);
+  if (!next) {
+    bool paused = container->state == ContainerState::kPaused;
+    return done(Fail(Errc::kConflict, paused ? "cannot start a paused container, try unpause instead"
+                                             : "container is marked for removal and cannot be started"));
+  }
+  ++container->holds;
+  container->starting = true;
+  const ContainerConfig& config = *container->config;
+  StartInput input{env_.images, container->id, container->image_id.string(), container->directory,
+                   container->run_directory, std::string(EffectiveNetwork(config)), env_.config->cgroup_parent,
+                   container->config, {}};
+  shim::LaunchSpec& launch = input.launch;
+  launch.id = container->id;
+  launch.bundle = container->run_directory;
+  launch.log_dir = container->directory;
+  launch.log.driver = config.host.log_driver == "none" ? shim::LogDriver::kNone : shim::LogDriver::kJsonFile;
+  launch.log.max_size = config.host.log_max_size.value_or(env_.config->log_max_size);
+  launch.log.max_files = static_cast<uint32_t>(config.host.log_max_files.value_or(env_.config->log_max_files));
+  launch.tty = config.tty;
+  launch.with_stdin = config.open_stdin;
+  launch.stdin_once = config.stdin_once;
+  launch.rows = config.host.console_rows;
+  launch.columns = config.host.console_columns;
+  launch.cgroup = CgroupPath(container->id);
+  launch.shim_cgroup = Cat(env_.config->cgroup_parent, "/shims");
+  launch.shim = shim_path_;
+  launch.seccomp = SeccompModeOf(config.host);
+
+  OnWorker<shim::LaunchSpec>(
+      [input = std::move(input)]() mutable { return PrepareStart(std::move(input)); },
+      [this, container, done = std::move(done)](Result<shim::LaunchSpec> prepared) mutable {
+        if (!prepared) return StartFailed(container, 125, prepared.error(), std::move(done));
+        LaunchPrepared(container, *prepared, std::move(done));
+      });
+}
+
+void Containers::LaunchPrepared(const ContainerPtr& container, const shim::LaunchSpec& spec, Done<> done) {
+  auto shared_done = std::make_shared<Done<>>(std::move(done));
+  auto launched = launcher_.Launch(spec, [this, container, shared_done](LaunchOutcome outcome) {
+    Launched(container, std::move(outcome), std::move(*shared_done));
+  });
+  if (!launched) StartFailed(container, 125, launched.error(), std::move(*shared_done));
+}
+
+void Containers::Launched(const ContainerPtr& container, LaunchOutcome outcome, Done<> done) {
+  if (outcome.pid == 0) return StartFailed(container, outcome.exit_code, LaunchError(outcome), std::move(done));
+  container->starting = false;
+  container->state = ContainerState::kRunning;
+  container->stop_requested = false;
+  container->status = RunStatus{};
+  container->status.pid = outcome.pid;
+  container->status.started_nanos = UnixNanosNow();
+  SaveStatus(*container);
+  HoldInit(*container);
+
+  // Clients first, the watcher last: the shim passes output on only when the watcher has said hello.
+  auto sessions = std::exchange(container->pending_attaches, {});
+  for (const auto& session : sessions) {
+    auto joined = session->Connect(env_.loop, container->run_directory);
+    if (!joined) session->Fail(Cat("cannot attach: ", joined.error().message(), "\n"));
+  }
+  Publish(*container, "start");
+  Watch(container);
+  done({});
+  Release(container);
+}
+
+void Containers::StartFailed(const ContainerPtr& container, int exit_code, const Error& error, Done<> done) {
+  LogWarning("container ", container->name, " did not start: ", error.message());
+  container->starting = false;
+  container->status.pid = 0;
+  container->status.exit_code = exit_code;
+  container->status.error = error.message();
+  (void)unlink(Cat(container->run_directory, "/", kLaunchRecordName).c_str());
+  SaveStatus(*container);
+  auto sessions = std::exchange(container->pending_attaches, {});
+  for (const auto& session : sessions) session->Close();
+  constexpr WaitCondition kNow[] = {WaitCondition::kNotRunning};
+  NotifyWaiters(*container, kNow);
+  done(std::unexpected(error.Clone()));
+  Release(container);
+  if (container->config->host.auto_remove) AutoRemove(container);
+}
+
+// A descriptor of init for signals. The pid is certain: its parent, the shim, has not reaped it, or init is found to have
+// another start time than the launcher wrote down.
+void Containers::HoldInit(Container& container) {
+  container.init = sys::PidFd();
+  auto record = ReadLaunchRecord(container.run_directory);
+  auto process = sys::PidFd::Open(container.status.pid);
+  auto started = sys::ProcessStartTime(container.status.pid);
+  if (record && process && started && record->pid == container.status.pid && record->start_time == *started) {
+    container.init = std::move(*process);
+  }
+}
+
+void Containers::Watch(const ContainerPtr& container) {
+  auto connected = ShimConnection::Connect(env_.loop, container->run_directory);
+  if (!connected) {
+    auto record = ReadExitRecord(container->run_directory);
+    return record ? Ended(container, *record) : ShimLost(container, connected.error().message());
+  }
+  container->watch = std::move(*connected);
+  std::weak_ptr<Container> weak = container;
+  container->watch->OnFrame([this, weak](uint8_t kind, std::string_view frame) {
+    auto held = weak.lock();
+    if (!held || kind != shim::kExit) return;
+    auto record = ExitRecord::Parse(FramePayload(frame));
+    if (record) Ended(held, *record);
+  });
+  container->watch->OnClose([this, weak] {
+    if (auto held = weak.lock()) ShimGone(held);
+  });
+  container->watch->Send(shim::kHello);
+}
+
+void Containers::Ended(const ContainerPtr& container, const ExitRecord& record) {
+  auto next = Transition(container->state, ContainerEvent::kExit);
+  if (!next) return;
+  container->state = *next;
+  container->init = sys::PidFd();
+  RunStatus& status = container->status;
+  status.pid = 0;
+  status.exit_code = record.code;
+  status.oom_killed = record.oom;
+  status.finished_nanos = record.unix_nanos;
+  status.paused = false;
+  SaveStatus(*container);
+  // Until the shim is gone its socket and the cgroup are still in place: a new start or a removal has to wait.
+  if (container->watch && !container->watch->closed()) AwaitShimEnd(container);
+  if (record.oom) Publish(*container, "oom");
+  int64_t seconds = std::max<int64_t>(0, status.finished_nanos - status.started_nanos) / 1'000'000'000;
+  Publish(*container, "die", {{"exitCode", Cat(status.exit_code)}, {"execDuration", Cat(seconds)}});
+  constexpr WaitCondition kNow[] = {WaitCondition::kNotRunning, WaitCondition::kNextExit};
+  NotifyWaiters(*container, kNow);
+  if (container->config->host.auto_remove) AutoRemove(container);
+}
+
+void Containers::AwaitShimEnd(const ContainerPtr& container) {
+  ++container->holds;
+  container->watch->FinishSending();
+  env_.loop->After(kShimEndTimeout, [this, weak = std::weak_ptr(container), watch = std::weak_ptr(container->watch)] {
+    auto held = weak.lock();
+    auto still = watch.lock();
+    if (!held || !still || held->watch != still) return;
+    LogWarning("the shim of container ", held->name, " does not end, going on without it");
+    still->Close();
+    ShimGone(held);
+  });
+}
+
+// The shim closed its connection: after the end of the container as it should, or because it was killed.
+void Containers::ShimGone(const ContainerPtr& container) {
+  container->watch.reset();
+  if (!HasProcess(container->state)) return Release(container);
+  auto record = ReadExitRecord(container->run_directory);
+  if (record) return Ended(container, *record);
+  ShimLost(container, "its shim has ended");
+}
+
+// Without a shim nobody reads the container's output or learns its exit code; init itself can still be watched.
+void Containers::ShimLost(const ContainerPtr& container, std::string_view why) {
+  LogWarning("container ", container->name, " has lost its supervisor: ", why);
+  container->status.error = Cat("lost its supervisor: ", why);
+  ExitRecord unknown{kUnknownExitCode, false, UnixNanosNow()};
+  if (!container->init) return Ended(container, unknown);
+  int fd = container->init.fd();
+  auto added = env_.loop->Add(fd, EPOLLIN, [this, fd, weak = std::weak_ptr(container)](uint32_t) {
+    env_.loop->Remove(fd);
+    auto held = weak.lock();
+    if (held && HasProcess(held->state)) Ended(held, {kUnknownExitCode, false, UnixNanosNow()});
+  });
+  if (!added) Ended(container, unknown);
+}
+
+}  // namespace wherry::engine

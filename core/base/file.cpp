@@ -218,7 +218,11 @@ Result<> MakeDirs(const std::string& path, uint32_t mode) {
     return FailSys("mkdir", path);
   }
   TRY(MakeDirs(parts.dir, mode));
-  return MakeDirs(path, mode);
+  // Tried once: procfs and sysfs answer ENOENT although the parent exists.
+  if (mkdir(path.c_str(), mode) == 0) {
+    return chmod(path.c_str(), mode) == 0 ? Result<>() : FailSys("chmod", path);
+  }
+  return errno == EEXIST ? Result<>() : FailSys("mkdir", path);
 }
 
 Result<std::vector<std::string>> ListDirFd(int dir) {

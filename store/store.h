@@ -63,10 +63,10 @@ struct Ref {
 
 // What to add for one image; the layers must have been ingested by the same Transaction or be in the store already.
 struct ImageRecord {
-  std::string manifest;
-  std::string media_type;
-  std::string config;
-  std::vector<Digest> diff_ids;  // lowest first
+  std::string manifest = {};
+  std::string media_type = {};
+  std::string config = {};
+  std::vector<Digest> diff_ids = {};  // lowest first
 };
 
 // Told while a layer is unpacked, at the latest after each 256 KiB and each entry; returns false to cancel (kCancelled).
@@ -85,13 +85,13 @@ class Transaction {
   struct LayerSource {
     BlobSource* source = nullptr;
     Compression compression = Compression::kNone;
-    std::optional<Digest> blob_digest;
-    std::optional<uint64_t> blob_size;
-    Digest diff_id;
+    std::optional<Digest> blob_digest = {};
+    std::optional<uint64_t> blob_size = {};
+    Digest diff_id = {};
   };
   virtual Result<LayerInfo> AddLayer(LayerSource layer, IngestProgress progress) = 0;
   // Makes the image durable and visible, then sets `refs` to it (replacing what they named). Returns the manifest digest.
-  // On an error the image is not visible (unless it was before) and no ref has changed. kNotFound: a layer is missing.
+  // On an error no ref has changed and the image is not visible, unless it was before or taking its record back fails too. kNotFound: a layer is missing.
   virtual Result<Digest> Commit(const ImageRecord& record, const std::vector<std::string>& refs) = 0;
 };
 

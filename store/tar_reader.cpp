@@ -338,7 +338,11 @@ Result<uint64_t> TarReader::ReadSparseNumber() {
     ++begin_;
     --remaining_;
     if (c == '\n') {
-      return ParseUint(digits);
+      auto number = ParseUint(digits);
+      if (!number) {
+        break;
+      }
+      return number;
     }
     digits.push_back(c);
   }

@@ -5,6 +5,7 @@
 #include <climits>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 
 #include "core/base/text.h"
 
@@ -98,8 +99,13 @@ void AppendNumber(std::string& out, double number) {
     out += "null";
     return;
   }
+  // The shorter form when it reads back the same.
   char buffer[32];
-  out.append(buffer, static_cast<size_t>(snprintf(buffer, sizeof(buffer), "%.17g", number)));
+  int length = snprintf(buffer, sizeof(buffer), "%.15g", number);
+  if (strtod(buffer, nullptr) != number) {
+    length = snprintf(buffer, sizeof(buffer), "%.17g", number);
+  }
+  out.append(buffer, static_cast<size_t>(length));
 }
 
 const cJSON* FindMember(const cJSON* object, std::string_view key) {

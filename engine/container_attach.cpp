@@ -17,7 +17,7 @@ Result<char> ParseKey(std::string_view key) {
     if (c >= 'a' && c <= 'z') return static_cast<char>(c - 'a' + 1);
     if (c >= '@' && c <= '_') return static_cast<char>(c - '@');
   }
-  return wherry::Fail(Errc::kInvalid, Cat("Unknown character: '", key, "' in detach keys"));
+  return Fail(Errc::kInvalid, Cat("Unknown character: '", key, "' in detach keys"));
 }
 
 }  // namespace
@@ -88,7 +88,7 @@ Result<> AttachSession::Connect(Loop* loop, const std::string& run_directory) {
   return {};
 }
 
-void AttachSession::Fail(std::string_view message) {
+void AttachSession::CloseWith(std::string_view message) {
   if (closed()) return;
   if (!options_.tty) stream_->Write(FrameHeader(shim::kStderr, message.size()));
   stream_->Write(message);

@@ -50,7 +50,7 @@ class AttachSession : public std::enable_shared_from_this<AttachSession> {
   void OnDetach(std::move_only_function<void()> callback) { on_detach_ = std::move(callback); }
 
   // Sends a message to the client as the daemon's own words, then ends the session.
-  void Fail(std::string_view message);
+  void CloseWith(std::string_view message);
   // Ends the session: sends what is pending, closes both sides.
   void Close();
   bool closed() const { return stream_ == nullptr; }

@@ -132,13 +132,14 @@ struct ContainerConfig {
 
 // What create received, normalised: defaults filled in, the image's configuration merged into Config, null for nothing that
 // the API's schema wants as array or object. kInvalid for a field of the wrong type; kUnsupported naming the field for what
-// this version does not do. Unknown fields are dropped.
+// this version does not do. Unknown fields are dropped. `default_hostname` is echoed as the hostname when none was given.
 struct NormalisedRequest {
   std::string config_json;
   std::string host_config_json;
   std::string networking_json;
 };
-Result<NormalisedRequest> NormaliseRequest(JsonValue body, const oci::ImageConfig& image);
+Result<NormalisedRequest> NormaliseRequest(JsonValue body, const oci::ImageConfig& image,
+                                           std::string_view default_hostname);
 
 // Reads the normalised objects; checks every value the engine acts on. kInvalid and kUnsupported in Docker's words where it
 // has any.

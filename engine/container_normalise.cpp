@@ -120,15 +120,15 @@ Result<> RefuseHealthcheck(JsonValue health, const oci::ImageConfig& image) {
   return Fail(Errc::kUnsupported, "health checks are not supported in this version (Config.Healthcheck, --health-cmd)");
 }
 
-std::string_view Preferred(JsonValue given, const std::string& image) {
-  return given.str().empty() ? std::string_view(image) : given.str();
+std::string_view Preferred(JsonValue given, std::string_view otherwise) {
+  return given.str().empty() ? otherwise : given.str();
 }
 
 void WriteOptional(JsonWriter& json, JsonValue body, std::string_view name) {
   if (!IsEmptyValue(body[name])) json.Field(name, body[name]);
 }
 
-Result<std::string> NormaliseConfig(JsonValue body, const oci::ImageConfig& image) {
+Result<std::string> NormaliseConfig(JsonValue body, const oci::ImageConfig& image, std::string_view default_hostname) {
   TRY(CheckConfigTypes(body));
   TRY(RefuseVolumes(body, image));
   TRY(RefuseHealthcheck(body["Healthcheck"], image));
@@ -137,7 +137,9 @@ Result<std::string> NormaliseConfig(JsonValue body, const oci::ImageConfig& imag
 
   JsonWriter json;
   json.Object();
-  for (std::string_view name : {"Hostname", "Domainname"}) json.Field(name, body[name].str());
+  bool own_name = body["HostConfig"]["UTSMode"].str() != "host" && body["HostConfig"]["NetworkMode"].str() != "host";
+  json.Field("Hostname", Preferred(body["Hostname"], own_name ? default_hostname : ""));
+  json.Field("Domainname", body["Domainname"].str());
   json.Field("User", Preferred(body["User"], image.user));
   for (std::string_view name : {"AttachStdin", "AttachStdout", "AttachStderr"}) json.Field(name, body[name].boolean());
   if (!ports.empty()) WriteKeys(json, "ExposedPorts", ports);
@@ -221,10 +223,11 @@ Result<std::string> NormaliseHostConfig(JsonValue host) {
 
 }  // namespace
 
-Result<NormalisedRequest> NormaliseRequest(JsonValue body, const oci::ImageConfig& image) {
+Result<NormalisedRequest> NormaliseRequest(JsonValue body, const oci::ImageConfig& image,
+                                           std::string_view default_hostname) {
   if (!body.IsObject()) return Fail(Errc::kInvalid, "config cannot be empty in order to create a container");
   NormalisedRequest request;
-  request.config_json = TRY(NormaliseConfig(body, image));
+  request.config_json = TRY(NormaliseConfig(body, image, default_hostname));
   request.host_config_json = TRY(NormaliseHostConfig(body["HostConfig"]));
   JsonValue networking = body["NetworkingConfig"];
   request.networking_json = networking.IsObject() ? networking.Dump() : "{}";

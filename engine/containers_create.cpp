@@ -39,8 +39,9 @@ ContainerRecord RecordOf(const Container& container) {
                                container.config->networking_json}};
 }
 
-Result<std::shared_ptr<const ContainerConfig>> ReadRequest(JsonValue body, const OpenImage& image) {
-  NormalisedRequest request = TRY(NormaliseRequest(body, image.config));
+Result<std::shared_ptr<const ContainerConfig>> ReadRequest(JsonValue body, const OpenImage& image,
+                                                            std::string_view default_hostname) {
+  NormalisedRequest request = TRY(NormaliseRequest(body, image.config, default_hostname));
   ContainerConfig config = TRY(ParseContainerConfig(std::move(request)));
   TRY(CheckBindSources(config, MissingSource::kReportOnly));
   return std::make_shared<const ContainerConfig>(std::move(config));
@@ -57,7 +58,9 @@ Result<Draft> MakeDraft(Images* images, const Containers::CreateRequest& request
   if (image_name.empty()) return Fail(Errc::kInvalid, "no image specified (Config.Image)");
   OpenImage image = TRY(images->Open(image_name));
   TRY(CheckPlatform(request.platform, image));
-  container->config = TRY(ReadRequest(body.root(), image));
+  // With the host's network the machine's name is taken when the container starts.
+  std::string_view hostname = default_network == "host" ? "" : std::string_view(container->id).substr(0, 12);
+  container->config = TRY(ReadRequest(body.root(), image, hostname));
   container->image_id = image.id;
   container->manifest = image.manifest_digest;
   container->pin = image.pin;

@@ -84,7 +84,7 @@ void Containers::Attach(const ContainerPtr& container, std::shared_ptr<AttachSes
     return;
   }
   auto joined = session->Connect(env_.loop, container->run_directory);
-  if (!joined) session->Fail(Cat("cannot attach: ", joined.error().message(), "\n"));
+  if (!joined) session->CloseWith(Cat("cannot attach: ", joined.error().message(), "\n"));
 }
 
 }  // namespace wherry::engine

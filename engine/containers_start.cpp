@@ -151,7 +151,7 @@ void Containers::Launched(const ContainerPtr& container, LaunchOutcome outcome, 
   auto sessions = std::exchange(container->pending_attaches, {});
   for (const auto& session : sessions) {
     auto joined = session->Connect(env_.loop, container->run_directory);
-    if (!joined) session->Fail(Cat("cannot attach: ", joined.error().message(), "\n"));
+    if (!joined) session->CloseWith(Cat("cannot attach: ", joined.error().message(), "\n"));
   }
   Publish(*container, "start");
   Watch(container);

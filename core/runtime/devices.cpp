@@ -9,6 +9,7 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/runtime/capabilities.h"
 #include "core/sys/mount.h"
 #include "core/sys/path.h"
 
@@ -18,6 +19,8 @@ namespace {
 
 constexpr long kDevptsMagic = 0x1cd1;
 constexpr unsigned int kPtySlaveMajor = 136;
+
+constexpr int kCapMknod = 27;
 
 struct NodeRow {
   const char* path;
@@ -78,23 +81,21 @@ Result<UniqueFd> MakeBindTarget(const Place& place, const std::string& path) {
   return target;
 }
 
-Result<> BindHostNode(const Place& place, int old_root, const oci::Device& device) {
-  UniqueFd source = TRY(sys::OpenInRoot(old_root, device.path, O_PATH));
+// A detached mount of the host's node of the same name, if it is the device that is meant.
+Result<UniqueFd> CloneHostNode(const oci::Device& device) {
+  UniqueFd source = TRY(Open(device.path, O_PATH));
   struct stat status {};
   if (fstat(source.get(), &status) < 0) return FailSys("fstat", device.path);
   if ((status.st_mode & S_IFMT) != TypeBits(device) || status.st_rdev != makedev(device.major, device.minor)) {
-    return Fail(Errc::kDenied, Cat("device ", device.path, " cannot be made and is another device on the host"));
+    return Fail(Errc::kDenied, Cat("device ", device.path, " cannot be made without CAP_MKNOD and is another device on the host"));
   }
-  UniqueFd tree = TRY(sys::CloneTree(source.get(), "", sys::Recursive::kNo));
-  UniqueFd target = TRY(MakeBindTarget(place, device.path));
-  return sys::AttachMount(tree.get(), target.get());
+  return sys::CloneTree(source.get(), "", sys::Recursive::kNo);
 }
 
-Result<> CreateNode(const Place& place, int old_root, const oci::Device& device) {
+Result<> CreateNode(const Place& place, const oci::Device& device) {
   dev_t number = device.type == 'p' ? 0 : makedev(device.major, device.minor);
   if (mknodat(place.dir.get(), place.name.c_str(), TypeBits(device) | device.file_mode, number) < 0) {
     if (errno == EEXIST) return CheckExisting(place, device);
-    if (errno == EPERM && device.type != 'p') return BindHostNode(place, old_root, device);
     return FailSys("mknod", device.path);
   }
   if (device.uid == 0 && device.gid == 0) return {};
@@ -111,34 +112,48 @@ bool Specified(const oci::RuntimeSpec& spec, std::string_view path) {
   return false;
 }
 
-Result<> CreateDefaults(const Place& dev, int old_root, const oci::RuntimeSpec& spec) {
-  Place place;
-  place.dir.Reset(fcntl(dev.dir.get(), F_DUPFD_CLOEXEC, 3));
-  for (const NodeRow& row : kDefaultNodes) {
-    if (Specified(spec, row.path)) continue;
-    oci::Device device;
-    device.path = row.path;
-    device.major = row.major;
-    device.minor = row.minor;
-    place.name = device.path.substr(5);
-    TRY(CreateNode(place, old_root, device));
-  }
-  for (const LinkRow& row : kLinks) {
-    if (symlinkat(row.target, place.dir.get(), row.name) < 0 && errno != EEXIST) {
-      return FailSys("symlink", Cat("/dev/", row.name));
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
-Result<> CreateDevices(int root, int old_root, const oci::RuntimeSpec& spec) {
+Result<DevicePlan> DevicePlan::Open(const oci::RuntimeSpec& spec) {
+  DevicePlan plan;
+  for (const NodeRow& row : kDefaultNodes) {
+    if (Specified(spec, row.path)) continue;
+    Entry entry;
+    entry.device.path = row.path;
+    entry.device.major = row.major;
+    entry.device.minor = row.minor;
+    plan.entries_.push_back(std::move(entry));
+  }
+  for (const oci::Device& device : spec.devices) plan.entries_.push_back(Entry{device, UniqueFd()});
+  CapabilitySets own = TRY(CurrentCapabilities());
+  if ((own.effective & CapabilityBit(kCapMknod)) != 0) return plan;
+  for (Entry& entry : plan.entries_) {
+    if (entry.device.type != 'p') entry.host_node = TRY(CloneHostNode(entry.device));
+  }
+  return plan;
+}
+
+Result<> DevicePlan::Create(int root) {
+  std::string last_dir;
+  Place place;
+  for (const Entry& entry : entries_) {
+    std::string clean = sys::CleanPath(entry.device.path);
+    std::optional<Pair> parts = SplitLast(clean, '/');
+    if (!place.dir || !parts || parts->head != last_dir) place = TRY(Locate(root, entry.device.path));
+    else place.name = std::string(parts->tail);
+    last_dir = std::string(parts ? parts->head : "");
+    if (entry.host_node) {
+      UniqueFd target = TRY(MakeBindTarget(place, entry.device.path));
+      TRY(sys::AttachMount(entry.host_node.get(), target.get()));
+    } else {
+      TRY(CreateNode(place, entry.device));
+    }
+  }
   Place dev = TRY(Locate(root, "/dev/null"));
-  TRY(CreateDefaults(dev, old_root, spec));
-  for (const oci::Device& device : spec.devices) {
-    Place place = TRY(Locate(root, device.path));
-    TRY(CreateNode(place, old_root, device));
+  for (const LinkRow& row : kLinks) {
+    if (symlinkat(row.target, dev.dir.get(), row.name) < 0 && errno != EEXIST) {
+      return FailSys("symlink", Cat("/dev/", row.name));
+    }
   }
   return {};
 }

@@ -3,15 +3,29 @@
 // container's init as root with umask 0. Internal to core/runtime.
 #pragma once
 
+#include <vector>
+
 #include "core/base/fd.h"
 #include "core/base/result.h"
 #include "core/oci/runtime_spec.h"
 
 namespace wherry::runtime {
 
-// Makes the default devices, those of the specification, and the links. Where mknod is not permitted the host's node is
-// bind-mounted: `old_root` is the host's root, still attached.
-Result<> CreateDevices(int root, int old_root, const oci::RuntimeSpec& spec);
+// The devices a container gets: the default ones and those of the specification. Open takes detached mounts of the host's
+// nodes where the caller may not make nodes itself; Create makes or binds them below the container's root, and the links.
+class DevicePlan {
+ public:
+  // REQUIRES: the host's root.
+  static Result<DevicePlan> Open(const oci::RuntimeSpec& spec);
+  Result<> Create(int root);
+
+ private:
+  struct Entry {
+    oci::Device device;
+    UniqueFd host_node;  // to be bound; empty: mknod
+  };
+  std::vector<Entry> entries_;
+};
 
 // The container's own /dev/null, checked to be that device.
 Result<UniqueFd> OpenContainerNull(int root);

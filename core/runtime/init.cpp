@@ -82,8 +82,7 @@ class Init {
   const InitPlan& plan_;
   const ContainerRequest& request_;
   const oci::RuntimeSpec& spec_;
-  Rootfs rootfs_;
-  UniqueFd host_null_;
+  UniqueFd root_;
   UniqueFd console_slave_;
   UniqueFd cwd_;
   Identity identity_;
@@ -135,35 +134,34 @@ Result<> Init::EnterNamespaces() {
 }
 
 Result<> Init::BuildFileSystem() {
-  host_null_ = TRY(Open("/dev/null", O_PATH));
-  if (!IsNullDevice(host_null_.get())) return Fail(Errc::kInvalid, "/dev/null of the host is not the null device");
+  // On the host: open all that is needed.
   MountPlan mounts = TRY(MountPlan::Open(spec_, request_.bundle, plan_.cgroup_root));
-  if (!spec_.sysctl.empty()) {
-    int procfs = TRY(mounts.Procfs());
-    TRY(WriteSysctls(spec_, procfs));
-  }
-  rootfs_ = TRY(EnterRootfs(request_));
-  int root = rootfs_.root.get();
-  TRY(mounts.Attach(root));
-  if (!mounts.DevIsBound()) TRY(CreateDevices(root, rootfs_.old_root.get(), spec_));
+  DevicePlan devices = TRY(DevicePlan::Open(spec_));
+  UniqueFd null_mount;
+  if (!spec_.masked_paths.empty()) null_mount = TRY(CloneHostNull());
+  int procfs = -1;
+  if (!spec_.sysctl.empty() || !sys::HasMountSetattr()) procfs = TRY(mounts.Procfs());
+  TRY(WriteSysctls(spec_, procfs));
+  // From here on inside.
+  root_ = TRY(EnterRootfs(request_));
+  TRY(mounts.Attach(root_.get()));
+  if (!mounts.DevIsBound()) TRY(devices.Create(root_.get()));
   if (spec_.process.terminal) {
-    Console console = TRY(CreateConsole(root, mounts.Devpts(), spec_.process.console_size));
+    Console console = TRY(CreateConsole(root_.get(), mounts.Devpts(), spec_.process.console_size));
     TRY(SendSyncFd(plan_.sync, SyncKind::kConsole, console.master.get()));
     console_slave_ = std::move(console.slave);
   }
-  int procfs = sys::HasMountSetattr() ? -1 : TRY(mounts.Procfs());
-  TRY(MaskPaths(root, host_null_.get(), spec_, procfs));
-  TRY(MakePathsReadonly(root, spec_, procfs));
+  TRY(MaskPaths(root_.get(), std::move(null_mount), spec_, procfs));
+  TRY(MakePathsReadonly(root_.get(), spec_, procfs));
   TRY(FillFileSystem());
-  TRY(SealRootfs(rootfs_, spec_, procfs));
-  return LeaveHost(rootfs_);
+  return SealRootfs(root_.get(), spec_, procfs);
 }
 
 // What has to be found or made inside the finished tree while it is still writable.
 Result<> Init::FillFileSystem() {
   cwd_ = TRY_CTX("working directory",
-                 sys::OpenOrCreateInRoot(rootfs_.root.get(), spec_.process.cwd, sys::CreateAs::kDirectory));
-  identity_ = TRY(ResolveIdentity(rootfs_.root.get(), spec_.process));
+                 sys::OpenOrCreateInRoot(root_.get(), spec_.process.cwd, sys::CreateAs::kDirectory));
+  identity_ = TRY(ResolveIdentity(root_.get(), spec_.process));
   env_ = spec_.process.env;
   if (NeedsHome(env_)) env_.push_back(Cat("HOME=", identity_.home));
   return {};
@@ -188,7 +186,7 @@ Result<> Init::OpenStandardStreams() {
     int fd = console_slave_ ? console_slave_.get() : wanted[i];
     if (fd < 0 || IsNullDevice(fd)) {
       // Never the host's node: its mode could be changed through the descriptor.
-      sources[i] = TRY(OpenContainerNull(rootfs_.root.get()));
+      sources[i] = TRY(OpenContainerNull(root_.get()));
       continue;
     }
     TRY(GiveToUser(fd));

@@ -8,6 +8,7 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/runtime/devices.h"
 #include "core/sys/mount.h"
 #include "core/sys/path.h"
 
@@ -15,33 +16,35 @@ namespace wherry::runtime {
 
 namespace {
 
-// The mount that covers: the first use is attached and made read-only, the others are copies of that.
+constexpr sys::MountAttributes kReadOnly = {MOUNT_ATTR_RDONLY, 0, 0};
+
+// A detached mount, attached wherever something is to be covered: itself first, then copies of it.
 class Cover {
  public:
-  // The detached mount to attach; `make` gives the first one.
-  template <class Make>
-  Result<> Put(int target, int proc_fd, Make make) {
-    UniqueFd tree;
-    if (first_) tree = TRY(sys::CloneTree(first_.get(), "", sys::Recursive::kNo));
-    else tree = TRY(make());
-    TRY(sys::AttachMount(tree.get(), target));
-    if (first_) return {};
-    sys::MountAttributes read_only;
-    read_only.set = MOUNT_ATTR_RDONLY;
-    TRY(sys::SetMountAttributes(tree.get(), read_only, sys::Recursive::kNo, proc_fd));
-    first_ = std::move(tree);
-    return {};
+  explicit Cover(UniqueFd tree) : tree_(std::move(tree)) {}
+
+  Result<> Put(int target, int proc_fd) {
+    if (used_) {
+      UniqueFd copy = TRY(sys::CloneTree(tree_.get(), "", sys::Recursive::kNo));
+      return sys::AttachMount(copy.get(), target);
+    }
+    TRY(sys::AttachMount(tree_.get(), target));
+    used_ = true;
+    if (sys::HasMountSetattr()) return {};
+    return sys::SetMountAttributes(tree_.get(), kReadOnly, sys::Recursive::kNo, proc_fd);
   }
 
  private:
-  UniqueFd first_;
+  UniqueFd tree_;
+  bool used_ = false;
 };
 
 Result<UniqueFd> EmptyDirectory() {
   sys::FsContext context = TRY(sys::FsContext::Open("tmpfs"));
+  TRY(context.SetString("source", "tmpfs"));
   TRY(context.SetString("size", "4k"));
   TRY(context.SetString("mode", "0555"));
-  return context.Mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  return context.Mount(MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
 // The path, or an empty descriptor when there is none.
@@ -78,39 +81,43 @@ std::optional<oci::NamespaceType> SysctlNamespace(const std::string& path) {
 
 }  // namespace
 
-Result<> MaskPaths(int root, int host_null, const oci::RuntimeSpec& spec, int proc_fd) {
-  Cover files;
-  Cover directories;
+Result<UniqueFd> CloneHostNull() {
+  UniqueFd null = TRY(Open("/dev/null", O_PATH));
+  if (!IsNullDevice(null.get())) return Fail(Errc::kInvalid, "/dev/null of the host is not the null device");
+  UniqueFd tree = TRY(sys::CloneTree(null.get(), "", sys::Recursive::kNo));
+  if (sys::HasMountSetattr()) TRY(sys::SetMountAttributes(tree.get(), kReadOnly, sys::Recursive::kNo));
+  return tree;
+}
+
+Result<> MaskPaths(int root, UniqueFd null_mount, const oci::RuntimeSpec& spec, int proc_fd) {
+  Cover files(std::move(null_mount));
+  std::optional<Cover> directories;
   for (const std::string& path : spec.masked_paths) {
     UniqueFd target = TRY_CTX("masked path", FindPath(root, path));
     if (!target) continue;
     struct stat status {};
     if (fstat(target.get(), &status) < 0) return FailSys("fstat", path);
-    if (S_ISDIR(status.st_mode)) {
-      TRY_CTX(Cat("masked path ", path), directories.Put(target.get(), proc_fd, EmptyDirectory));
-    } else {
-      auto null_mount = [&] { return sys::CloneTree(host_null, "", sys::Recursive::kNo); };
-      TRY_CTX(Cat("masked path ", path), files.Put(target.get(), proc_fd, null_mount));
-    }
+    bool is_directory = S_ISDIR(status.st_mode);
+    if (is_directory && !directories) directories.emplace(TRY(EmptyDirectory()));
+    Cover& cover = is_directory ? *directories : files;
+    TRY_CTX(Cat("masked path ", path), cover.Put(target.get(), proc_fd));
   }
   return {};
 }
 
 Result<> MakePathsReadonly(int root, const oci::RuntimeSpec& spec, int proc_fd) {
-  sys::MountAttributes read_only;
-  read_only.set = MOUNT_ATTR_RDONLY;
   for (const std::string& path : spec.readonly_paths) {
     UniqueFd target = TRY_CTX("read-only path", FindPath(root, path));
     if (!target) continue;
     UniqueFd tree = TRY_CTX(Cat("read-only path ", path), sys::CloneTree(target.get(), "", sys::Recursive::kYes));
     bool detached = sys::HasMountSetattr();
     if (detached) {
-      TRY_CTX(Cat("read-only path ", path), sys::SetMountAttributes(tree.get(), read_only, sys::Recursive::kYes));
+      TRY_CTX(Cat("read-only path ", path), sys::SetMountAttributes(tree.get(), kReadOnly, sys::Recursive::kYes));
     }
     TRY_CTX(Cat("read-only path ", path), sys::AttachMount(tree.get(), target.get()));
     if (!detached) {
       TRY_CTX(Cat("read-only path ", path),
-              sys::SetMountAttributes(tree.get(), read_only, sys::Recursive::kNo, proc_fd));
+              sys::SetMountAttributes(tree.get(), kReadOnly, sys::Recursive::kNo, proc_fd));
     }
   }
   return {};

@@ -8,10 +8,12 @@
 
 namespace wherry::runtime {
 
-// Covers files with a read-only view of the host's null device `host_null` (opened and checked before the container's root
-// was entered, CVE-2025-31133) and directories with one shared empty, read-only directory. Only paths that do not exist are
-// passed over. REQUIRES: the host's root is still attached.
-Result<> MaskPaths(int root, int host_null, const oci::RuntimeSpec& spec, int proc_fd);
+// A detached, read-only mount of the host's null device, checked to be that: taken before the container's root is entered,
+// because what is called /dev/null in there is the image's choice (CVE-2025-31133).
+Result<UniqueFd> CloneHostNull();
+// Covers files with `null_mount` and copies of it, and directories with one shared empty, read-only directory. Only paths
+// that do not exist are passed over.
+Result<> MaskPaths(int root, UniqueFd null_mount, const oci::RuntimeSpec& spec, int proc_fd);
 
 // Makes paths that exist read-only, with what is mounted below them.
 Result<> MakePathsReadonly(int root, const oci::RuntimeSpec& spec, int proc_fd);

@@ -76,20 +76,15 @@ bool WantsHostPropagation(const PlannedMount& mount) {
 }
 
 // A tmpfs without "mode" takes the mode of the directory it covers, as in runc; the kernel's default is 01777.
-Result<> CopyMode(const PlannedMount& mount, int target) {
-  struct stat status {};
-  if (fstat(target, &status) < 0) return FailSys("fstat");
+Result<> CopyMode(const PlannedMount& mount, mode_t mode) {
   UniqueFd top = TRY(OpenAt(mount.tree.get(), ".", O_RDONLY | O_DIRECTORY));
-  if (fchmod(top.get(), status.st_mode & 07777) < 0) return FailSys("fchmod");
+  if (fchmod(top.get(), mode & 07777) < 0) return FailSys("fchmod");
   return {};
 }
 
 std::unexpected<Error> MountFailure(Error error, const PlannedMount& mount) {
-  bool mismatch = error.error_number() == ENOTDIR;
-  Error wrapped = std::move(error).Wrap(Cat("mount ", mount.spec->source.empty() ? mount.spec->type : mount.spec->source,
-                                            " on ", mount.spec->destination));
-  if (!mismatch) return std::unexpected(std::move(wrapped));
-  return Fail(wrapped.code(), Cat(wrapped.message(), ": a directory can only be mounted on a directory and a file on a file"));
+  const std::string& source = mount.spec->source.empty() ? mount.spec->type : mount.spec->source;
+  return std::unexpected(std::move(error).Wrap(Cat("mount ", source, " on ", mount.spec->destination)));
 }
 
 }  // namespace
@@ -161,9 +156,20 @@ Result<> MountPlan::AttachOne(PlannedMount& mount, int root) {
       return Fail(Errc::kInvalid, "the target leads into /proc");
     }
   }
+  struct stat status {};
+  if (fstat(target.get(), &status) < 0) return FailSys("fstat", mount.destination);
+  struct stat top {};
+  if (fstat(root, &top) < 0) return FailSys("fstat", "/");
+  if (status.st_dev == top.st_dev && status.st_ino == top.st_ino) {
+    // Stacked over the root it would be where ".." leads from there.
+    return Fail(Errc::kInvalid, "a mount cannot cover the root file system");
+  }
+  if (S_ISDIR(status.st_mode) != (mount.kind == sys::CreateAs::kDirectory)) {
+    return Fail(Errc::kInvalid, "not a directory: a directory can only be mounted on a directory, a file on a file");
+  }
   TRY(sys::AttachMount(mount.tree.get(), target.get()));
   if (mount.spec->type == "tmpfs" && !mount.options.bind && !mount.options.HasData("mode")) {
-    TRY(CopyMode(mount, target.get()));
+    TRY(CopyMode(mount, status.st_mode));
   }
   if (mount.options.bind && !sys::HasMountSetattr()) {
     int procfs = TRY(Procfs());

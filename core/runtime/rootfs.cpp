@@ -34,35 +34,28 @@ Result<UniqueFd> AttachDirectory(const std::string& path) {
 
 }  // namespace
 
-Result<Rootfs> EnterRootfs(const ContainerRequest& request) {
-  Rootfs rootfs;
-  rootfs.old_root = TRY(Open("/", O_PATH | O_DIRECTORY));
+Result<UniqueFd> EnterRootfs(const ContainerRequest& request) {
+  UniqueFd root;
   if (request.overlay) {
     UniqueFd bundle = TRY(Open(request.bundle, O_PATH | O_DIRECTORY));
-    rootfs.root = TRY_CTX("root file system", sys::MountOverlay(*request.overlay, bundle.get()));
+    root = TRY_CTX("root file system", sys::MountOverlay(*request.overlay, bundle.get()));
   } else {
     const std::string& path = request.spec.root_path;
-    rootfs.root = TRY(AttachDirectory(path.starts_with('/') ? path : Cat(request.bundle, "/", path)));
+    root = TRY(AttachDirectory(path.starts_with('/') ? path : Cat(request.bundle, "/", path)));
   }
-  TRY(sys::PivotRoot(rootfs.root.get()));
-  return rootfs;
+  TRY(sys::PivotRoot(root.get()));
+  return root;
 }
 
-Result<> SealRootfs(const Rootfs& rootfs, const oci::RuntimeSpec& spec, int proc_fd) {
+Result<> SealRootfs(int root, const oci::RuntimeSpec& spec, int proc_fd) {
   sys::MountAttributes read_only;
   if (spec.root_readonly) read_only.set = MOUNT_ATTR_RDONLY;
   TRY_CTX("make the root file system read-only",
-          sys::SetMountAttributes(rootfs.root.get(), read_only, sys::Recursive::kNo, proc_fd));
+          sys::SetMountAttributes(root, read_only, sys::Recursive::kNo, proc_fd));
   sys::MountAttributes propagation;
   propagation.propagation = PropagationFlag(spec.rootfs_propagation);
   sys::Recursive recursive = spec.rootfs_propagation_recursive ? sys::Recursive::kYes : sys::Recursive::kNo;
-  TRY_CTX("rootfsPropagation", sys::SetMountAttributes(rootfs.root.get(), propagation, recursive, proc_fd));
-  return {};
-}
-
-Result<> LeaveHost(Rootfs& rootfs) {
-  TRY(sys::DetachOldRoot(rootfs.old_root.get()));
-  rootfs.old_root.Reset();
+  TRY_CTX("rootfsPropagation", sys::SetMountAttributes(root, propagation, recursive, proc_fd));
   return {};
 }
 

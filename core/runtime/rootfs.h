@@ -1,5 +1,5 @@
-// The root file system of a container: attached, made the root of the mount namespace, later closed off. Runs in the
-// container's init. Internal to core/runtime.
+// The root file system of a container: attached, made the root of the mount namespace, later sealed. Runs in the container's
+// init. Internal to core/runtime.
 #pragma once
 
 #include "core/base/fd.h"
@@ -8,19 +8,12 @@
 
 namespace wherry::runtime {
 
-struct Rootfs {
-  UniqueFd root;      // the container's root, now "/"
-  UniqueFd old_root;  // the host's root, still attached below the surface until LeaveHost
-};
+// Mounts the overlay on the bundle directory, or the specified root on itself, pivots into it and detaches the host's mounts.
+// Gives the root, now "/". Everything on the host that is needed later must have been opened.
+// REQUIRES: a private mount namespace.
+Result<UniqueFd> EnterRootfs(const ContainerRequest& request);
 
-// Mounts the overlay on the bundle directory, or the specified root on itself, and pivots into it.
-// REQUIRES: a private mount namespace. Everything on the host that is needed later must have been opened.
-Result<Rootfs> EnterRootfs(const ContainerRequest& request);
-
-// Creates the mount's final state: read-only, propagation. `proc_fd` as in sys::SetMountAttributes.
-Result<> SealRootfs(const Rootfs& rootfs, const oci::RuntimeSpec& spec, int proc_fd);
-
-// Detaches the host's mounts from the namespace.
-Result<> LeaveHost(Rootfs& rootfs);
+// The final state of the mount: read-only, propagation. `proc_fd` as in sys::SetMountAttributes.
+Result<> SealRootfs(int root, const oci::RuntimeSpec& spec, int proc_fd);
 
 }  // namespace wherry::runtime

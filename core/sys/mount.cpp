@@ -130,7 +130,8 @@ Result<> AttachMount(int mount_fd, int target_fd) {
 
 bool HasMountSetattr() {
   if (g_old_mount_api) return false;
-  return mount_setattr(-1, "", 0, nullptr, 0) == 0 || errno != ENOSYS;
+  static const bool known = mount_setattr(-1, "", 0, nullptr, 0) == 0 || errno != ENOSYS;
+  return known;
 }
 
 Result<> SetMountAttributes(int fd, const MountAttributes& attributes, Recursive recursive, int proc_fd) {
@@ -159,11 +160,7 @@ Result<> MakeAllPrivate() {
 Result<> PivotRoot(int root_fd) {
   if (fchdir(root_fd) < 0) return FailSys("fchdir", "new root");
   if (syscall(SYS_pivot_root, ".", ".") < 0) return FailSys("pivot_root");
-  return {};
-}
-
-Result<> DetachOldRoot(int old_root_fd) {
-  if (fchdir(old_root_fd) < 0) return FailSys("fchdir", "old root");
+  // "." is now the old root, which lies on top (pivot_root(2), "pivot_root(".", ".")").
   if (umount2(".", MNT_DETACH) < 0) return FailSys("umount2", "old root");
   if (chdir("/") < 0) return FailSys("chdir", "/");
   return {};

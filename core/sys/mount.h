@@ -64,11 +64,10 @@ bool HasMountSetattr();
 // Makes the whole mount tree of the calling process private, so that nothing propagates from or to another namespace.
 Result<> MakeAllPrivate();
 
-// Makes the mount whose root is `root_fd` the root of this mount namespace and of the process, with the old root stacked
-// over it until DetachOldRoot. The working directory is the new root.
+// Makes the mount whose root is `root_fd` the root of this mount namespace and of the process, and detaches the old root with
+// all mounts below it. At once: while the old root lies stacked over the new one, ".." in the new root leads into it, even
+// under RESOLVE_IN_ROOT. The working directory is the new root.
 Result<> PivotRoot(int root_fd);
-// Detaches the old root `old_root_fd` with all mounts below it.
-Result<> DetachOldRoot(int old_root_fd);
 
 // A writable union of directories. Paths are opened before the call is made, so the names the kernel records (and shows
 // inside the container) reveal nothing of the host.

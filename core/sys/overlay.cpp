@@ -35,7 +35,7 @@ Result<Layers> OpenLayers(const OverlayOptions& options) {
     layers.upper = TRY(Open(options.upper, O_PATH | O_DIRECTORY));
     layers.work = TRY(Open(options.work, O_PATH | O_DIRECTORY));
     // The mark of an earlier volatile mount forbids using the directory again; here losing the data was agreed to.
-    if (options.is_volatile) (void)unlinkat(layers.work.get(), "work/incompat/volatile", AT_REMOVEDIR);
+    if (options.is_volatile) TRY(RemoveTreeAt(layers.work.get(), "work"));
   } else if (options.lower.size() == 1) {
     return Fail(Errc::kInvalid, "a read-only overlay needs at least two lower directories");
   }

@@ -16,81 +16,121 @@ struct VerifyRow {
   std::string_view remedy;
 };
 
-// The most telling flag first: a wrong name is usually accompanied by others.
+constexpr std::string_view kWeakRemedy = "have it issued again with SHA-256 and a key of 2048 bits (RSA) or P-256";
+
+// The most telling flag first: several may be set.
 constexpr VerifyRow kVerifyRows[] = {
-    {MBEDTLS_X509_BADCERT_EXPIRED, "its certificate has expired", "renew it, or check this device's clock"},
-    {MBEDTLS_X509_BADCERT_FUTURE, "its certificate is not valid yet", "check this device's clock"},
+    {MBEDTLS_X509_BADCERT_EXPIRED, "its certificate has expired", "renew it, or set this device's clock"},
+    {MBEDTLS_X509_BADCERT_FUTURE, "its certificate is not valid yet", "set this device's clock"},
     {MBEDTLS_X509_BADCERT_REVOKED, "its certificate was revoked", "ask its administrator"},
     {MBEDTLS_X509_BADCERT_CN_MISMATCH, "its certificate is for another name",
-     "use the name in the certificate, or have it issued for this one"},
+     "use a name that is in the certificate, or have it issued for this one"},
+    {MBEDTLS_X509_BADCERT_BAD_MD, "its certificate is signed with an outdated digest", kWeakRemedy},
+    {MBEDTLS_X509_BADCERT_BAD_PK, "its certificate has an outdated kind of key", kWeakRemedy},
+    {MBEDTLS_X509_BADCERT_BAD_KEY, "its certificate has a key that is too short", kWeakRemedy},
+    {MBEDTLS_X509_BADCERT_EXT_KEY_USAGE, "its certificate is not made for servers", "have it issued for TLS servers"},
+    {MBEDTLS_X509_BADCERT_KEY_USAGE, "its certificate is not made for this use", "have it issued for TLS servers"},
     {MBEDTLS_X509_BADCERT_NOT_TRUSTED, "its certificate is not signed by a trusted authority",
-     "give the authority's file as `ca` in [registry \"HOST\"] of the configuration"},
+     "name the authority's file as `ca`"},
 };
 
 Error VerifyError(const CurlFailure& failure) {
   for (const VerifyRow& row : kVerifyRows) {
     if ((failure.verify_flags & row.flag) == 0) continue;
-    return Error(Errc::kDenied, Cat("cannot trust ", failure.host, ": ", row.cause, "; ", row.remedy));
+    std::string text = Cat("cannot trust ", failure.host, ": ", row.cause);
+    if (row.flag == MBEDTLS_X509_BADCERT_CN_MISMATCH && !failure.names.empty()) Append(text, " (", failure.names, ")");
+    Append(text, "; ", row.remedy);
+    if (row.flag == MBEDTLS_X509_BADCERT_NOT_TRUSTED) Append(text, " in [registry \"", failure.host, "\"]");
+    return Error(Errc::kDenied, std::move(text));
   }
   return Error(Errc::kDenied, Cat("cannot trust ", failure.host, ": ", failure.detail));
 }
 
+Error ResolveError(const CurlFailure& failure) {
+  return Error(Errc::kUnavailable, Cat("cannot find the host ", failure.host, ": its name is not known; check the name, and ",
+                                       "the name servers in /etc/resolv.conf"));
+}
+
+Error ProxyError(const CurlFailure& failure) {
+  return Error(Errc::kUnavailable, Cat("cannot reach ", failure.host, " through the proxy: ", failure.detail,
+                                       "; check http_proxy, https_proxy and no_proxy"));
+}
+
 Error ConnectError(const CurlFailure& failure) {
+  if (failure.proxy) return ProxyError(failure);
   const char* reason = failure.os_errno == 0 ? nullptr : strerrordesc_np(static_cast<int>(failure.os_errno));
   std::string cause = reason != nullptr ? ToLower(reason) : std::string(failure.detail);
   return Error(Errc::kUnavailable, Cat("cannot connect to ", failure.host, ": ", cause,
-                                       "; check the address and that the registry is running"));
+                                       "; check the address, and that the server is running"));
+}
+
+Error TimeoutError(const CurlFailure& failure) {
+  if (failure.detail.find("esolving") != std::string_view::npos) {
+    return Error(Errc::kTimeout, Cat("cannot find the host ", failure.host, ": no name server answers; check the network and ",
+                                     "/etc/resolv.conf"));
+  }
+  return Error(Errc::kTimeout, Cat("cannot connect to ", failure.host, ": no answer in time; check the network, the address ",
+                                   "and the firewall"));
+}
+
+bool Mentions(const CurlFailure& failure, std::string_view text) {
+  return failure.detail.find(text) != std::string_view::npos;
+}
+
+// A server that wants a certificate of ours ends the handshake, or with TLS 1.3 the first read, with an alert.
+bool IsAlert(const CurlFailure& failure) { return Mentions(failure, "-0x7780"); }
+
+Error AlertError(const CurlFailure& failure) {
+  return Error(Errc::kDenied, Cat(failure.host, " refused the TLS connection; it may want a client certificate: give ",
+                                  "`client-cert` and `client-key` in [registry \"", failure.host, "\"]"));
 }
 
 Error HandshakeError(const CurlFailure& failure) {
   if (failure.verify_flags != 0) return VerifyError(failure);
   // mbedTLS sees no TLS record when the other side answers in plain text.
-  bool plain = failure.detail.find("-0x7200") != std::string_view::npos ||
-               failure.detail.find("nvalid SSL record") != std::string_view::npos;
-  if (plain) {
+  if (Mentions(failure, "-0x7200")) {
     return Error(Errc::kUnsupported, Cat(failure.host, " does not speak TLS; to use plain HTTP set `insecure = true` in ",
-                                         "[registry \"", failure.host, "\"] of the configuration"));
+                                         "[registry \"", failure.host, "\"]"));
   }
-  // A server that wants a certificate of ours ends the handshake with an alert.
-  bool alert = failure.detail.find("-0x7780") != std::string_view::npos;
-  if (alert) {
-    return Error(Errc::kDenied, Cat(failure.host, " refused the TLS connection; it may want a client certificate ",
-                                    "(`client-cert` and `client-key` in [registry \"", failure.host, "\"])"));
-  }
+  if (IsAlert(failure)) return AlertError(failure);
   return Error(Errc::kUnavailable, Cat("TLS with ", failure.host, " failed: ", failure.detail));
+}
+
+Error LostError(const CurlFailure& failure) {
+  if (IsAlert(failure)) return AlertError(failure);
+  if (Mentions(failure, "CONNECT")) return ProxyError(failure);
+  return Error(Errc::kUnavailable, Cat("the connection to ", failure.host, " was lost"));
+}
+
+Error OtherError(Errc code, const CurlFailure& failure) {
+  std::string_view cause = failure.detail.empty() ? std::string_view(curl_easy_strerror(failure.code)) : failure.detail;
+  return Error(code, Cat("request to ", failure.host, " failed: ", cause));
 }
 
 }  // namespace
 
 Error MakeCurlError(const CurlFailure& failure) {
   switch (failure.code) {
-    case CURLE_COULDNT_RESOLVE_HOST:
-      return Error(Errc::kUnavailable, Cat("cannot find the host ", failure.host, ": its name is not known; ",
-                                           "check the name and the name servers in /etc/resolv.conf"));
+    case CURLE_COULDNT_RESOLVE_HOST: return ResolveError(failure);
     case CURLE_COULDNT_RESOLVE_PROXY:
-      return Error(Errc::kUnavailable, "cannot find the proxy host; check https_proxy and http_proxy");
+    case CURLE_PROXY: return ProxyError(failure);
     case CURLE_COULDNT_CONNECT: return ConnectError(failure);
-    case CURLE_OPERATION_TIMEDOUT:
-      return Error(Errc::kTimeout, Cat("no answer from ", failure.host, " in time; check the network"));
+    case CURLE_OPERATION_TIMEDOUT: return TimeoutError(failure);
     case CURLE_PEER_FAILED_VERIFICATION: return VerifyError(failure);
     case CURLE_SSL_CONNECT_ERROR: return HandshakeError(failure);
-    case CURLE_SSL_CACERT_BADFILE:
-      return Error(Errc::kInvalid, Cat("the CA file for ", failure.host, " cannot be used: ", failure.detail));
     case CURLE_SSL_CERTPROBLEM:
       return Error(Errc::kInvalid, Cat("the client certificate for ", failure.host, " cannot be used: ", failure.detail));
-    case CURLE_TOO_MANY_REDIRECTS:
-      return Error(Errc::kInvalid, Cat(failure.host, " redirects too often"));
-    case CURLE_UNSUPPORTED_PROTOCOL:
-      return Error(Errc::kDenied, Cat(failure.host, " redirects to an address that is not https, which is refused"));
     case CURLE_PARTIAL_FILE:
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
-    case CURLE_GOT_NOTHING:
-      return Error(Errc::kUnavailable, Cat("the connection to ", failure.host, " was lost"));
-    default:
-      return Error(Errc::kUnavailable, Cat("request to ", failure.host, " failed: ",
-                                           failure.detail.empty() ? std::string_view(curl_easy_strerror(failure.code))
-                                                                  : failure.detail));
+    case CURLE_GOT_NOTHING: return LostError(failure);
+    case CURLE_UNSUPPORTED_PROTOCOL:  // an answer without status line
+    case CURLE_WEIRD_SERVER_REPLY:
+      return Error(Errc::kInvalid, Cat(failure.host, " does not answer in HTTP; check the address and the port"));
+    case CURLE_URL_MALFORMAT:
+    case CURLE_BAD_FUNCTION_ARGUMENT: return OtherError(Errc::kInvalid, failure);
+    case CURLE_OUT_OF_MEMORY: return OtherError(Errc::kNoSpace, failure);
+    default: return OtherError(Errc::kUnavailable, failure);
   }
 }
 

@@ -16,7 +16,9 @@ struct CurlFailure {
   std::string_view host;      // "example.org:5000"
   std::string_view detail;    // libcurl's error buffer
   long os_errno = 0;          // of the connection attempt
-  uint32_t verify_flags = 0;  // MBEDTLS_X509_BADCERT_*, 0: not seen
+  bool proxy = false;         // the connection is, or was to be, through a proxy
+  uint32_t verify_flags = 0;  // MBEDTLS_X509_BADCERT_*; 0: no certificate was refused
+  std::string_view names;     // what the server's certificate is for, when it is for another name
 };
 
 Error MakeCurlError(const CurlFailure& failure);

@@ -1,17 +1,22 @@
 #include "net/http/curl_transfer.h"
 
 #include <curl/curl.h>
+#include <mbedtls/asn1.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/x509_crt.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <mutex>
+#include <optional>
 
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
 #include "net/http/curl_error.h"
+#include "net/http/curl_trust.h"
+#include "net/http/curl_url.h"
 
 namespace wherry::http {
 
@@ -20,8 +25,8 @@ namespace {
 constexpr size_t kBufferLimit = 64 << 10;  // more than this is left in the socket
 constexpr long kCurlBuffer = 32 << 10;
 constexpr int kPollMs = 500;
-constexpr long kMaxRedirects = 5;
 constexpr size_t kMaxHeaders = 200;
+constexpr long kIdleConnections = 4;
 
 constexpr std::string_view kCaFiles[] = {
     "/etc/ssl/certs/ca-certificates.crt",  // Debian, Raspberry Pi OS, Alpine, Yocto
@@ -30,16 +35,8 @@ constexpr std::string_view kCaFiles[] = {
     "/etc/ssl/cert.pem",
 };
 
-void InitOnce() {
-  static std::once_flag once;
-  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
-}
-
-std::string HostOf(std::string_view url) {
-  size_t start = url.find("://");
-  std::string_view rest = start == std::string_view::npos ? url : url.substr(start + 3);
-  return std::string(rest.substr(0, rest.find('/')));
-}
+// Go's rule, and so Docker's: what runs on this machine is never asked for through a proxy.
+constexpr std::string_view kNeverProxied = "localhost,127.0.0.0/8,::1";
 
 struct EasyDeleter {
   void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
@@ -50,6 +47,38 @@ struct MultiDeleter {
 struct ListDeleter {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
+
+std::string_view Environment(const char* name) {
+  const char* value = getenv(name);
+  return value == nullptr ? std::string_view() : std::string_view(value);
+}
+
+// libcurl reads the other variables itself. It leaves HTTP_PROXY alone because a CGI program gets it from its client; that
+// this is one shows by REQUEST_METHOD.
+void SetProxy(CURL* easy, const Origin& origin) {
+  if (origin.scheme == "http" && Environment("http_proxy").empty() && Environment("REQUEST_METHOD").empty()) {
+    std::string upper(Environment("HTTP_PROXY"));
+    if (!upper.empty()) curl_easy_setopt(easy, CURLOPT_PROXY, upper.c_str());
+  }
+  std::string_view direct = Environment("no_proxy");
+  if (direct.empty()) direct = Environment("NO_PROXY");
+  std::string list = direct == "*" ? std::string(direct) : Cat(direct, direct.empty() ? "" : ",", kNeverProxied);
+  curl_easy_setopt(easy, CURLOPT_NOPROXY, list.c_str());
+}
+
+// The host names and addresses a certificate is for, as far as they are text: "a.example, b.example".
+std::string NamesOf(const mbedtls_x509_crt& certificate) {
+  constexpr int kDnsName = MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_X509_SAN_DNS_NAME;
+  constexpr size_t kMost = 200;
+  std::string names;
+  for (const mbedtls_x509_sequence* name = &certificate.subject_alt_names; name != nullptr; name = name->next) {
+    if (name->buf.tag != kDnsName || names.size() + name->buf.len > kMost) continue;
+    std::string_view text(static_cast<const char*>(static_cast<const void*>(name->buf.p)), name->buf.len);
+    bool printable = std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
+    if (printable) Append(names, names.empty() ? "" : ", ", text);
+  }
+  return names;
+}
 
 class Transfer final : public CurlTransfer {
  public:
@@ -62,13 +91,16 @@ class Transfer final : public CurlTransfer {
   Result<size_t> Read(std::span<std::byte> out) override;
 
  private:
-  static size_t OnHeader(char* data, size_t size, size_t count, void* self);
-  static size_t OnBody(char* data, size_t size, size_t count, void* self);
-  static CURLcode OnTlsConfig(CURL* easy, void* config, void* self);
-  static int OnVerify(void* self, mbedtls_x509_crt* certificate, int depth, uint32_t* flags);
+  static size_t OnHeader(char* data, size_t size, size_t count, void* self_pointer);
+  static size_t OnBody(char* data, size_t size, size_t count, void* self_pointer);
+  static CURLcode OnTlsConfig(CURL* easy, void* config_pointer, void* self_pointer);
+  static int OnVerify(void* self_pointer, mbedtls_x509_crt* certificate, int depth, uint32_t* flags);
+  void SetCommon(const std::string& url);
   void SetTls(const TlsOptions& tls);
+  void SetRequest(const CurlRequest& request);
   // Drives the transfer until there is something to read or it is over.
-  Result<> Advance(bool until_head);
+  enum class Until : uint8_t { kHead, kBody };
+  Result<> Advance(Until until);
   Result<> Step();
   Error Failure(CURLcode code) const;
 
@@ -76,6 +108,7 @@ class Transfer final : public CurlTransfer {
   const SessionOptions& options_;
   std::unique_ptr<CURL, EasyDeleter> easy_;
   std::unique_ptr<curl_slist, ListDeleter> list_;
+  std::optional<TrustedCertificates> trusted_;
   std::array<char, CURL_ERROR_SIZE> detail_{};
   std::string host_;
   std::string body_;
@@ -85,6 +118,7 @@ class Transfer final : public CurlTransfer {
   bool paused_ = false;
   CURLcode result_ = CURLE_OK;
   uint32_t verify_flags_ = 0;
+  std::string names_;
   std::string buffer_;
   size_t read_at_ = 0;
 };
@@ -93,21 +127,19 @@ size_t Transfer::OnHeader(char* data, size_t size, size_t count, void* self_poin
   auto* self = static_cast<Transfer*>(self_pointer);
   std::string_view line = Trim(std::string_view(data, size * count));
   if (line.starts_with("HTTP/")) {
-    self->headers_.clear();  // a redirect or 100 came before
+    self->headers_.clear();  // an interim answer, or the proxy's, came before
   } else if (auto split = SplitFirst(line, ':'); split && self->headers_.size() < kMaxHeaders) {
     self->headers_.push_back({std::string(split->head), std::string(Trim(split->tail))});
   } else if (line.empty()) {
     long status = 0;
     curl_easy_getinfo(self->easy_.get(), CURLINFO_RESPONSE_CODE, &status);
-    bool redirect = status >= 300 && status < 400 && status != 304 && !self->header("Location").empty();
-    self->head_done_ = status >= 200 && !redirect;
+    self->head_done_ = status >= 200;
   }
   return size * count;
 }
 
 size_t Transfer::OnBody(char* data, size_t size, size_t count, void* self_pointer) {
   auto* self = static_cast<Transfer*>(self_pointer);
-  if (!self->head_done_) return size * count;  // the body of a redirect
   if (self->buffer_.size() >= kBufferLimit) {
     self->paused_ = true;
     return CURL_WRITEFUNC_PAUSE;
@@ -116,24 +148,33 @@ size_t Transfer::OnBody(char* data, size_t size, size_t count, void* self_pointe
   return size * count;
 }
 
-// Remembers why a certificate was refused; whether it is refused stays mbedTLS's decision.
-int Transfer::OnVerify(void* self, mbedtls_x509_crt*, int, uint32_t* flags) {
-  static_cast<Transfer*>(self)->verify_flags_ |= *flags;
+// Remembers why a certificate was refused; whether it is refused stays mbedTLS's decision, but for a server's own
+// certificate that the administrator named.
+int Transfer::OnVerify(void* self_pointer, mbedtls_x509_crt* certificate, int depth, uint32_t* flags) {
+  auto* self = static_cast<Transfer*>(self_pointer);
+  if (depth == 0 && (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0 && self->trusted_->Holds(*certificate)) {
+    *flags &= ~uint32_t{MBEDTLS_X509_BADCERT_NOT_TRUSTED};
+  }
+  if ((*flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) != 0) self->names_ = NamesOf(*certificate);
+  self->verify_flags_ |= *flags;
   return 0;
 }
 
-CURLcode Transfer::OnTlsConfig(CURL*, void* config, void* self) {
-  mbedtls_ssl_conf_verify(static_cast<mbedtls_ssl_config*>(config), OnVerify, self);
+CURLcode Transfer::OnTlsConfig(CURL*, void* config_pointer, void* self_pointer) {
+  auto* config = static_cast<mbedtls_ssl_config*>(config_pointer);
+  auto* self = static_cast<Transfer*>(self_pointer);
+  mbedtls_ssl_conf_ca_cb(config, &TrustedCertificates::FindSigners, &*self->trusted_);
+  mbedtls_ssl_conf_cert_profile(config, &mbedtls_x509_crt_profile_default);  // no SHA-1, no RSA below 2048 bits
+  mbedtls_ssl_conf_verify(config, &Transfer::OnVerify, self);
   return CURLE_OK;
 }
 
 void Transfer::SetTls(const TlsOptions& tls) {
   CURL* easy = easy_.get();
-  std::string ca = tls.ca_file.empty() ? SystemCaFile() : tls.ca_file;
-  if (!ca.empty() && tls.verify) curl_easy_setopt(easy, CURLOPT_CAINFO, ca.c_str());
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, tls.verify ? 1L : 0L);
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, tls.verify ? 2L : 0L);
   if (tls.verify) {
+    trusted_.emplace(tls.ca_files);
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, &Transfer::OnTlsConfig);
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, this);
   }
@@ -141,21 +182,14 @@ void Transfer::SetTls(const TlsOptions& tls) {
   if (!tls.key_file.empty()) curl_easy_setopt(easy, CURLOPT_SSLKEY, tls.key_file.c_str());
 }
 
-Result<> Transfer::Begin(const CurlRequest& request) {
-  easy_.reset(curl_easy_init());
-  if (easy_ == nullptr) return Fail(Errc::kNoSpace, "out of memory for a network transfer");
+void Transfer::SetCommon(const std::string& url) {
   CURL* easy = easy_.get();
-  host_ = HostOf(request.url);
-  body_ = request.body;
-  bool https = request.url.starts_with("https://");
-  curl_easy_setopt(easy, CURLOPT_URL, request.url.c_str());
+  curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, detail_.data());
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, kCurlBuffer);
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, https ? "https" : "http,https");
-  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
-  curl_easy_setopt(easy, CURLOPT_MAXREDIRS, kMaxRedirects);
+  curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, static_cast<long>(options_.connect_timeout.count()));
   curl_easy_setopt(easy, CURLOPT_USERAGENT, options_.user_agent.c_str());
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
@@ -163,7 +197,11 @@ Result<> Transfer::Begin(const CurlRequest& request) {
   curl_easy_setopt(easy, CURLOPT_HEADERDATA, this);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &Transfer::OnBody);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, this);
-  SetTls(request.tls);
+}
+
+void Transfer::SetRequest(const CurlRequest& request) {
+  CURL* easy = easy_.get();
+  body_ = request.body;
   if (request.method == "HEAD") curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
   if (request.method == "POST") {
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
@@ -172,20 +210,40 @@ Result<> Transfer::Begin(const CurlRequest& request) {
   }
   if (request.range_start > 0) curl_easy_setopt(easy, CURLOPT_RANGE, Cat(request.range_start, "-").c_str());
   for (const Header& header : request.headers) {
-    list_.reset(curl_slist_append(list_.release(), Cat(header.name, ": ", header.value).c_str()));
+    curl_slist* longer = curl_slist_append(list_.get(), Cat(header.name, ": ", header.value).c_str());
+    if (longer == nullptr) continue;
+    (void)list_.release();
+    list_.reset(longer);
   }
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list_.get());
-  if (curl_multi_add_handle(multi_, easy) != CURLM_OK) return Fail(Errc::kInternal, "cannot start a network transfer");
+}
+
+Result<> Transfer::Begin(const CurlRequest& request) {
+  Origin origin = TRY(OriginOf(request.url));
+  host_ = origin.authority();
+  easy_.reset(curl_easy_init());
+  if (easy_ == nullptr) return Fail(Errc::kNoSpace, "out of memory for a network transfer");
+  SetCommon(request.url);
+  SetProxy(easy_.get(), origin);
+  if (origin.scheme == "https") SetTls(request.tls);
+  if (trusted_) TRY_CTX(host_, trusted_->Check());
+  SetRequest(request);
+  if (curl_multi_add_handle(multi_, easy_.get()) != CURLM_OK) return Fail(Errc::kInternal, "cannot start a network transfer");
   added_ = true;
-  TRY(Advance(true));
+  TRY(Advance(Until::kHead));
   long status = 0;
-  curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+  curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status);
   status_ = static_cast<int>(status);
+  curl_off_t retry_after = 0;
+  curl_easy_getinfo(easy_.get(), CURLINFO_RETRY_AFTER, &retry_after);
+  retry_after_ = std::chrono::seconds(std::max<curl_off_t>(retry_after, 0));
   return {};
 }
 
 Error Transfer::Failure(CURLcode code) const {
-  CurlFailure failure{code, host_, detail_.data(), 0, verify_flags_};
+  long proxy = 0;
+  curl_easy_getinfo(easy_.get(), CURLINFO_USED_PROXY, &proxy);
+  CurlFailure failure{code, host_, detail_.data(), 0, proxy != 0, verify_flags_, names_};
   curl_easy_getinfo(easy_.get(), CURLINFO_OS_ERRNO, &failure.os_errno);
   return MakeCurlError(failure);
 }
@@ -200,26 +258,25 @@ Result<> Transfer::Step() {
     done_ = true;
     result_ = message->data.result;
   }
-  bool idle = !done_ && read_at_ == buffer_.size() && !paused_;
+  bool idle = !done_ && buffer_.empty() && !paused_;
   if (idle) curl_multi_poll(multi_, nullptr, 0, kPollMs, nullptr);
   return {};
 }
 
-Result<> Transfer::Advance(bool until_head) {
+Result<> Transfer::Advance(Until until) {
+  auto patience = until == Until::kHead ? options_.connect_timeout + options_.stall_timeout : options_.stall_timeout;
   auto waiting_since = Uptime();
-  size_t before = buffer_.size();
-  while (!done_ && (until_head ? !head_done_ : buffer_.empty())) {
+  while (!done_ && (until == Until::kHead ? !head_done_ : buffer_.empty())) {
     if (options_.cancelled != nullptr && options_.cancelled->load()) {
       return Fail(Errc::kCancelled, Cat("the transfer from ", host_, " was cancelled"));
     }
     TRY(Step());
-    if (buffer_.size() != before) waiting_since = Uptime();
-    before = buffer_.size();
-    if (Uptime() - waiting_since > options_.stall_timeout) {
-      return Fail(Errc::kTimeout, Cat(host_, " has sent nothing for ", options_.stall_timeout.count(), " seconds"));
+    if (Uptime() - waiting_since > patience) {
+      return Fail(Errc::kTimeout, Cat(host_, " has sent nothing for ", patience.count(),
+                                      " seconds; check the network, or try again later"));
     }
   }
-  if (done_ && result_ != CURLE_OK && (until_head || buffer_.empty())) return std::unexpected(Failure(result_));
+  if (done_ && result_ != CURLE_OK && (until == Until::kHead || buffer_.empty())) return std::unexpected(Failure(result_));
   return {};
 }
 
@@ -231,7 +288,7 @@ Result<size_t> Transfer::Read(std::span<std::byte> out) {
       paused_ = false;
       curl_easy_pause(easy_.get(), CURLPAUSE_CONT);
     }
-    TRY(Advance(false));
+    TRY(Advance(Until::kBody));
   }
   size_t count = std::min(out.size(), buffer_.size() - read_at_);
   std::copy_n(std::as_bytes(std::span(buffer_)).begin() + static_cast<ptrdiff_t>(read_at_), count, out.begin());
@@ -241,7 +298,9 @@ Result<size_t> Transfer::Read(std::span<std::byte> out) {
 
 class Session final : public CurlSession {
  public:
-  explicit Session(SessionOptions options) : options_(std::move(options)), multi_(curl_multi_init()) {}
+  explicit Session(SessionOptions options) : options_(std::move(options)), multi_(curl_multi_init()) {
+    curl_multi_setopt(multi_.get(), CURLMOPT_MAXCONNECTS, kIdleConnections);
+  }
 
   Result<std::unique_ptr<CurlTransfer>> Start(const CurlRequest& request) override {
     auto transfer = std::make_unique<Transfer>(multi_.get(), options_);
@@ -275,8 +334,20 @@ Result<std::string> CurlTransfer::ReadAll(size_t limit) {
   }
 }
 
+std::string CurlTransfer::ReadSome(size_t limit) {
+  std::string text;
+  std::array<std::byte, 4 << 10> piece;
+  while (text.size() < limit) {
+    auto count = Read(piece);
+    if (!count || *count == 0) break;
+    text.append(static_cast<const char*>(static_cast<const void*>(piece.data())), *count);
+  }
+  return text;
+}
+
 std::unique_ptr<CurlSession> CurlSession::Create(SessionOptions options) {
-  InitOnce();
+  static std::once_flag once;
+  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
   return std::make_unique<Session>(std::move(options));
 }
 

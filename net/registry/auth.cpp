@@ -14,6 +14,7 @@ constexpr size_t kMaxTokenAnswer = 256 << 10;
 constexpr std::chrono::seconds kDefaultLife{60};
 constexpr std::chrono::seconds kLongestLife{24 * 3600};
 constexpr std::chrono::seconds kMargin{5};
+constexpr std::chrono::seconds kShortestLife{10};
 
 // Reads `key=value` and `key="quoted value"` lists.
 class ChallengeReader {
@@ -70,33 +71,36 @@ std::string BasicHeader(const Credentials& credentials) {
   return Cat("Basic ", Base64Encode(Cat(credentials.username, ":", credentials.password)));
 }
 
-// A token server may only be asked over TLS, unless the registry itself is plain HTTP.
+// Credentials go to a token server over TLS only, unless the registry itself is spoken to in plain HTTP.
 Result<> CheckRealm(std::string_view realm, std::string_view base_url) {
   if (realm.starts_with("https://")) return {};
   if (realm.starts_with("http://") && base_url.starts_with("http://")) return {};
-  return Fail(Errc::kDenied, Cat("the registry names the token server '", realm, "', which is not an https address"));
+  return Fail(Errc::kDenied, Cat("its token server is '", realm, "', which is not an https address and so is refused"));
 }
 
-http::CurlRequest TokenRequest(const Credentials& credentials, const Challenge& challenge, std::string_view scope) {
-  http::CurlRequest request;
-  std::string realm = Parameter(challenge, "realm");
+Transport::Request TokenRequest(const Credentials& credentials, const Challenge& challenge, std::string_view scope) {
+  Transport::Request request;
+  request.url = Parameter(challenge, "realm");
   std::string service = UrlEncode(Parameter(challenge, "service"));
   if (!credentials.identity_token.empty()) {
     request.method = "POST";
-    request.url = realm;
     request.headers = {{"Content-Type", "application/x-www-form-urlencoded"}};
-    request.body = Cat("grant_type=refresh_token&client_id=wherry&service=", service, "&scope=", UrlEncode(scope),
-                       "&refresh_token=", UrlEncode(credentials.identity_token));
+    request.body = Cat("grant_type=refresh_token&client_id=wherry&service=", service, "&refresh_token=",
+                       UrlEncode(credentials.identity_token));
+    if (!scope.empty()) Append(request.body, "&scope=", UrlEncode(scope));
     return request;
   }
-  char separator = realm.find('?') == std::string::npos ? '?' : '&';
-  request.url = Cat(realm, separator, "service=", service);
+  Append(request.url, request.url.find('?') == std::string::npos ? '?' : '&', "service=", service);
   if (!scope.empty()) Append(request.url, "&scope=", UrlEncode(scope));
   if (!credentials.username.empty()) {
     Append(request.url, "&account=", UrlEncode(credentials.username));
-    request.headers = {{"Authorization", BasicHeader(credentials)}};
+    request.authorization = BasicHeader(credentials);
   }
   return request;
+}
+
+bool IsToken(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
 }
 
 }  // namespace
@@ -110,13 +114,13 @@ std::string Authenticator::Header(std::string_view scope) {
   return Cat("Bearer ", found->second.value);
 }
 
-Result<> Authenticator::Answer(std::string_view www_authenticate, std::string_view scope, std::string_view base_url) {
-  bool tried = !Header(scope).empty();
+Result<> Authenticator::Answer(std::string_view www_authenticate, std::string_view scope, std::string_view sent,
+                               std::string_view base_url) {
   if (auto old = tokens_.find(scope); old != tokens_.end()) tokens_.erase(old);
   for (const Challenge& challenge : ParseChallenges(www_authenticate)) {
     if (challenge.scheme == "bearer") return FetchToken(challenge, scope, base_url);
-    if (challenge.scheme != "basic") continue;
-    if (tried || credentials_.username.empty()) break;
+    if (challenge.scheme != "basic" || credentials_.username.empty()) continue;
+    if (sent == BasicHeader(credentials_)) break;  // refused already
     basic_ = true;
     return {};
   }
@@ -124,23 +128,24 @@ Result<> Authenticator::Answer(std::string_view www_authenticate, std::string_vi
 }
 
 Result<> Authenticator::FetchToken(const Challenge& challenge, std::string_view scope, std::string_view base_url) {
-  std::string realm = Parameter(challenge, "realm");
-  TRY(CheckRealm(realm, base_url));
+  TRY(CheckRealm(Parameter(challenge, "realm"), base_url));
   std::string wanted = Parameter(challenge, "scope");
   auto request = TokenRequest(credentials_, challenge, wanted.empty() ? scope : std::string_view(wanted));
-  request.tls = tls_;
-  auto answer = TRY_CTX("token server", session_->Start(request));
-  std::string text = TRY_CTX("token server", answer->ReadAll(kMaxTokenAnswer));
-  int status = answer->status();
-  if (status == 401 || status == 403) return Fail(Errc::kUnauthorized, "the token server refuses these credentials");
-  if (status != 200) return Fail(Errc::kUnavailable, Cat("the token server answered with status ", status));
-  auto document = TRY(JsonDocument::Parse(text, "answer of the token server"));
-  std::string_view token = document["token"].str(document["access_token"].str());
-  if (token.empty() || token.find_first_of("\r\n") != std::string_view::npos) {
-    return Fail(Errc::kInvalid, "the token server's answer has no usable token");
+  auto answer = TRY_CTX("token server", transport_->Start(request));
+  std::string text = TRY_CTX("token server", answer.transfer->ReadAll(kMaxTokenAnswer));
+  int status = answer.transfer->status();
+  if (status == 400 || status == 401 || status == 403) {
+    return Fail(Errc::kUnauthorized, Cat("the token server ", answer.host, " refuses these credentials"));
   }
-  std::chrono::seconds life{document["expires_in"].integer(kDefaultLife.count())};
-  life = std::clamp(life, kMargin * 2, kLongestLife);
+  if (status != 200) {
+    Errc code = status == 408 || status == 429 || status >= 500 ? Errc::kUnavailable : Errc::kInvalid;
+    return Fail(code, Cat("the token server ", answer.host, " answered with status ", status));
+  }
+  auto document = TRY(JsonDocument::Parse(text, Cat("answer of the token server ", answer.host)));
+  std::string_view token = document["token"].str(document["access_token"].str());
+  if (!IsToken(token)) return Fail(Errc::kInvalid, Cat("the answer of the token server ", answer.host, " has no usable token"));
+  std::chrono::seconds life{std::clamp(document["expires_in"].integer(kDefaultLife.count()), kShortestLife.count(),
+                                       kLongestLife.count())};
   tokens_[std::string(scope)] = {std::string(token), Uptime() + life - kMargin};
   return {};
 }

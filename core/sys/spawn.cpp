@@ -186,16 +186,16 @@ Result<Child> Spawn(const SpawnOptions& options) {
   return child;
 }
 
-Result<UniqueFd> ProtectedSelfExecutable() {
-  UniqueFd self = TRY(Open("/proc/self/exe", O_PATH));
-  if (NeverWritable(self.get())) return self;
-  Result<UniqueFd> clone = CloneTree(self.get(), "", Recursive::kNo);
+Result<UniqueFd> ProtectedExecutable(const std::string& path) {
+  UniqueFd program = TRY(Open(path, O_PATH));
+  if (NeverWritable(program.get())) return program;
+  Result<UniqueFd> clone = CloneTree(program.get(), "", Recursive::kNo);
   if (clone) {
     MountAttributes attributes;
     attributes.set = MOUNT_ATTR_RDONLY;
     if (SetMountAttributes(clone->get(), attributes, Recursive::kNo)) return clone;
   }
-  return SealedCopy("/proc/self/exe");
+  return SealedCopy(path);
 }
 
 }  // namespace wherry::sys

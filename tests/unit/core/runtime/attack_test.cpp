@@ -280,7 +280,7 @@ TEST_P(Attack, ProgramIsTheRuntimeItself) {
   bundle.WriteFile("/script", "#!/proc/self/exe\n", 0755);
   bundle.Link("/proc/self/exe", "/link");
   // What runs then is this very test program inside the container; it must at least not be writable from there, which is
-  // what sys::ProtectedSelfExecutable is for (sys/spawn_test). Here: no descriptor of the host comes along.
+  // what sys::ProtectedExecutable is for (sys/spawn_test). Here: no descriptor of the host comes along.
   for (const char* program : {"/script", "/link", "/proc/self/exe"}) {
     Ran ran = bundle.Run({program, "--gtest_list_tests", "--gtest_filter=Nothing"});
     EXPECT_TRUE(ran.out.empty() || !Has(ran.out, "Attack.")) << ran.out;

@@ -31,10 +31,12 @@ struct SpawnOptions {
 // and the mask are the defaults in the program.
 Result<Child> Spawn(const SpawnOptions& options);
 
-// An O_PATH descriptor for executing `path` (usually the caller's own program) such that a process of that program, seen
+// An O_PATH descriptor for executing `path` such that a process of that program, seen
 // from inside a container through /proc/PID/exe, can never be opened for writing (CVE-2019-5736): the file itself where its
 // file system is read-only, a detached read-only mount of it, or a sealed copy in memory. Make it once and keep it: give it
 // to SpawnOptions::program_fd for every process that will enter a container.
-Result<UniqueFd> ProtectedExecutable(const std::string& path = "/proc/self/exe");
+Result<UniqueFd> ProtectedExecutable(const std::string& path);
+// The same for the caller's own program.
+inline Result<UniqueFd> ProtectedSelfExecutable() { return ProtectedExecutable("/proc/self/exe"); }
 
 }  // namespace wherry::sys

@@ -1,5 +1,5 @@
-// What keeps layers, and how images and layers go away: record first and durably, then the trees. A cut in between leaves
-// garbage that the next start removes, never an image with a part missing.
+// What keeps layers, and how images and layers go away: record first and durably, then the trees. A
+// cut in between leaves garbage that the next start removes, never an image with a part missing.
 #include <fcntl.h>
 
 #include "core/base/file.h"

@@ -80,14 +80,15 @@ class PlainSource final : public ByteSource {
 // Guards what the decoders give out against decompression bombs.
 class ExpansionGuard {
  public:
-  explicit ExpansionGuard(uint64_t max_expansion) : max_expansion_(std::max<uint64_t>(max_expansion, 1)) {}
+  explicit ExpansionGuard(uint64_t max_expansion)
+      : max_expansion_(std::max<uint64_t>(max_expansion, 1)) {}
 
   Result<> Count(uint64_t produced, uint64_t consumed_total) {
     total_ += produced;
     if (total_ > kFreeExpansion && (total_ - kFreeExpansion) / max_expansion_ > consumed_total) {
-      return Fail(Errc::kInvalid,
-                  Cat("the compressed data expands more than ", max_expansion_,
-                      " times (a decompression bomb?): ", consumed_total, " bytes became ", total_));
+      return Fail(Errc::kInvalid, Cat("the compressed data expands more than ", max_expansion_,
+                                      " times (a decompression bomb?): ", consumed_total,
+                                      " bytes became ", total_));
     }
     return {};
   }
@@ -184,9 +185,9 @@ class GzipSource final : public ByteSource {
     if (members_ > 1 && stream_.total_out == 0) {
       return Fail(Errc::kCorrupt, "gzip: something else follows the compressed data");
     }
-    return Fail(Errc::kCorrupt, Cat("gzip: the compressed data is damaged",
-                                    stream_.msg != nullptr ? ": " : "",
-                                    stream_.msg != nullptr ? stream_.msg : ""));
+    return Fail(Errc::kCorrupt,
+                Cat("gzip: the compressed data is damaged", stream_.msg != nullptr ? ": " : "",
+                    stream_.msg != nullptr ? stream_.msg : ""));
   }
 
   InputBuffer input_;
@@ -315,11 +316,11 @@ Result<Compression> Detect(std::span<const std::byte> bytes, Compression declare
   if (declared == Compression::kNone) {
     return Compression::kNone;  // V7 archives have no magic
   }
-  return Fail(Errc::kInvalid,
-              bytes.empty() ? Cat("the content is empty, but ", CompressionName(declared),
-                                  " data was announced")
-                            : Cat("the content is not ", CompressionName(declared),
-                                  " data as announced, nor any other known layer format"));
+  return Fail(Errc::kInvalid, bytes.empty()
+                                  ? Cat("the content is empty, but ", CompressionName(declared),
+                                        " data was announced")
+                                  : Cat("the content is not ", CompressionName(declared),
+                                        " data as announced, nor any other known layer format"));
 }
 
 template <class Source>

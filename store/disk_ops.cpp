@@ -31,7 +31,8 @@ Result<bool> DiskOps::RenameNew(int from_dir, const std::string& from, int to_di
     return true;
   }
   if (errno == EINVAL || errno == ENOSYS) {
-    // The file system does not know the flag. Callers hold the store's write lock: nobody else creates the name.
+    // The file system does not know the flag. Callers hold the store's write lock: nobody else
+    // creates the name.
     struct stat info;
     if (fstatat(to_dir, to.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) {
       return false;

@@ -1,5 +1,6 @@
-// The operations whose order makes the store safe against power cuts. Everything that changes what is visible after a restart
-// goes through here, so that tests can record the order, and fail or stop at any step. No state: thread-safe.
+// The operations whose order makes the store safe against power cuts. Everything that changes what
+// is visible after a restart goes through here, so that tests can record the order, and fail or
+// stop at any step. No state: thread-safe.
 #pragma once
 
 #include <string>
@@ -13,8 +14,8 @@ class DiskOps {
  public:
   virtual ~DiskOps() = default;
 
-  // Writes everything of the file system back. `fd` must have been opened before the writes: only then are their errors
-  // reported here (Linux 5.8).
+  // Writes everything of the file system back. `fd` must have been opened before the writes: only
+  // then are their errors reported here (Linux 5.8).
   virtual Result<> SyncFileSystem(int fd);
   // Makes names in an open directory durable.
   virtual Result<> SyncDirectory(int dir, std::string_view name);

@@ -38,8 +38,8 @@ Result<size_t> HashingSource::Read(std::span<std::byte> out) {
 
 Result<> HashingSource::VerifyEnd() {
   if (expected_.size && bytes_ != *expected_.size) {
-    return Fail(Errc::kCorrupt, Cat(expected_.what, " ended after ", bytes_, " of ",
-                                    *expected_.size, " bytes"));
+    return Fail(Errc::kCorrupt,
+                Cat(expected_.what, " ended after ", bytes_, " of ", *expected_.size, " bytes"));
   }
   if (!expected_.digest) {
     return {};

@@ -1,5 +1,5 @@
-// A ByteSource that hashes what passes through it and, at the end of the stream, compares digest and length with what is
-// expected. Not thread-safe.
+// A ByteSource that hashes what passes through it and, at the end of the stream, compares digest
+// and length with what is expected. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -22,11 +22,12 @@ class HashingSource final : public ByteSource {
   // `inner` must outlive this.
   HashingSource(ByteSource& inner, Expected expected);
 
-  // kCorrupt as soon as more bytes arrive than expected, and at the end of the stream when length or digest differ. The 0
-  // that marks the end is therefore only returned for verified content.
+  // kCorrupt as soon as more bytes arrive than expected, and at the end of the stream when length
+  // or digest differ. The 0 that marks the end is therefore only returned for verified content.
   Result<size_t> Read(std::span<std::byte> out) override;
 
-  // Reads on to the end, so that what was not consumed is verified too. kCorrupt, or kInvalid after `limit` further bytes.
+  // Reads on to the end, so that what was not consumed is verified too. kCorrupt, or kInvalid after
+  // `limit` further bytes.
   Result<> Drain(uint64_t limit);
 
   uint64_t bytes() const { return bytes_; }

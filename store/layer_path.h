@@ -1,5 +1,5 @@
-// Names of layer entries: checked and cut into directory and last component before they come near a file system, and the
-// whiteout markers of OCI image-spec v1.1 layer.md. Functions without state.
+// Names of layer entries: checked and cut into directory and last component before they come near a
+// file system, and the whiteout markers of OCI image-spec v1.1 layer.md. Functions without state.
 #pragma once
 
 #include <cstdint>
@@ -30,15 +30,18 @@ struct LayerPath {
   LayerMark mark = LayerMark::kNone;
 };
 
-// Splits an entry's name; "./" in front, inside and a "/" at the end do not count. kInvalid, without the name in the message:
-// absolute names, "..", names too long or too deep, "/." at the end of what is no directory, the root as something other
-// than a directory, whiteouts of nothing, and marker names where they hide nothing.
+// Splits an entry's name; "./" in front, inside and a "/" at the end do not count. kInvalid,
+// without the name in the message: absolute names, "..", names too long or too deep, "/." at the
+// end of what is no directory, the root as something other than a directory, whiteouts of nothing,
+// and marker names where they hide nothing.
 Result<LayerPath> ParseLayerPath(std::string_view name, TarType type);
 
-// As above for the target of a hard link, which is relative to the root of the layer even when it starts with "/".
+// As above for the target of a hard link, which is relative to the root of the layer even when it
+// starts with "/".
 Result<LayerPath> ParseLinkTarget(std::string_view name);
 
-// For messages: control characters and bytes that are not ASCII as \xNN, cut after 200 bytes, in single quotes.
+// For messages: control characters and bytes that are not ASCII as \xNN, cut after 200 bytes, in
+// single quotes.
 std::string QuoteName(std::string_view name);
 
 }  // namespace wherry::store

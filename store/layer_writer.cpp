@@ -117,7 +117,9 @@ Result<> LayerWriter::Add(const TarEntry& entry, TarReader& reader, IngestProgre
   return Tell(progress, written_bytes_);
 }
 
-Result<> LayerWriter::Finish() { return Leave(); }
+Result<> LayerWriter::Finish() {
+  return Leave();
+}
 
 // The descriptor stays owned by current_ and is valid until the next Enter.
 Result<int> LayerWriter::Enter(const std::string& directory, TarTime mtime) {
@@ -228,8 +230,8 @@ Result<> LayerWriter::CopyContent(int fd, const TarEntry& entry, TarReader& read
 
 Result<> LayerWriter::Account(const TarEntry& entry) {
   if (entry.size > options_.max_bytes || size_bytes_ > options_.max_bytes - entry.size) {
-    return Fail(Errc::kInvalid, Cat("the layer unpacks to more than the limit of ",
-                                    options_.max_bytes, " bytes"));
+    return Fail(Errc::kInvalid,
+                Cat("the layer unpacks to more than the limit of ", options_.max_bytes, " bytes"));
   }
   size_bytes_ += entry.size;
   if (!entry.sparse && entry.size >= kSpaceCheckEvery) {
@@ -269,7 +271,8 @@ Result<> LayerWriter::AddHardlink(const LayerPath& path, const TarEntry& entry) 
   auto target_dir = sys::OpenInRoot(root_.get(), target.parent.empty() ? "." : target.parent,
                                     O_RDONLY | O_DIRECTORY);
   struct stat info;
-  if (!target_dir || fstatat(target_dir->get(), target.base.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 ||
+  if (!target_dir ||
+      fstatat(target_dir->get(), target.base.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0 ||
       IsWhiteout(info)) {
     return MissingTarget(entry);
   }
@@ -340,7 +343,8 @@ Result<> LayerWriter::AddOpaque(const LayerPath& path, TarTime mtime) {
   return MakeOpaque(dir);
 }
 
-// Of symbolic links and special files, which must not be opened. Nobody can swap the name: see the class comment.
+// Of symbolic links and special files, which must not be opened. Nobody can swap the name: see the
+// class comment.
 Result<> LayerWriter::SetMetadataByName(int dir, const std::string& name, const TarEntry& entry) {
   if (fchownat(dir, name.c_str(), entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) != 0) {
     return FailSys("chown");

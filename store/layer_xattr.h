@@ -1,5 +1,6 @@
-// Which extended attributes of an image reach the disk: capabilities, user.*, POSIX ACLs. Never trusted.* (overlayfs believes
-// them: an image could redirect into other files), user.overlay.* for the same reason, nor labels of the build machine.
+// Which extended attributes of an image reach the disk: capabilities, user.*, POSIX ACLs. Never
+// trusted.* (overlayfs believes them: an image could redirect into other files), user.overlay.* for
+// the same reason, nor labels of the build machine.
 #pragma once
 
 #include <vector>
@@ -9,8 +10,9 @@
 
 namespace wherry::store {
 
-// Sets those of `xattrs` that are allowed on an open file or directory. kInvalid for capabilities the kernel refuses. ACLs
-// that are malformed, and user.* and ACLs on a file system without them, are left out.
+// Sets those of `xattrs` that are allowed on an open file or directory. kInvalid for capabilities
+// the kernel refuses. ACLs that are malformed, and user.* and ACLs on a file system without them,
+// are left out.
 Result<> SetXattrs(int fd, const std::vector<TarXattr>& xattrs);
 
 // Removes what an earlier entry of the same name has set. What overlayfs needs stays.

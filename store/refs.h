@@ -1,4 +1,5 @@
-// The refs file: every name of every image, in one small text that is replaced as a whole. Format in docs/store.md. Pure text here.
+// The refs file: every name of every image, in one small text that is replaced as a whole. Format
+// in docs/store.md. Pure text here.
 #pragma once
 
 #include <map>

@@ -72,16 +72,17 @@ Result<> CheckBacking(int dir, const std::string& path) {
   }
   for (const BadFileSystem& bad : kBadFileSystems) {
     if (static_cast<uint32_t>(info.f_type) == bad.magic) {
-      return Fail(Errc::kUnsupported, Cat(path, " is on ", bad.name,
-                                          ", which cannot hold container layers", kRemedy));
+      return Fail(Errc::kUnsupported,
+                  Cat(path, " is on ", bad.name, ", which cannot hold container layers", kRemedy));
     }
   }
   constexpr unsigned long kCaseFold = 0x40000000;  // FS_CASEFOLD_FL
   unsigned long flags = 0;
   if (ioctl(dir, FS_IOC_GETFLAGS, &flags) == 0 && (flags & kCaseFold) != 0) {
     return Fail(Errc::kUnsupported,
-                Cat(path, " is case-insensitive, which overlayfs refuses; use a directory without "
-                          "that attribute ('chattr -F' while it is empty)"));
+                Cat(path,
+                    " is case-insensitive, which overlayfs refuses; use a directory without "
+                    "that attribute ('chattr -F' while it is empty)"));
   }
   return {};
 }
@@ -101,7 +102,8 @@ Result<> ProbeBacking(int dir, const std::string& path) {
     return {};
   }
   if (reason == EPERM || reason == EACCES) {
-    return Fail(Errc::kDenied, Cat("the store in ", path, " needs device nodes and trusted "
+    return Fail(Errc::kDenied, Cat("the store in ", path,
+                                   " needs device nodes and trusted "
                                    "attributes, which were refused: run the daemon as root, "
                                    "outside of user namespaces"));
   }

@@ -8,15 +8,16 @@
 
 namespace wherry::store {
 
-// kNoSpace when `needed_bytes` more would leave less than `reserve_bytes` of the file system that `fd` is on.
+// kNoSpace when `needed_bytes` more would leave less than `reserve_bytes` of the file system that
+// `fd` is on.
 Result<> CheckFreeSpace(int fd, uint64_t needed_bytes, uint64_t reserve_bytes);
 
-// kUnsupported, with the remedy, when overlayfs could not use the file system of the open directory (DESIGN.md: overlay,
-// network, FAT and FUSE file systems, case-insensitive directories).
+// kUnsupported, with the remedy, when overlayfs could not use the file system of the open directory
+// (DESIGN.md: overlay, network, FAT and FUSE file systems, case-insensitive directories).
 Result<> CheckBacking(int dir, const std::string& path);
 
-// Tries what layers need in the open directory: device nodes as whiteouts and trusted.* attributes. kUnsupported or kDenied
-// with the remedy. Leaves nothing behind.
+// Tries what layers need in the open directory: device nodes as whiteouts and trusted.* attributes.
+// kUnsupported or kDenied with the remedy. Leaves nothing behind.
 Result<> ProbeBacking(int dir, const std::string& path);
 
 }  // namespace wherry::store

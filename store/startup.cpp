@@ -1,4 +1,5 @@
-// Opening a store: what may refuse, what is cleaned up, what is set aside. Nothing here trusts what it reads.
+// Opening a store: what may refuse, what is cleaned up, what is set aside. Nothing here trusts what
+// it reads.
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -22,10 +23,10 @@ constexpr uint32_t kPrivate = 0700;
 constexpr size_t kShownHex = 12;
 
 Error Unusable(Error error, std::string_view directory) {
-  return std::move(error)
-      .FollowedBy(Error(Errc::kInvalid, Cat("make ", directory,
-                                            " a writable directory, or choose another with 'root' "
-                                            "in the configuration or --root")));
+  return std::move(error).FollowedBy(
+      Error(Errc::kInvalid, Cat("make ", directory,
+                                " a writable directory, or choose another with 'root' "
+                                "in the configuration or --root")));
 }
 
 Result<> MakeDirAt(int dir, const char* name) {
@@ -89,8 +90,9 @@ Result<> StoreImpl::Lock() {
   }
   if (flock(lock->get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) {
-      return Fail(Errc::kBusy, Cat(directory_, " is used by another wherry daemon; stop that one, "
-                                               "or give this one another --root"));
+      return Fail(Errc::kBusy, Cat(directory_,
+                                   " is used by another wherry daemon; stop that one, "
+                                   "or give this one another --root"));
     }
     return FailSys("flock", kLockName);
   }
@@ -131,7 +133,8 @@ Result<> StoreImpl::OpenParts() {
     const char* name;
     UniqueFd* fd;
   };
-  for (Part part : {Part{kTreeName, &tree_}, Part{kImageName, &img_}, Part{kTransactionName, &txn_}}) {
+  for (Part part :
+       {Part{kTreeName, &tree_}, Part{kImageName, &img_}, Part{kTransactionName, &txn_}}) {
     TRY(MakeDirAt(dir_.get(), part.name));
     *part.fd = TRY(OpenAt(dir_.get(), part.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   }
@@ -147,10 +150,10 @@ void StoreImpl::RemoveLeftovers(std::vector<std::string>& notices) {
   }
   for (const std::string& name : *names) {
     auto removed = RemoveTreeAt(txn_.get(), name);
-    notices.push_back(removed ? Cat("removed what an interrupted operation left in ",
-                                    kTransactionName, "/", name)
-                              : Cat("cannot remove ", kTransactionName, "/", name, ": ",
-                                    removed.error().message()));
+    notices.push_back(
+        removed
+            ? Cat("removed what an interrupted operation left in ", kTransactionName, "/", name)
+            : Cat("cannot remove ", kTransactionName, "/", name, ": ", removed.error().message()));
   }
 }
 
@@ -181,8 +184,8 @@ Result<> StoreImpl::LoadRecord(const std::string& name, const std::set<std::stri
   StoredRecord record = TRY(DecodeRecord(content, digest));
   for (const LayerInfo& layer : record.image.layers) {
     if (!trees.contains(layer.diff_id.hex())) {
-      return Fail(Errc::kCorrupt, Cat("its layer ", layer.diff_id.hex().substr(0, kShownHex),
-                                      " is missing"));
+      return Fail(Errc::kCorrupt,
+                  Cat("its layer ", layer.diff_id.hex().substr(0, kShownHex), " is missing"));
     }
   }
   found.records.push_back({record.image.created_unix_nanos, digest, std::move(record.refs)});

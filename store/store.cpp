@@ -66,6 +66,7 @@ std::shared_ptr<const Image> StoreImpl::Find(const Digest& manifest_digest) cons
 std::vector<Digest> StoreImpl::Images() const {
   std::lock_guard lock(mutex_);
   std::vector<Digest> digests;
+  digests.reserve(images_.size());
   for (const auto& [digest, state] : images_) {
     digests.push_back(digest);
   }
@@ -175,7 +176,8 @@ Result<std::vector<std::string>> StoreImpl::LowerDirs(const Digest& manifest_dig
   std::vector<std::string> directories;
   std::set<Digest> seen;
   for (const LayerInfo& layer : layers) {
-    // overlayfs refuses a directory that is given twice; the upper one decides everything the lower one says.
+    // overlayfs refuses a directory that is given twice; the upper one decides everything the lower
+    // one says.
     if (!seen.insert(layer.diff_id).second) {
       continue;
     }

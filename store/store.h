@@ -1,11 +1,13 @@
-// The image store on flash: layers shared by digest, images that are visible only when complete and durable, tags. It does
-// not know registries, manifests or configurations: it keeps their exact bytes.
+// The image store on flash: layers shared by digest, images that are visible only when complete and
+// durable, tags. It does not know registries, manifests or configurations: it keeps their exact
+// bytes.
 //
 // Layout below the store directory (docs/store.md):
 //   VERSION LOCK  tree/<diffid>/  img/<manifest digest>  refs  txn/<id>/  quarantine/
-// Rules: nothing that is not final reaches flash (no temporary blob); a layer is renamed into tree/ only after its content
-// was written back; an image exists when its commit record does: one syncfs and one fsynced record per image.
-// Thread-safe; every call may block on the disk and belongs on a worker thread.
+// Rules: nothing that is not final reaches flash (no temporary blob); a layer is renamed into tree/
+// only after its content was written back; an image exists when its commit record does: one syncfs
+// and one fsynced record per image. Thread-safe; every call may block on the disk and belongs on a
+// worker thread.
 #pragma once
 
 #include <cstdint>
@@ -23,15 +25,16 @@
 
 namespace wherry::store {
 
-// The store's only view of the network, of archives and of memory. A lost connection is the source's own business: it
-// reconnects and goes on at the same byte.
+// The store's only view of the network, of archives and of memory. A lost connection is the
+// source's own business: it reconnects and goes on at the same byte.
 using BlobSource = ByteSource;
 
 struct Limits {
   uint64_t max_layer_bytes = uint64_t{16} << 30;  // unpacked bytes of one layer
   uint64_t max_layer_entries = 500'000;           // tar entries of one layer
-  uint64_t max_expansion = 1000;                  // unpacked : compressed beyond the first 64 MiB (decompression bombs)
-  uint64_t reserve_bytes = uint64_t{16} << 20;    // left free on the file system
+  uint64_t max_expansion =
+      1000;  // unpacked : compressed beyond the first 64 MiB (decompression bombs)
+  uint64_t reserve_bytes = uint64_t{16} << 20;  // left free on the file system
   uint64_t max_zstd_window = uint64_t{8} << 20;
 };
 
@@ -39,29 +42,30 @@ enum class Compression : uint8_t { kNone, kGzip, kZstd };
 
 struct LayerInfo {
   Digest diff_id;
-  uint64_t size_bytes = 0;     // sum of file sizes
+  uint64_t size_bytes = 0;  // sum of file sizes
 };
 
 // A complete image as its commit record tells it.
 struct Image {
-  Digest manifest_digest;      // name of the commit record
-  Digest config_digest;        // Docker's image ID
-  std::string manifest;        // exact bytes
-  std::string config;          // exact bytes of the image configuration
-  std::string media_type;      // of the manifest
-  std::vector<LayerInfo> layers;  // lowest first
-  uint64_t size_bytes = 0;     // sum over layers
-  int64_t created_unix_nanos = 0; // when the record was written
+  Digest manifest_digest;          // name of the commit record
+  Digest config_digest;            // Docker's image ID
+  std::string manifest;            // exact bytes
+  std::string config;              // exact bytes of the image configuration
+  std::string media_type;          // of the manifest
+  std::vector<LayerInfo> layers;   // lowest first
+  uint64_t size_bytes = 0;         // sum over layers
+  int64_t created_unix_nanos = 0;  // when the record was written
 };
 
-// A name for an image. Tags: "docker.io/library/nginx:1"; digests: "docker.io/library/nginx@sha256:..." (the digest that was
-// pulled, possibly of an index).
+// A name for an image. Tags: "docker.io/library/nginx:1"; digests:
+// "docker.io/library/nginx@sha256:..." (the digest that was pulled, possibly of an index).
 struct Ref {
   std::string name;
   Digest manifest_digest;
 };
 
-// What to add for one image; the layers must have been ingested by the same Transaction or be in the store already.
+// What to add for one image; the layers must have been ingested by the same Transaction or be in
+// the store already.
 struct ImageRecord {
   std::string manifest = {};
   std::string media_type = {};
@@ -69,19 +73,22 @@ struct ImageRecord {
   std::vector<Digest> diff_ids = {};  // lowest first
 };
 
-// Told while a layer is unpacked, at the latest after each 256 KiB and each entry; returns false to cancel (kCancelled).
-// Empty: not told.
+// Told while a layer is unpacked, at the latest after each 256 KiB and each entry; returns false to
+// cancel (kCancelled). Empty: not told.
 using IngestProgress = std::move_only_function<bool(uint64_t unpacked_bytes)>;
 
-// One pull, load or build in progress. Destroying it without Commit removes everything it wrote that no image uses.
+// One pull, load or build in progress. Destroying it without Commit removes everything it wrote
+// that no image uses.
 class Transaction {
  public:
   virtual ~Transaction() = default;
-  // Unpacks one layer from `source` (compressed bytes; verified against `blob_digest` and `blob_size` where given, and always
-  // against `diff_id`). A layer that the store has already is not read; from then on Collect spares it until this
-  // transaction is destroyed. The content decides about the compression when it contradicts the declared one, as in Docker.
-  // kCorrupt on any mismatch; kInvalid on a hostile or malformed archive; kUnsupported above the zstd window; kNoSpace;
-  // the source's own errors. Whatever fails leaves nothing behind. Only one thread per transaction.
+  // Unpacks one layer from `source` (compressed bytes; verified against `blob_digest` and
+  // `blob_size` where given, and always against `diff_id`). A layer that the store has already is
+  // not read; from then on Collect spares it until this transaction is destroyed. The content
+  // decides about the compression when it contradicts the declared one, as in Docker. kCorrupt on
+  // any mismatch; kInvalid on a hostile or malformed archive; kUnsupported above the zstd window;
+  // kNoSpace; the source's own errors. Whatever fails leaves nothing behind. Only one thread per
+  // transaction.
   struct LayerSource {
     BlobSource* source = nullptr;
     Compression compression = Compression::kNone;
@@ -90,50 +97,58 @@ class Transaction {
     Digest diff_id = {};
   };
   virtual Result<LayerInfo> AddLayer(LayerSource layer, IngestProgress progress) = 0;
-  // Makes the image durable and visible, then sets `refs` to it (replacing what they named). Returns the manifest digest.
-  // On an error no ref has changed and the image is not visible, unless it was before or taking its record back fails too. kNotFound: a layer is missing.
-  virtual Result<Digest> Commit(const ImageRecord& record, const std::vector<std::string>& refs) = 0;
+  // Makes the image durable and visible, then sets `refs` to it (replacing what they named).
+  // Returns the manifest digest. On an error no ref has changed and the image is not visible,
+  // unless it was before or taking its record back fails too. kNotFound: a layer is missing.
+  virtual Result<Digest> Commit(const ImageRecord& record,
+                                const std::vector<std::string>& refs) = 0;
 };
 
 struct CollectResult {
-  std::vector<Digest> images;   // manifest digests whose records were removed
-  std::vector<Digest> layers;   // diffIDs whose trees were removed
+  std::vector<Digest> images;  // manifest digests whose records were removed
+  std::vector<Digest> layers;  // diffIDs whose trees were removed
   uint64_t freed_bytes = 0;
 };
 
 class Store {
  public:
-  // Opens or creates the store, takes its lock (kBusy: another daemon uses it), drops damaged records to quarantine and
-  // removes what an interrupted transaction left. Notices: sentences about what was found and done. Refuses only a lock that
-  // is taken, a store of a newer version (kUnsupported) and a directory that cannot be used (kDenied, kUnsupported, ...).
+  // Opens or creates the store, takes its lock (kBusy: another daemon uses it), drops damaged
+  // records to quarantine and removes what an interrupted transaction left. Notices: sentences
+  // about what was found and done. Refuses only a lock that is taken, a store of a newer version
+  // (kUnsupported) and a directory that cannot be used (kDenied, kUnsupported, ...).
   static Result<std::unique_ptr<Store>> Open(const std::string& directory, const Limits& limits,
                                              std::vector<std::string>* notices);
   virtual ~Store() = default;
 
   // Must not outlive the store.
   virtual Result<std::unique_ptr<Transaction>> Begin() = 0;
-  // kNoSpace when writing `needed_bytes` would leave less than Limits::reserve_bytes free: asked before a pull with the sum
-  // of the declared sizes of the layers the store lacks.
+  // kNoSpace when writing `needed_bytes` would leave less than Limits::reserve_bytes free: asked
+  // before a pull with the sum of the declared sizes of the layers the store lacks.
   virtual Result<> CheckSpace(uint64_t needed_bytes) const = 0;
   virtual bool HasLayer(const Digest& diff_id) const = 0;
   virtual std::optional<LayerInfo> FindLayer(const Digest& diff_id) const = 0;
 
-  // By manifest digest; nullptr when absent or no longer readable. Records are small and kept parsed only while used.
+  // By manifest digest; nullptr when absent or no longer readable. Records are small and kept
+  // parsed only while used.
   virtual std::shared_ptr<const Image> Find(const Digest& manifest_digest) const = 0;
-  virtual std::vector<Digest> Images() const = 0;   // manifest digests
-  virtual std::vector<Ref> Refs() const = 0;        // sorted by name
+  virtual std::vector<Digest> Images() const = 0;  // manifest digests
+  virtual std::vector<Ref> Refs() const = 0;       // sorted by name
   virtual std::optional<Digest> Resolve(std::string_view ref_name) const = 0;
 
-  // Durable when they return; on an error nothing has changed. SetRef: kNotFound without such an image, kInvalid for a name
-  // that is empty, longer than 1024 bytes or has white space or control characters. RemoveRefs: unknown names are skipped.
+  // Durable when they return; on an error nothing has changed. SetRef: kNotFound without such an
+  // image, kInvalid for a name that is empty, longer than 1024 bytes or has white space or control
+  // characters. RemoveRefs: unknown names are skipped.
   virtual Result<> SetRef(const std::string& name, const Digest& manifest_digest) = 0;
   virtual Result<> RemoveRefs(const std::vector<std::string>& names) = 0;
-  // Removes the records of those `candidates` that have no ref and are not in `in_use`, then every layer that no record and
-  // no open transaction needs. An error leaves a valid store; calling again goes on.
-  virtual Result<CollectResult> Collect(const std::set<Digest>& candidates, const std::set<Digest>& in_use) = 0;
+  // Removes the records of those `candidates` that have no ref and are not in `in_use`, then every
+  // layer that no record and no open transaction needs. An error leaves a valid store; calling
+  // again goes on.
+  virtual Result<CollectResult> Collect(const std::set<Digest>& candidates,
+                                        const std::set<Digest>& in_use) = 0;
 
-  // Directories for overlayfs, topmost first, as "lowerdir" wants them; absolute paths. Layers below one that hides all of
-  // them (an opaque root, which overlayfs would not honour) are left out. kNotFound without such an image.
+  // Directories for overlayfs, topmost first, as "lowerdir" wants them; absolute paths. Layers
+  // below one that hides all of them (an opaque root, which overlayfs would not honour) are left
+  // out. kNotFound without such an image.
   virtual Result<std::vector<std::string>> LowerDirs(const Digest& manifest_digest) const = 0;
   virtual const std::string& directory() const = 0;
 };

@@ -1,8 +1,8 @@
-// The one implementation of Store and Transaction. Split over store.cpp (queries and refs), startup.cpp, transaction.cpp and
-// collect.cpp. Included by those and by tests only.
+// The one implementation of Store and Transaction. Split over store.cpp (queries and refs),
+// startup.cpp, transaction.cpp and collect.cpp. Included by those and by tests only.
 //
-// Locks: write_mutex_ serialises what changes tree/, img/ and refs and is held over fsync; mutex_ guards the maps and is held
-// for a moment only. write_mutex_ is taken first.
+// Locks: write_mutex_ serialises what changes tree/, img/ and refs and is held over fsync; mutex_
+// guards the maps and is held for a moment only. write_mutex_ is taken first.
 #pragma once
 
 #include <map>
@@ -112,9 +112,10 @@ class StoreImpl final : public Store {
   UniqueFd txn_;
 
   std::mutex write_mutex_;
-  bool trees_unsynced_ = false;    // guarded by write_mutex_: names in tree/ that may not be durable
-  bool records_unsynced_ = false;  // guarded by write_mutex_: records whose removal may not be durable
-  uint64_t next_garbage_ = 1;      // guarded by write_mutex_
+  bool trees_unsynced_ = false;  // guarded by write_mutex_: names in tree/ that may not be durable
+  bool records_unsynced_ =
+      false;                   // guarded by write_mutex_: records whose removal may not be durable
+  uint64_t next_garbage_ = 1;  // guarded by write_mutex_
 
   mutable std::mutex mutex_;
   std::map<Digest, LayerState> layers_;  // those in tree/

@@ -1,4 +1,5 @@
-// What a tar archive says about one file, after long names, PAX records and sparse maps have been applied. Plain data.
+// What a tar archive says about one file, after long names, PAX records and sparse maps have been
+// applied. Plain data.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,8 @@ struct SparseExtent {
 };
 
 struct TarEntry {
-  std::string name;       // as archived: may be absolute, contain "..", end in "/"; never a NUL, never empty
+  std::string
+      name;  // as archived: may be absolute, contain "..", end in "/"; never a NUL, never empty
   std::string link_name;  // of links, as archived
   TarType type = TarType::kRegular;
   uint32_t mode = 0;  // permission bits, 07777

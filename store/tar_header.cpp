@@ -117,7 +117,7 @@ Dialect DialectOf(std::string_view block) {
     return Dialect::kV7;
   }
   return Get(block, kStarTrailer) == std::string_view("tar\0", 4) ? Dialect::kStar
-                                                                   : Dialect::kPosix;
+                                                                  : Dialect::kPosix;
 }
 
 std::string_view PrefixOf(std::string_view block, Dialect dialect) {
@@ -170,8 +170,7 @@ Result<TarHeader> DecodeTarHeader(std::string_view block) {
     header.device_minor = TRY(Number(block, kDevMinor, "device number"));
   }
   if (header.type == 'S') {
-    header.extents_continue =
-        TRY(AppendExtents(block, kGnuExtents, kGnuContinues, header.extents));
+    header.extents_continue = TRY(AppendExtents(block, kGnuExtents, kGnuContinues, header.extents));
     header.sparse_size = TRY(Size(Get(block, kGnuRealSize), "sparse file size"));
   }
   return header;

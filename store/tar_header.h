@@ -1,5 +1,5 @@
-// Decoding of one 512-byte tar header block: V7, POSIX ustar, star and GNU, with octal and base-256 numbers
-// (POSIX.1-2017 pax, GNU tar manual "Basic Tar Format"). Functions without state.
+// Decoding of one 512-byte tar header block: V7, POSIX ustar, star and GNU, with octal and base-256
+// numbers (POSIX.1-2017 pax, GNU tar manual "Basic Tar Format"). Functions without state.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,8 @@ struct TarHeader {
 // REQUIRES: block.size() == kTarBlock. kInvalid: bad checksum or number, negative size.
 Result<TarHeader> DecodeTarHeader(std::string_view block);
 
-// One extension block of a GNU type 'S' header: appends to `extents`, returns whether another block follows.
+// One extension block of a GNU type 'S' header: appends to `extents`, returns whether another block
+// follows.
 Result<bool> DecodeSparseExtension(std::string_view block, std::vector<SparseExtent>& extents);
 
 bool IsZeroBlock(std::string_view block);

@@ -14,7 +14,7 @@ std::unexpected<Error> BadValue(std::string_view key) {
   return Fail(Errc::kInvalid, Cat("tar extended header: bad value of ", key));
 }
 
-template <std::optional<std::string> PaxRecords::*kMember>
+template <std::optional<std::string> PaxRecords::* kMember>
 Result<> SetText(std::string_view value, PaxRecords& out) {
   if (value.find('\0') != std::string_view::npos) {
     return BadValue("a name: it contains a NUL");
@@ -26,7 +26,7 @@ Result<> SetText(std::string_view value, PaxRecords& out) {
   return {};
 }
 
-template <class Number, std::optional<Number> PaxRecords::*kMember>
+template <class Number, std::optional<Number> PaxRecords::* kMember>
 Result<> SetNumber(std::string_view value, PaxRecords& out) {
   (out.*kMember).reset();
   if (value.empty()) {
@@ -62,7 +62,8 @@ Result<> SetSparseOffset(std::string_view value, PaxRecords& out) {
     return BadValue("GNU.sparse.offset: two in a row");
   }
   out.sparse_offset_open = true;
-  return AddExtent({TRY(ParseUint(value)), 0}, out);
+  uint64_t offset = TRY(ParseUint(value));
+  return AddExtent({offset, 0}, out);
 }
 
 Result<> SetSparseSize(std::string_view value, PaxRecords& out) {

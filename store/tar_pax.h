@@ -1,5 +1,5 @@
-// PAX extended header records: "<length> <key>=<value>\n" (POSIX.1-2017 pax), with GNU tar's sparse formats 0.0, 0.1, 1.0 and
-// SCHILY.xattr. Unknown keys are ignored. Functions without state.
+// PAX extended header records: "<length> <key>=<value>\n" (POSIX.1-2017 pax), with GNU tar's sparse
+// formats 0.0, 0.1, 1.0 and SCHILY.xattr. Unknown keys are ignored. Functions without state.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +36,8 @@ struct PaxRecords {
   bool sparse() const { return sparse_major || sparse_count || !sparse_extents.empty(); }
 };
 
-// Applies the records in `body` to `out`: later ones win, an empty value takes an override back. kInvalid on a malformed record
-// or value.
+// Applies the records in `body` to `out`: later ones win, an empty value takes an override back.
+// kInvalid on a malformed record or value.
 Result<> ParsePax(std::string_view body, PaxRecords& out);
 
 // "12.5", "-1.25", "7"; finer than a nanosecond is cut.

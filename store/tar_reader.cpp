@@ -132,9 +132,8 @@ Result<> TarReader::Skip(uint64_t count) {
 
 Result<std::string> TarReader::ReadMetaBody(uint64_t size) {
   if (size > kMaxMetaBytes) {
-    return Fail(Errc::kInvalid,
-                Cat("tar extended header of ", size, " bytes; at most ", kMaxMetaBytes,
-                    " are accepted"));
+    return Fail(Errc::kInvalid, Cat("tar extended header of ", size, " bytes; at most ",
+                                    kMaxMetaBytes, " are accepted"));
   }
   std::string body;
   while (body.size() < size) {
@@ -275,10 +274,11 @@ Result<> TarReader::BeginSparse(TarHeader& header, Meta& meta, TarEntry& entry) 
   if (meta.pax.sparse_name) {
     entry.name = *std::move(meta.pax.sparse_name);
   }
-  if (meta.pax.sparse_major.value_or(0) > 1) {
-    return Fail(Errc::kInvalid, Cat("sparse file in the unknown format ", *meta.pax.sparse_major));
+  uint64_t format = meta.pax.sparse_major.value_or(0);
+  if (format > 1) {
+    return Fail(Errc::kInvalid, Cat("sparse file in the unknown format ", format));
   }
-  if (meta.pax.sparse_major == uint64_t{1}) {
+  if (format == 1) {
     extents_ = TRY(ReadSparseMap());
   } else if (meta.pax.sparse()) {
     extents_ = std::move(meta.pax.sparse_extents);
@@ -304,7 +304,8 @@ Result<> TarReader::BeginSparse(TarHeader& header, Meta& meta, TarEntry& entry) 
   return {};
 }
 
-// Format 1.0: decimal numbers, one per line, in whole blocks in front of the data and counted in its size.
+// Format 1.0: decimal numbers, one per line, in whole blocks in front of the data and counted in
+// its size.
 Result<std::vector<SparseExtent>> TarReader::ReadSparseMap() {
   uint64_t before = remaining_;
   uint64_t count = TRY(ReadSparseNumber());

@@ -1,9 +1,10 @@
-// Pull parser for tar archives: POSIX ustar and pax, GNU (long names, sparse files), star, V7. One pass over a ByteSource, no
-// file system access, memory bounded by the buffer (128 KiB) plus 1 MiB of extended header plus the sparse map.
+// Pull parser for tar archives: POSIX ustar and pax, GNU (long names, sparse files), star, V7. One
+// pass over a ByteSource, no file system access, memory bounded by the buffer (128 KiB) plus 1 MiB
+// of extended header plus the sparse map.
 //
-// Read as Docker's reader (Go's archive/tar) does where readers differ: global extended headers do not change entries, links and
-// special files have no data whatever size they claim, data after the end marker is ignored.
-// Not thread-safe; blocks as its source does.
+// Read as Docker's reader (Go's archive/tar) does where readers differ: global extended headers do
+// not change entries, links and special files have no data whatever size they claim, data after the
+// end marker is ignored. Not thread-safe; blocks as its source does.
 #pragma once
 
 #include <cstdint>
@@ -30,9 +31,10 @@ class TarReader {
   // `source` must outlive this.
   explicit TarReader(ByteSource& source);
 
-  // Goes to the next entry, skipping what is left of the current one. False at the end of the archive; the source has then been
-  // read to its end. kInvalid: malformed or not supported; kCorrupt: ends in the middle of an entry. On an error entry.name
-  // tells which entry, where that was known.
+  // Goes to the next entry, skipping what is left of the current one. False at the end of the
+  // archive; the source has then been read to its end. kInvalid: malformed or not supported;
+  // kCorrupt: ends in the middle of an entry. On an error entry.name tells which entry, where that
+  // was known.
   Result<bool> Next(TarEntry& entry);
 
   // The next piece of the current entry's content in ascending order; empty when there is no more.

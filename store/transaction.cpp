@@ -1,5 +1,6 @@
 // The commit protocol. Order is everything here (docs/store.md, "Commit"):
-//   write layers below txn/ -> syncfs -> rename them into tree/ -> fsync tree/ -> record (fsync, rename, fsync) -> refs (same).
+//   write layers below txn/ -> syncfs -> rename them into tree/ -> fsync tree/ -> record (fsync,
+//   rename, fsync) -> refs (same).
 #include "store/transaction.h"
 
 #include <fcntl.h>
@@ -36,8 +37,7 @@ Result<std::unique_ptr<Transaction>> StoreImpl::Begin() {
     return FailSys("mkdir", Cat(directory_, "/", kTransactionName, "/", name));
   }
   UniqueFd dir = TRY(OpenAt(txn_.get(), name, O_RDONLY | O_DIRECTORY));
-  return std::make_unique<TransactionImpl>(*this, std::move(name), std::move(dir),
-                                           std::move(sync));
+  return std::make_unique<TransactionImpl>(*this, std::move(name), std::move(dir), std::move(sync));
 }
 
 TransactionImpl::~TransactionImpl() {

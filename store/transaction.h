@@ -12,7 +12,8 @@ namespace wherry::store {
 
 class TransactionImpl final : public Transaction {
  public:
-  // `dir` is txn/<name>, `sync` a descriptor of the same file system that was opened before anything is written.
+  // `dir` is txn/<name>, `sync` a descriptor of the same file system that was opened before
+  // anything is written.
   TransactionImpl(StoreImpl& store, std::string name, UniqueFd dir, UniqueFd sync)
       : store_(store), name_(std::move(name)), dir_(std::move(dir)), sync_(std::move(sync)) {}
   ~TransactionImpl() override;

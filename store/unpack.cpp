@@ -43,16 +43,15 @@ class CappedSource final : public ByteSource {
 Result<uint64_t> UnpackArchive(ByteSource& archive, UniqueFd root, const Limits& limits,
                                IngestProgress& progress) {
   TarReader reader(archive);
-  auto writer = TRY(LayerWriter::Create(
-      std::move(root),
-      {.max_bytes = limits.max_layer_bytes, .reserve_bytes = limits.reserve_bytes}));
+  auto writer = TRY(LayerWriter::Create(std::move(root), {.max_bytes = limits.max_layer_bytes,
+                                                          .reserve_bytes = limits.reserve_bytes}));
   TarEntry entry;
   for (uint64_t count = 0;; ++count) {
     auto next = reader.Next(entry);
     if (!next) {
-      return std::unexpected(entry.name.empty() ? std::move(next).error()
-                                                : std::move(next).error().Wrap(Cat(
-                                                      "entry ", QuoteName(entry.name))));
+      return std::unexpected(
+          entry.name.empty() ? std::move(next).error()
+                             : std::move(next).error().Wrap(Cat("entry ", QuoteName(entry.name))));
     }
     if (!*next) {
       break;
@@ -63,8 +62,7 @@ Result<uint64_t> UnpackArchive(ByteSource& archive, UniqueFd root, const Limits&
     }
     auto added = writer.Add(entry, reader, progress);
     if (!added) {
-      return std::unexpected(
-          std::move(added).error().Wrap(Cat("entry ", QuoteName(entry.name))));
+      return std::unexpected(std::move(added).error().Wrap(Cat("entry ", QuoteName(entry.name))));
     }
   }
   TRY(writer.Finish());

@@ -98,8 +98,8 @@ TEST(Decompress, ReportsDamage) {
 
 TEST(Decompress, AcceptsOnlyZerosAfterGzip) {
   EXPECT_EQ(*Unpack(Gzip("ab") + std::string(100'000, '\0'), Compression::kGzip), "ab");
-  for (const std::string& trailer : {std::string("garbage"), std::string(3, '\0') + "x",
-                                     std::string("\x1f")}) {
+  for (const std::string& trailer :
+       {std::string("garbage"), std::string(3, '\0') + "x", std::string("\x1f")}) {
     auto plain = Unpack(Gzip("ab") + trailer, Compression::kGzip);
     ASSERT_FALSE(plain) << trailer;
     EXPECT_EQ(plain.error().code(), Errc::kCorrupt);

@@ -59,10 +59,11 @@ TEST(ImageRecord, PassesOverWhatNewerVersionsAdd) {
 
 TEST(ImageRecord, MalformedThoughChecksummed) {
   Digest name = Digest::Of("x");
-  for (const char* body : {"", "\n", "manifest 1\n\nx", "manifest 1\nconfig 0\n\n",
-                           "manifest 1\nconfig 0\n\nxy", "manifest -1\nconfig 2\n\nx",
-                           "manifest 18446744073709551615\nconfig 2\n\nx", "manifest 1\nconfig 0\nx",
-                           "layer x 1\nmanifest 1\nconfig 0\n\nx", "layer\nmanifest 1\nconfig 0\n\nx"}) {
+  for (const char* body :
+       {"", "\n", "manifest 1\n\nx", "manifest 1\nconfig 0\n\n", "manifest 1\nconfig 0\n\nxy",
+        "manifest -1\nconfig 2\n\nx", "manifest 18446744073709551615\nconfig 2\n\nx",
+        "manifest 1\nconfig 0\nx", "layer x 1\nmanifest 1\nconfig 0\n\nx",
+        "layer\nmanifest 1\nconfig 0\n\nx"}) {
     EXPECT_FALSE(DecodeRecord(WithChecksum("wherry-image", body), name)) << body;
   }
   EXPECT_TRUE(DecodeRecord(WithChecksum("wherry-image", "manifest 1\nconfig 0\n\nx"), name));

@@ -36,7 +36,8 @@ class LayerWriterTest : public testing::TestWithParam<bool> {
     ASSERT_EQ(mkdir((temp_ / "tree").c_str(), 0700), 0);
   }
 
-  Result<uint64_t> Write(const std::string& tar, LayerWriter::Options options = {.max_bytes = kLimit}) {
+  Result<uint64_t> Write(const std::string& tar,
+                         LayerWriter::Options options = {.max_bytes = kLimit}) {
     StringSource source(tar);
     TarReader reader(source);
     UniqueFd root = TRY(OpenDir(temp_ / "tree"));
@@ -71,7 +72,9 @@ class LayerWriterTest : public testing::TestWithParam<bool> {
     return length < 0 ? Cat("(", strerror(errno), ")")
                       : std::string(value, static_cast<size_t>(length));
   }
-  bool OpaqueAt(const std::string& name) const { return Xattr(name, "trusted.overlay.opaque") == "y"; }
+  bool OpaqueAt(const std::string& name) const {
+    return Xattr(name, "trusted.overlay.opaque") == "y";
+  }
 
   TempDir temp_;
 };
@@ -305,7 +308,8 @@ TEST_P(LayerWriterTest, SymlinkedParentsStayInside) {
 
 TEST_P(LayerWriterTest, ParentsThatCannotBe) {
   Refused(TarBuilder().File("f", "").File("f/x", ""), "is no directory");
-  Refused(TarBuilder().Symlink("a", "b").Symlink("b", "a").File("a/x", ""), "too many symbolic links");
+  Refused(TarBuilder().Symlink("a", "b").Symlink("b", "a").File("a/x", ""),
+          "too many symbolic links");
   Refused(TarBuilder().Entry({.name = "p", .type = '6'}).File("p/x", ""), "is no directory");
   Refused(TarBuilder().Symlink("s", "f").File("f", "").File("s/x", ""), "is no directory");
 }
@@ -329,8 +333,8 @@ TEST_P(LayerWriterTest, ReplacedLinkOnTheWayIsNotRemembered) {
 }
 
 TEST_P(LayerWriterTest, OnlyAllowedXattrs) {
-  std::string capability("\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
-                         20);
+  std::string capability(
+      "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", 20);
   TarBuilder tar;
   tar.Pax({{"SCHILY.xattr.security.capability", capability},
            {"SCHILY.xattr.user.a", std::string("b\0c", 3)},
@@ -395,8 +399,7 @@ TEST_P(LayerWriterTest, DuplicateDirectoryLosesOldXattrs) {
 TEST_P(LayerWriterTest, SparseFilesStaySparse) {
   constexpr uint64_t kBig = uint64_t{1} << 33;
   Expect(TarBuilder()
-             .Pax({{"GNU.sparse.size", Cat(kBig)},
-                   {"GNU.sparse.map", "4294967296,4,8589934592,0"}})
+             .Pax({{"GNU.sparse.size", Cat(kBig)}, {"GNU.sparse.map", "4294967296,4,8589934592,0"}})
              .File("s", "data"));
   struct stat info = Lstat(In("s"));
   EXPECT_EQ(static_cast<uint64_t>(info.st_size), kBig);
@@ -408,8 +411,9 @@ TEST_P(LayerWriterTest, SparseFilesStaySparse) {
 }
 
 TEST_P(LayerWriterTest, LimitsBytes) {
-  auto written = Write(TarBuilder().File("a", std::string(600, 'x')).File("b", std::string(600, 'x')).Done(),
-                       {.max_bytes = 1000});
+  auto written =
+      Write(TarBuilder().File("a", std::string(600, 'x')).File("b", std::string(600, 'x')).Done(),
+            {.max_bytes = 1000});
   EXPECT_EQ(written.error().code(), Errc::kInvalid);
   Fresh();
   written = Write(TarBuilder()
@@ -436,7 +440,8 @@ TEST_P(LayerWriterTest, NamesThatLookLikeTricks) {
   Refused(TarBuilder().Symlink("s", ""), "symbolic link");
   Refused(TarBuilder().File(".wh.a/b", ""), "whiteout");
   Refused(TarBuilder().File(".wh...", ""), "whiteout");
-  Refused(TarBuilder().Pax({{"linkpath", std::string(5000, 'x')}}).Symlink("s", "x"), "symbolic link");
+  Refused(TarBuilder().Pax({{"linkpath", std::string(5000, 'x')}}).Symlink("s", "x"),
+          "symbolic link");
 }
 
 INSTANTIATE_TEST_SUITE_P(Openat2, LayerWriterTest, testing::Values(false),

@@ -1,4 +1,5 @@
-// Opening stores that were left in a bad state: damage costs the damaged object and a sentence, never the start.
+// Opening stores that were left in a bad state: damage costs the damaged object and a sentence,
+// never the start.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
@@ -145,8 +146,8 @@ TEST_F(StartupTest, DamageWhileRunningHidesTheImage) {
 
 TEST_F(StartupTest, UnusableDirectories) {
   Overwrite(temp_ / "file", "");
-  for (const std::string& path : {temp_ / "file", temp_ / "file/below", std::string("/proc/nothing"),
-                                  std::string("/sys/wherry")}) {
+  for (const std::string& path : {temp_ / "file", temp_ / "file/below",
+                                  std::string("/proc/nothing"), std::string("/sys/wherry")}) {
     auto opened = Store::Open(path, limits_, nullptr);
     ASSERT_FALSE(opened) << path;
     EXPECT_NE(opened.error().message().find("--root"), std::string::npos)

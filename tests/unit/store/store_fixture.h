@@ -18,7 +18,9 @@ namespace wherry::store {
 inline std::string LayerTar(const std::string& name) {
   return TarBuilder().File(name, name).Done();
 }
-inline Digest DiffId(const std::string& name) { return Digest::Of(LayerTar(name)); }
+inline Digest DiffId(const std::string& name) {
+  return Digest::Of(LayerTar(name));
+}
 inline std::string Manifest(const std::vector<std::string>& layers) {
   return Cat("manifest of ", Join(layers, "+"));
 }

@@ -158,7 +158,8 @@ TEST_F(StoreTest, ManyThreads) {
       for (int round = 0; round < 5; ++round) {
         std::string own = Cat("own", i, "-", round);
         auto transaction = store_->Begin();
-        bool fine = transaction && AddLayer(**transaction, "shared") && AddLayer(**transaction, own);
+        bool fine =
+            transaction && AddLayer(**transaction, "shared") && AddLayer(**transaction, own);
         auto digest = (*transaction)->Commit(Record({"shared", own}), {Cat("x:", i)});
         fine = fine && digest && store_->Find(*digest) && store_->LowerDirs(*digest);
         failures += fine ? 0 : 1;
@@ -174,7 +175,8 @@ TEST_F(StoreTest, ManyThreads) {
     thread.join();
   }
   EXPECT_EQ(failures, 0);
-  // Another thread may have looked at the images between commit and naming; each thread's last image has a name.
+  // Another thread may have looked at the images between commit and naming; each thread's last
+  // image has a name.
   EXPECT_EQ(store_->Images().size(), 6u);
   EXPECT_EQ(ListDir(Path("tree"))->size(), 7u);
   Reopen();

@@ -1,4 +1,5 @@
-// Makes tar archives byte by byte for tests, hostile ones included, and byte sources out of strings.
+// Makes tar archives byte by byte for tests, hostile ones included, and byte sources out of
+// strings.
 #pragma once
 
 #include <cstdio>
@@ -133,7 +134,8 @@ class TarBuilder {
   TarBuilder& Hardlink(const std::string& name, const std::string& target) {
     return Entry({.name = name, .type = '1', .link = target});
   }
-  TarBuilder& Pax(const std::vector<std::pair<std::string, std::string>>& records, char type = 'x') {
+  TarBuilder& Pax(const std::vector<std::pair<std::string, std::string>>& records,
+                  char type = 'x') {
     std::string body;
     for (const auto& [key, value] : records) {
       body += PaxRecord(key, value);

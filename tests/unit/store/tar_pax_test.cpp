@@ -13,10 +13,10 @@ std::string Record(const std::string& key, const std::string& value) {
 
 TEST(Pax, ReadsWhatItKnows) {
   PaxRecords pax;
-  std::string body = Record("path", "a\nb") + Record("linkpath", "t") + Record("size", "8589934592") +
-                     Record("uid", "70000") + Record("gid", "70001") +
-                     Record("mtime", "1700000000.123456789") + Record("comment", "x=y") +
-                     Record("SCHILY.xattr.user.k", std::string("v\0=\n", 4));
+  std::string body =
+      Record("path", "a\nb") + Record("linkpath", "t") + Record("size", "8589934592") +
+      Record("uid", "70000") + Record("gid", "70001") + Record("mtime", "1700000000.123456789") +
+      Record("comment", "x=y") + Record("SCHILY.xattr.user.k", std::string("v\0=\n", 4));
   auto parsed = ParsePax(body, pax);
   ASSERT_TRUE(parsed) << parsed.error().message();
   EXPECT_EQ(pax.path, "a\nb");
@@ -45,20 +45,32 @@ TEST(Pax, LaterWinsAndEmptyTakesBack) {
 }
 
 TEST(Pax, RefusesMalformedRecords) {
-  for (std::string_view body :
-       {"", "6 a=b\n"}) {
+  for (std::string_view body : {"", "6 a=b\n"}) {
     PaxRecords pax;
     EXPECT_TRUE(ParsePax(body, pax)) << body;
   }
   for (const std::string& body :
-       {std::string("x"), std::string("5 a=b\n"), std::string("7 a=b\n"), std::string("6 a=bx"),
-        std::string("6  =b\n").replace(2, 1, ""), std::string("99999999999999999999 a=b\n"),
-        std::string("-6 a=b\n"), std::string("5 abc\n").replace(0, 1, "6"), std::string("3 \n"),
-        std::string("5 =b\n"), Record("size", "-1"), Record("size", "1e3"), Record("uid", "x"),
-        Record("mtime", "1.2.3"), Record("mtime", "."), Record("path", std::string("a\0b", 3)),
-        Record("GNU.sparse.numbytes", "1"), Record("GNU.sparse.offset", "1"),
+       {std::string("x"),
+        std::string("5 a=b\n"),
+        std::string("7 a=b\n"),
+        std::string("6 a=bx"),
+        std::string("6  =b\n").replace(2, 1, ""),
+        std::string("99999999999999999999 a=b\n"),
+        std::string("-6 a=b\n"),
+        std::string("5 abc\n").replace(0, 1, "6"),
+        std::string("3 \n"),
+        std::string("5 =b\n"),
+        Record("size", "-1"),
+        Record("size", "1e3"),
+        Record("uid", "x"),
+        Record("mtime", "1.2.3"),
+        Record("mtime", "."),
+        Record("path", std::string("a\0b", 3)),
+        Record("GNU.sparse.numbytes", "1"),
+        Record("GNU.sparse.offset", "1"),
         Record("GNU.sparse.offset", "1") + Record("GNU.sparse.offset", "1"),
-        Record("GNU.sparse.map", "1,2,3"), Record("GNU.sparse.map", "1,x")}) {
+        Record("GNU.sparse.map", "1,2,3"),
+        Record("GNU.sparse.map", "1,x")}) {
     PaxRecords pax;
     auto parsed = ParsePax(body, pax);
     EXPECT_FALSE(parsed) << body;

@@ -98,10 +98,11 @@ TEST(TarReader, Types) {
 }
 
 TEST(TarReader, LinksHaveNoDataWhateverTheySay) {
-  auto all = ReadTar(TarBuilder()
-                         .Raw(TarBuilder::Block({.name = "s", .type = '2', .link = "t", .size = 999}))
-                         .File("f", "x")
-                         .Done());
+  auto all =
+      ReadTar(TarBuilder()
+                  .Raw(TarBuilder::Block({.name = "s", .type = '2', .link = "t", .size = 999}))
+                  .File("f", "x")
+                  .Done());
   ASSERT_TRUE(all) << all.error().message();
   EXPECT_EQ(all->size(), 2u);
 }
@@ -208,10 +209,7 @@ TEST(TarReader, HostileHeaders) {
   ExpectInvalid(
       TarBuilder().Raw(TarBuilder::Block({.name = "x", .type = 'L', .size = 5 << 20})).Done(),
       "extended header");
-  ExpectInvalid(TarBuilder()
-                    .Pax({{"size", "9223372036854775807"}})
-                    .File("f", "x")
-                    .Done(),
+  ExpectInvalid(TarBuilder().Pax({{"size", "9223372036854775807"}}).File("f", "x").Done(),
                 "ends in the middle", Errc::kCorrupt);
 }
 

@@ -1,4 +1,5 @@
-// A directory of its own for a test, on a file system where layers can be unpacked, and small file helpers.
+// A directory of its own for a test, on a file system where layers can be unpacked, and small file
+// helpers.
 #pragma once
 
 #include <fcntl.h>
@@ -36,7 +37,7 @@ class TempDir {
 };
 
 inline struct stat Lstat(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   EXPECT_EQ(lstat(path.c_str(), &info), 0) << path << ": " << strerror(errno);
   return info;
 }

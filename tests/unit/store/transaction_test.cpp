@@ -1,4 +1,5 @@
-// The order of the operations that make a commit durable, and what a failure at each of them leaves behind.
+// The order of the operations that make a commit durable, and what a failure at each of them leaves
+// behind.
 #include "store/transaction.h"
 
 #include <gtest/gtest.h>
@@ -9,7 +10,8 @@
 namespace wherry::store {
 namespace {
 
-// Records what is done and fails at the step that is asked for, once or from then on (a power cut, a full disk).
+// Records what is done and fails at the step that is asked for, once or from then on (a power cut,
+// a full disk).
 class RecordingOps final : public DiskOps {
  public:
   std::vector<std::string> steps;
@@ -54,7 +56,9 @@ class RecordingOps final : public DiskOps {
   }
 };
 
-std::string Short(const Digest& digest) { return digest.hex().substr(0, 8); }
+std::string Short(const Digest& digest) {
+  return digest.hex().substr(0, 8);
+}
 
 class CommitTest : public StoreFixture {
  protected:
@@ -68,10 +72,9 @@ TEST_F(CommitTest, Order) {
   Digest digest = Pull({"one", "two"}, {"x:1"});
   std::string one = Short(DiffId("one"));
   std::string two = Short(DiffId("two"));
-  EXPECT_EQ(ops_.steps,
-            (std::vector<std::string>{"syncfs", Cat("rename ", one, " ", one),
-                                      Cat("rename ", two, " ", two), "fsync tree",
-                                      Cat("replace ", Short(digest)), "replace refs"}));
+  EXPECT_EQ(ops_.steps, (std::vector<std::string>{"syncfs", Cat("rename ", one, " ", one),
+                                                  Cat("rename ", two, " ", two), "fsync tree",
+                                                  Cat("replace ", Short(digest)), "replace refs"}));
   ops_.steps.clear();
   ASSERT_TRUE(store_->RemoveRefs({"x:1"}));
   ASSERT_TRUE(store_->Collect({digest}, {}));
@@ -91,13 +94,15 @@ TEST_F(CommitTest, NothingIsSyncedForWhatIsThere) {
   EXPECT_EQ(ops_.steps, std::vector<std::string>{"replace refs"});
 }
 
-// Every step of a pull over an existing image fails, in every way; the old image stays, the new one is there or not, both are
-// complete, and after a restart without faults nothing is left that does not belong to an image.
+// Every step of a pull over an existing image fails, in every way; the old image stays, the new one
+// is there or not, both are complete, and after a restart without faults nothing is left that does
+// not belong to an image.
 TEST_F(CommitTest, FailureAtEachStep) {
   for (bool fail_on : {false, true}) {
     for (bool fail_after : {false, true}) {
       for (size_t step = 0; step < 6; ++step) {
-        SCOPED_TRACE(Cat("step ", step, fail_on ? " and all after it" : "", fail_after ? ", done" : ""));
+        SCOPED_TRACE(
+            Cat("step ", step, fail_on ? " and all after it" : "", fail_after ? ", done" : ""));
         store_.reset();
         ASSERT_TRUE(RemoveTree(Path("")));
         ops_ = {};
@@ -116,7 +121,8 @@ TEST_F(CommitTest, FailureAtEachStep) {
         }
         if (!fail_on) {
           ops_ = {};
-          // A rename that happens and fails is beyond what file systems do; the tree waits for the next start.
+          // A rename that happens and fails is beyond what file systems do; the tree waits for the
+          // next start.
           bool lost = fail_after && (step == 1 || step == 2);
           EXPECT_EQ(ListDir(Path("tree"))->size(), lost ? 3u : 2u);
           EXPECT_TRUE(ListDir(Path("txn"))->empty());

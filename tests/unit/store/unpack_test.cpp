@@ -53,9 +53,9 @@ class UnpackTest : public testing::Test {
 };
 
 TEST_F(UnpackTest, AllCompressions) {
-  for (const auto& [blob, compression] :
-       {std::pair{tar_, Compression::kNone}, {Gzip(tar_), Compression::kGzip},
-        {Zstd(tar_), Compression::kZstd}}) {
+  for (const auto& [blob, compression] : {std::pair{tar_, Compression::kNone},
+                                          {Gzip(tar_), Compression::kGzip},
+                                          {Zstd(tar_), Compression::kZstd}}) {
     auto info = Run({blob, compression, Digest::Of(blob), blob.size()}, diff_id_);
     ASSERT_TRUE(info) << info.error().message();
     EXPECT_EQ(info->size_bytes, 300'000u);
@@ -101,8 +101,8 @@ TEST_F(UnpackTest, DamageOnTheWayIsToldFromABrokenArchive) {
 
 TEST_F(UnpackTest, ErrorsOfTheSourceComeThrough) {
   std::string blob = Gzip(tar_);
-  Fails({.blob = blob.substr(0, 100), .blob_digest = Digest::Of(blob), .cut = Errc::kUnavailable}, diff_id_,
-        Errc::kUnavailable, "the connection was cut");
+  Fails({.blob = blob.substr(0, 100), .blob_digest = Digest::Of(blob), .cut = Errc::kUnavailable},
+        diff_id_, Errc::kUnavailable, "the connection was cut");
 }
 
 TEST_F(UnpackTest, ErrorsNameTheLayerAndTheEntry) {

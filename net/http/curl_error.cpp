@@ -51,16 +51,19 @@ Error ResolveError(const CurlFailure& failure) {
                                        "the name servers in /etc/resolv.conf"));
 }
 
-Error ProxyError(const CurlFailure& failure) {
-  return Error(Errc::kUnavailable, Cat("cannot reach ", failure.host, " through the proxy: ", failure.detail,
+std::string ConnectCause(const CurlFailure& failure) {
+  const char* reason = failure.os_errno == 0 ? nullptr : strerrordesc_np(static_cast<int>(failure.os_errno));
+  return reason != nullptr ? ToLower(reason) : std::string(failure.detail);
+}
+
+Error ProxyError(const CurlFailure& failure, std::string_view cause) {
+  return Error(Errc::kUnavailable, Cat("cannot reach ", failure.host, " through the proxy: ", cause,
                                        "; check http_proxy, https_proxy and no_proxy"));
 }
 
 Error ConnectError(const CurlFailure& failure) {
-  if (failure.proxy) return ProxyError(failure);
-  const char* reason = failure.os_errno == 0 ? nullptr : strerrordesc_np(static_cast<int>(failure.os_errno));
-  std::string cause = reason != nullptr ? ToLower(reason) : std::string(failure.detail);
-  return Error(Errc::kUnavailable, Cat("cannot connect to ", failure.host, ": ", cause,
+  if (failure.proxy) return ProxyError(failure, ConnectCause(failure));
+  return Error(Errc::kUnavailable, Cat("cannot connect to ", failure.host, ": ", ConnectCause(failure),
                                        "; check the address, and that the server is running"));
 }
 
@@ -98,7 +101,7 @@ Error HandshakeError(const CurlFailure& failure) {
 
 Error LostError(const CurlFailure& failure) {
   if (IsAlert(failure)) return AlertError(failure);
-  if (Mentions(failure, "CONNECT")) return ProxyError(failure);
+  if (Mentions(failure, "CONNECT")) return ProxyError(failure, failure.detail);
   return Error(Errc::kUnavailable, Cat("the connection to ", failure.host, " was lost"));
 }
 
@@ -113,7 +116,7 @@ Error MakeCurlError(const CurlFailure& failure) {
   switch (failure.code) {
     case CURLE_COULDNT_RESOLVE_HOST: return ResolveError(failure);
     case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_PROXY: return ProxyError(failure);
+    case CURLE_PROXY: return ProxyError(failure, failure.detail);
     case CURLE_COULDNT_CONNECT: return ConnectError(failure);
     case CURLE_OPERATION_TIMEDOUT: return TimeoutError(failure);
     case CURLE_PEER_FAILED_VERIFICATION: return VerifyError(failure);

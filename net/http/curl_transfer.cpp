@@ -97,6 +97,7 @@ class Transfer final : public CurlTransfer {
   static int OnVerify(void* self_pointer, mbedtls_x509_crt* certificate, int depth, uint32_t* flags);
   void SetCommon(const std::string& url);
   void SetTls(const TlsOptions& tls);
+  Result<> CheckTrust(const TlsOptions& tls) const;
   void SetRequest(const CurlRequest& request);
   // Drives the transfer until there is something to read or it is over.
   enum class Until : uint8_t { kHead, kBody };
@@ -218,6 +219,16 @@ void Transfer::SetRequest(const CurlRequest& request) {
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list_.get());
 }
 
+// A missing file would look like a server that must not be trusted.
+Result<> Transfer::CheckTrust(const TlsOptions& tls) const {
+  if (tls.ca_files.empty()) {
+    return Fail(Errc::kInvalid, Cat("no authority is known to verify ", host_, " with: install the package ca-certificates, ",
+                                    "or name a file as `ca` in [registry \"", host_, "\"]"));
+  }
+  TRY_CTX(host_, TrustedCertificates(tls.ca_files).Check());
+  return {};
+}
+
 Result<> Transfer::Begin(const CurlRequest& request) {
   Origin origin = TRY(OriginOf(request.url));
   host_ = origin.authority();
@@ -225,8 +236,10 @@ Result<> Transfer::Begin(const CurlRequest& request) {
   if (easy_ == nullptr) return Fail(Errc::kNoSpace, "out of memory for a network transfer");
   SetCommon(request.url);
   SetProxy(easy_.get(), origin);
-  if (origin.scheme == "https") SetTls(request.tls);
-  if (trusted_) TRY_CTX(host_, trusted_->Check());
+  if (origin.scheme == "https") {
+    if (request.tls.verify) TRY(CheckTrust(request.tls));
+    SetTls(request.tls);
+  }
   SetRequest(request);
   if (curl_multi_add_handle(multi_, easy_.get()) != CURLM_OK) return Fail(Errc::kInternal, "cannot start a network transfer");
   added_ = true;
@@ -276,7 +289,9 @@ Result<> Transfer::Advance(Until until) {
                                       " seconds; check the network, or try again later"));
     }
   }
-  if (done_ && result_ != CURLE_OK && (until == Until::kHead || buffer_.empty())) return std::unexpected(Failure(result_));
+  // What arrived before the failure is handed out first.
+  bool nothing = until == Until::kHead ? !head_done_ : buffer_.empty();
+  if (done_ && result_ != CURLE_OK && nothing) return std::unexpected(Failure(result_));
   return {};
 }
 

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::string_view kHub = "docker.io";
 constexpr std::string_view kHubHost = "registry-1.docker.io";
+constexpr std::string_view kBlob = "blob";
 constexpr size_t kMaxErrorBody = 16 << 10;
 constexpr size_t kMaxQuoted = 200;
 constexpr int kAuthRounds = 2;
@@ -48,14 +49,17 @@ std::string OwnWords(http::CurlTransfer& transfer) {
 
 Error LoginError(const Authenticator& authenticator, const Reference& reference) {
   const std::string& host = reference.registry;
-  if (authenticator.has_credentials()) {
-    return Error(Errc::kUnauthorized, Cat("registry ", host, " refuses the user name and password given for ",
-                                          reference.repository.empty() ? host : reference.Familiar(),
-                                          ", or the login has no access; run `wherry login ", host, "`"));
+  bool known = authenticator.has_credentials();
+  if (reference.repository.empty()) {
+    return Error(Errc::kUnauthorized, Cat("registry ", host, known ? " refuses this user name and password"
+                                                                   : " wants a user name and password"));
   }
-  if (reference.repository.empty()) return Error(Errc::kUnauthorized, Cat("registry ", host, " wants a user name and password"));
-  return Error(Errc::kUnauthorized, Cat("pull access denied for ", reference.Familiar(), ": it does not exist, or needs a ",
-                                        "login; run `wherry login ", host, "`"));
+  if (!known) {
+    return Error(Errc::kUnauthorized, Cat("pull access denied for ", reference.Familiar(), ": it does not exist, or needs a ",
+                                          "login; run `wherry login ", host, "`"));
+  }
+  return Error(Errc::kUnauthorized, Cat("pull access denied for ", reference.Familiar(), ": registry ", host, " refuses the ",
+                                        "user name and password, or they give no access; run `wherry login ", host, "`"));
 }
 
 }  // namespace
@@ -123,11 +127,15 @@ Error Endpoint::StatusError(const Transport::Answer& answer, const Ask& ask) con
                                       "`wherry login ", host, "`"));
     case 404:
       if (ask.what.empty()) return Error(Errc::kNotFound, Cat(host, " is not a registry: it knows no ", ask.path));
-      return Error(Errc::kNotFound, Cat(ask.what, " unknown: ", name, " does not exist in registry ", host,
+      if (ask.what == kBlob) {
+        return Error(Errc::kNotFound, Cat("blob unknown: registry ", host, " does not have all parts of ", name,
+                                          "; push the image again"));
+      }
+      return Error(Errc::kNotFound, Cat("manifest unknown: ", name, " does not exist in registry ", host,
                                         ", or needs a login; check the name and the tag"));
     case 429: {
       auto seconds = answer.transfer->retry_after().count();
-      return Error(Errc::kUnavailable, Cat("registry ", host, " takes no more requests for now (status 429", words, "); try ",
+      return Error(Errc::kUnavailable, Cat("registry ", host, " takes no more requests for now, status 429", words, "; try ",
                                            "again ", seconds > 0 ? Cat("in ", seconds, " seconds") : std::string("later"),
                                            authenticator_.has_credentials() ? "" : ", or log in"));
     }

@@ -53,15 +53,18 @@ struct Index {
 };
 
 enum class DocumentKind : uint8_t { kManifest, kIndex };
-// What a document is, by its media type (from the registry), else by its own mediaType, else by its members. kUnsupported
-// naming schema 1 and unknown types.
+// What a document is, by its own mediaType and the one the registry gives, which must agree where both say something, else by
+// its members. kUnsupported naming schema 1 and unknown types; kInvalid for a document that could be read as either
+// (CVE-2021-41190).
 Result<DocumentKind> KindOf(std::string_view media_type, std::string_view json);
 
-// kInvalid for malformed documents; kUnsupported for layers of unknown or foreign type.
+// `media_type` is what the registry gives. kInvalid for malformed documents, wrong types of members, too many members;
+// kUnsupported for layers of unknown or foreign type and for artifacts that are no images.
 Result<Manifest> ParseManifest(std::string_view json, std::string_view media_type);
 Result<Index> ParseIndex(std::string_view json, std::string_view media_type);
 
-// The best manifest of an index for `wanted`. kNotFound says which platforms there are.
+// The best manifest of an index for `wanted`, the first of equals; one without platform when nothing else is offered.
+// kNotFound says which platforms there are.
 Result<Descriptor> SelectManifest(const Index& index, const Platform& wanted);
 
 // What the engine needs of an image's configuration; everything else stays in its JSON.
@@ -80,6 +83,7 @@ struct ImageConfig {
   std::map<std::string, std::string> labels;
   std::string healthcheck;                    // JSON of Docker's Healthcheck object, or empty
 };
+// kInvalid for malformed JSON, members of another type than the specification says, and digests that are none.
 Result<ImageConfig> ParseImageConfig(std::string_view json);
 
 }  // namespace wherry::oci

@@ -109,6 +109,7 @@ std::vector<Challenge> ParseChallenges(std::string_view header) { return Challen
 
 std::string Authenticator::Header(std::string_view scope) {
   if (basic_) return BasicHeader(credentials_);
+  if (!credentials_.registry_token.empty()) return Cat("Bearer ", credentials_.registry_token);
   auto found = tokens_.find(scope);
   if (found == tokens_.end() || found->second.expires <= Uptime()) return {};
   return Cat("Bearer ", found->second.value);
@@ -117,6 +118,7 @@ std::string Authenticator::Header(std::string_view scope) {
 Result<> Authenticator::Answer(std::string_view www_authenticate, std::string_view scope, std::string_view sent,
                                std::string_view base_url) {
   if (auto old = tokens_.find(scope); old != tokens_.end()) tokens_.erase(old);
+  if (!credentials_.registry_token.empty()) return Fail(Errc::kUnauthorized, "the token was refused");
   for (const Challenge& challenge : ParseChallenges(www_authenticate)) {
     if (challenge.scheme == "bearer") return FetchToken(challenge, scope, base_url);
     if (challenge.scheme != "basic" || credentials_.username.empty()) continue;

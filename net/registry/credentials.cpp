@@ -47,7 +47,7 @@ std::string_view HelperFor(JsonValue config, std::string_view host) {
 
 void WriteAuth(JsonWriter& json, std::string_view host, const Credentials& credentials) {
   json.Key(FileKey(host)).Object();
-  json.Field("auth", Base64Encode(Cat(credentials.username, ":", credentials.password)));
+  if (!credentials.username.empty()) json.Field("auth", Base64Encode(Cat(credentials.username, ":", credentials.password)));
   if (!credentials.identity_token.empty()) json.Field("identitytoken", credentials.identity_token);
   json.End();
 }
@@ -82,6 +82,7 @@ Credentials CredentialsFromJson(JsonValue object) {
   credentials.username = object["username"].str();
   credentials.password = object["password"].str();
   credentials.identity_token = object["identitytoken"].str();
+  credentials.registry_token = object["registrytoken"].str();
   if (credentials.username.empty()) DecodeAuth(object["auth"].str(), credentials);
   return credentials;
 }
@@ -101,6 +102,7 @@ std::string CredentialsToHeader(const Credentials& credentials) {
   if (!credentials.username.empty()) json.Field("username", credentials.username);
   if (!credentials.password.empty()) json.Field("password", credentials.password);
   if (!credentials.identity_token.empty()) json.Field("identitytoken", credentials.identity_token);
+  if (!credentials.registry_token.empty()) json.Field("registrytoken", credentials.registry_token);
   json.End();
   // The URL alphabet, as Docker's clients send it.
   std::string text = Base64Encode(json.text());
@@ -125,7 +127,11 @@ Result<Credentials> CredentialsFile::Get(std::string_view host) const {
 
 Result<> CredentialsFile::Put(std::string_view host, const Credentials& credentials) const {
   auto config = TRY(ReadConfig(path_));
-  return Write(path_, Rewritten(config.root(), host, &credentials));
+  std::string_view helper = HelperFor(config.root(), host);
+  if (helper.empty()) return Write(path_, Rewritten(config.root(), host, &credentials));
+  TRY(StoreInCredentialHelper(helper, FileKey(host), credentials));
+  Credentials none;  // as Docker does: the entry says that there is a login, the helper knows it
+  return Write(path_, Rewritten(config.root(), host, &none));
 }
 
 Result<bool> CredentialsFile::Remove(std::string_view host) const {
@@ -133,6 +139,8 @@ Result<bool> CredentialsFile::Remove(std::string_view host) const {
   bool present = false;
   for (JsonValue auth : config["auths"]) present |= SameHost(auth.key(), host);
   if (!present) return false;
+  std::string_view helper = HelperFor(config.root(), host);
+  if (!helper.empty()) TRY(EraseFromCredentialHelper(helper, FileKey(host)));
   TRY(Write(path_, Rewritten(config.root(), host, nullptr)));
   return true;
 }

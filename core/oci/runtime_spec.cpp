@@ -19,9 +19,10 @@ struct NamespaceRow {
   NamespaceType type;
 };
 constexpr NamespaceRow kNamespaces[] = {
-    {"mount", NamespaceType::kMount}, {"pid", NamespaceType::kPid},       {"network", NamespaceType::kNetwork},
-    {"ipc", NamespaceType::kIpc},     {"uts", NamespaceType::kUts},       {"cgroup", NamespaceType::kCgroup},
-    {"user", NamespaceType::kUser},   {"time", NamespaceType::kTime},
+    {"mount", NamespaceType::kMount},     {"pid", NamespaceType::kPid},
+    {"network", NamespaceType::kNetwork}, {"ipc", NamespaceType::kIpc},
+    {"uts", NamespaceType::kUts},         {"cgroup", NamespaceType::kCgroup},
+    {"user", NamespaceType::kUser},       {"time", NamespaceType::kTime},
 };
 
 struct RlimitRow {
@@ -29,11 +30,21 @@ struct RlimitRow {
   int resource;
 };
 constexpr RlimitRow kRlimits[] = {
-    {"RLIMIT_AS", RLIMIT_AS},           {"RLIMIT_CORE", RLIMIT_CORE},     {"RLIMIT_CPU", RLIMIT_CPU},
-    {"RLIMIT_DATA", RLIMIT_DATA},       {"RLIMIT_FSIZE", RLIMIT_FSIZE},   {"RLIMIT_LOCKS", RLIMIT_LOCKS},
-    {"RLIMIT_MEMLOCK", RLIMIT_MEMLOCK}, {"RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE}, {"RLIMIT_NICE", RLIMIT_NICE},
-    {"RLIMIT_NOFILE", RLIMIT_NOFILE},   {"RLIMIT_NPROC", RLIMIT_NPROC},   {"RLIMIT_RSS", RLIMIT_RSS},
-    {"RLIMIT_RTPRIO", RLIMIT_RTPRIO},   {"RLIMIT_RTTIME", RLIMIT_RTTIME}, {"RLIMIT_SIGPENDING", RLIMIT_SIGPENDING},
+    {"RLIMIT_AS", RLIMIT_AS},
+    {"RLIMIT_CORE", RLIMIT_CORE},
+    {"RLIMIT_CPU", RLIMIT_CPU},
+    {"RLIMIT_DATA", RLIMIT_DATA},
+    {"RLIMIT_FSIZE", RLIMIT_FSIZE},
+    {"RLIMIT_LOCKS", RLIMIT_LOCKS},
+    {"RLIMIT_MEMLOCK", RLIMIT_MEMLOCK},
+    {"RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE},
+    {"RLIMIT_NICE", RLIMIT_NICE},
+    {"RLIMIT_NOFILE", RLIMIT_NOFILE},
+    {"RLIMIT_NPROC", RLIMIT_NPROC},
+    {"RLIMIT_RSS", RLIMIT_RSS},
+    {"RLIMIT_RTPRIO", RLIMIT_RTPRIO},
+    {"RLIMIT_RTTIME", RLIMIT_RTTIME},
+    {"RLIMIT_SIGPENDING", RLIMIT_SIGPENDING},
     {"RLIMIT_STACK", RLIMIT_STACK},
 };
 
@@ -43,52 +54,78 @@ struct PropagationRow {
   bool recursive;
 };
 constexpr PropagationRow kPropagations[] = {
-    {"private", Propagation::kPrivate, false},  {"rprivate", Propagation::kPrivate, true},
-    {"slave", Propagation::kSlave, false},      {"rslave", Propagation::kSlave, true},
-    {"shared", Propagation::kShared, false},    {"rshared", Propagation::kShared, true},
-    {"unbindable", Propagation::kUnbindable, false}, {"runbindable", Propagation::kUnbindable, true},
+    {"private", Propagation::kPrivate, false},
+    {"rprivate", Propagation::kPrivate, true},
+    {"slave", Propagation::kSlave, false},
+    {"rslave", Propagation::kSlave, true},
+    {"shared", Propagation::kShared, false},
+    {"rshared", Propagation::kShared, true},
+    {"unbindable", Propagation::kUnbindable, false},
+    {"runbindable", Propagation::kUnbindable, true},
 };
 
-// Members of the specification that would change the container and that this version does not implement. Empty ones
+// Members of the specification that would change the container and that this version does not
+// implement. Empty ones
 // ("", [], {}) ask for nothing.
 constexpr std::string_view kUnsupportedMembers[][2] = {
-    {"process", "apparmorProfile"}, {"process", "selinuxLabel"}, {"process", "scheduler"}, {"process", "ioPriority"},
-    {"process", "execCPUAffinity"}, {"process", "commandLine"},  {"linux", "uidMappings"}, {"linux", "gidMappings"},
-    {"linux", "timeOffsets"},       {"linux", "mountLabel"},     {"linux", "personality"}, {"linux", "intelRdt"},
-    {"linux", "memoryPolicy"},      {"linux", "netDevices"},     {"", "solaris"},          {"", "windows"},
-    {"", "vm"},                     {"", "zos"},                 {"", "freebsd"},
+    {"process", "apparmorProfile"},
+    {"process", "selinuxLabel"},
+    {"process", "scheduler"},
+    {"process", "ioPriority"},
+    {"process", "execCPUAffinity"},
+    {"process", "commandLine"},
+    {"linux", "uidMappings"},
+    {"linux", "gidMappings"},
+    {"linux", "timeOffsets"},
+    {"linux", "mountLabel"},
+    {"linux", "personality"},
+    {"linux", "intelRdt"},
+    {"linux", "memoryPolicy"},
+    {"linux", "netDevices"},
+    {"", "solaris"},
+    {"", "windows"},
+    {"", "vm"},
+    {"", "zos"},
+    {"", "freebsd"},
 };
 
 bool AsksForSomething(JsonValue value) {
-  if (!value || value.IsNull()) return false;
-  if (value.IsString()) return !value.str().empty();
-  if (value.IsArray() || value.IsObject()) return value.size() > 0;
+  if (!value || value.IsNull())
+    return false;
+  if (value.IsString())
+    return !value.str().empty();
+  if (value.IsArray() || value.IsObject())
+    return value.size() > 0;
   return true;
 }
 
 Result<> RefuseUnsupported(const Field& root) {
   for (const auto& row : kUnsupportedMembers) {
     Field field = row[0].empty() ? root[row[1]] : root[row[0]][row[1]];
-    if (AsksForSomething(field.value())) return field.Unsupported();
+    if (AsksForSomething(field.value()))
+      return field.Unsupported();
   }
   Field hooks = root["hooks"];
   std::vector<Field> members = TRY(hooks.Members());
   for (const Field& hook : members) {
-    if (AsksForSomething(hook.value())) return hook.Unsupported();
+    if (AsksForSomething(hook.value()))
+      return hook.Unsupported();
   }
   return {};
 }
 
 Result<> ReadAbsolute(const Field& field, std::string& out) {
   out = TRY(field.Text());
-  if (!out.starts_with('/')) return field.Bad("must be an absolute path");
+  if (!out.starts_with('/'))
+    return field.Bad("must be an absolute path");
   return {};
 }
 
 Result<> ReadStringMap(const Field& field, std::map<std::string, std::string>& out) {
   std::vector<Field> members = TRY(field.Members());
   for (const Field& member : members) {
-    if (!member.value().IsString()) return member.Bad("must be a string");
+    if (!member.value().IsString())
+      return member.Bad("must be a string");
     out[std::string(member.key())] = std::string(member.value().str());
   }
   return {};
@@ -100,13 +137,15 @@ Result<> ReadUser(const Field& field, User& user) {
   TRY(field["gid"].Store(user.gid, 0, kMaxId));
   TRY(field["umask"].Store(user.umask, 0, 0777));
   std::vector<Field> gids = TRY(field["additionalGids"].Elements());
-  for (const Field& gid : gids) user.additional_gids.push_back(static_cast<uint32_t>(TRY(gid.Number(0, kMaxId))));
+  for (const Field& gid : gids)
+    user.additional_gids.push_back(static_cast<uint32_t>(TRY(gid.Number(0, kMaxId))));
   user.username = TRY(field["username"].Text());
   return {};
 }
 
 Result<> ReadCapabilities(const Field& field, std::optional<Capabilities>& out) {
-  if (!field) return {};
+  if (!field)
+    return {};
   TRY(field.ExpectObject());
   Capabilities sets;
   sets.bounding = TRY(field["bounding"].Texts());
@@ -118,9 +157,11 @@ Result<> ReadCapabilities(const Field& field, std::optional<Capabilities>& out) 
   return {};
 }
 
-// 18446744073709551615 and what a double makes of it are "unlimited"; -1 is what careless writers put for it.
+// 18446744073709551615 and what a double makes of it are "unlimited"; -1 is what careless writers
+// put for it.
 Result<uint64_t> ReadLimit(const Field& field) {
-  if (!field) return field.Bad("is missing");
+  if (!field)
+    return field.Bad("is missing");
   int64_t number = TRY(field.Number(-1, INT64_MAX));
   return number < 0 || number == INT64_MAX ? UINT64_MAX : static_cast<uint64_t>(number);
 }
@@ -132,14 +173,16 @@ Result<> ReadRlimits(const Field& field, std::vector<Rlimit>& out) {
     Rlimit limit;
     limit.type = TRY(element["type"].Text());
     auto row = std::ranges::find(kRlimits, limit.type, &RlimitRow::name);
-    if (row == std::end(kRlimits)) return element["type"].Bad(Cat("names no resource limit: ", limit.type));
+    if (row == std::end(kRlimits))
+      return element["type"].Bad(Cat("names no resource limit: ", limit.type));
     if (std::ranges::find(out, limit.type, &Rlimit::type) != out.end()) {
       return element.Bad(Cat("repeats ", limit.type));
     }
     limit.resource = row->resource;
     limit.soft = TRY(ReadLimit(element["soft"]));
     limit.hard = TRY(ReadLimit(element["hard"]));
-    if (limit.soft > limit.hard) return element.Bad("has a soft limit above the hard limit");
+    if (limit.soft > limit.hard)
+      return element.Bad("has a soft limit above the hard limit");
     out.push_back(std::move(limit));
   }
   return {};
@@ -148,13 +191,15 @@ Result<> ReadRlimits(const Field& field, std::vector<Rlimit>& out) {
 Result<> CheckEnvironment(const Field& field, const std::vector<std::string>& env) {
   for (const std::string& entry : env) {
     size_t equals = entry.find('=');
-    if (equals == std::string::npos || equals == 0) return field.Bad(Cat("entry is not NAME=value: ", entry));
+    if (equals == std::string::npos || equals == 0)
+      return field.Bad(Cat("entry is not NAME=value: ", entry));
   }
   return {};
 }
 
 Result<> ReadProcess(const Field& field, Process& process) {
-  if (!field) return field.Bad("is missing");
+  if (!field)
+    return field.Bad("is missing");
   TRY(field.ExpectObject());
   process.terminal = TRY(field["terminal"].Flag());
   TRY(field["consoleSize"].ExpectObject());
@@ -162,7 +207,8 @@ Result<> ReadProcess(const Field& field, Process& process) {
   TRY(field["consoleSize"]["width"].Store(process.console_size.width, 0, 65535));
   TRY(ReadUser(field["user"], process.user));
   process.args = TRY(field["args"].Texts());
-  if (process.args.empty()) return field["args"].Bad("must name a program");
+  if (process.args.empty())
+    return field["args"].Bad("must name a program");
   process.env = TRY(field["env"].Texts());
   TRY(CheckEnvironment(field["env"], process.env));
   TRY(ReadAbsolute(field["cwd"], process.cwd));
@@ -183,7 +229,8 @@ Result<> ReadMounts(const Field& field, std::vector<Mount>& out) {
     mount.source = TRY(element["source"].Text());
     mount.options = TRY(element["options"].Texts());
     for (std::string_view key : {"uidMappings", "gidMappings"}) {
-      if (AsksForSomething(element[key].value())) return element[key].Unsupported();
+      if (AsksForSomething(element[key].value()))
+        return element[key].Unsupported();
     }
     out.push_back(std::move(mount));
   }
@@ -196,15 +243,19 @@ Result<> ReadNamespaces(const Field& field, std::vector<Namespace>& out) {
     TRY(element.ExpectObject());
     std::string name = TRY(element["type"].Text());
     auto row = std::ranges::find(kNamespaces, name, &NamespaceRow::name);
-    if (row == std::end(kNamespaces)) return element["type"].Bad(Cat("names no namespace: ", name));
+    if (row == std::end(kNamespaces))
+      return element["type"].Bad(Cat("names no namespace: ", name));
     if (row->type == NamespaceType::kUser) {
-      return Fail(Errc::kUnsupported, Cat("config.json: ", element.name(), ": user namespaces are not supported"));
+      return Fail(Errc::kUnsupported,
+                  Cat("config.json: ", element.name(), ": user namespaces are not supported"));
     }
-    if (std::ranges::find(out, row->type, &Namespace::type) != out.end()) return element.Bad(Cat("repeats ", name));
+    if (std::ranges::find(out, row->type, &Namespace::type) != out.end())
+      return element.Bad(Cat("repeats ", name));
     Namespace entry;
     entry.type = row->type;
     entry.path = TRY(element["path"].Text());
-    if (!entry.path.empty() && !entry.path.starts_with('/')) return element["path"].Bad("must be an absolute path");
+    if (!entry.path.empty() && !entry.path.starts_with('/'))
+      return element["path"].Bad("must be an absolute path");
     out.push_back(std::move(entry));
   }
   return {};
@@ -236,9 +287,11 @@ Result<> ReadDevices(const Field& field, std::vector<Device>& out) {
 
 Result<> ReadRootfsPropagation(const Field& field, RuntimeSpec& spec) {
   std::string name = TRY(field.Text());
-  if (name.empty()) return {};
+  if (name.empty())
+    return {};
   auto row = std::ranges::find(kPropagations, name, &PropagationRow::name);
-  if (row == std::end(kPropagations)) return field.Bad(Cat("names no propagation: ", name));
+  if (row == std::end(kPropagations))
+    return field.Bad(Cat("names no propagation: ", name));
   spec.rootfs_propagation = row->propagation;
   spec.rootfs_propagation_recursive = row->recursive;
   return {};
@@ -264,9 +317,11 @@ Result<> ReadLinux(const Field& field, RuntimeSpec& spec) {
 // What only makes sense together.
 Result<> CheckWhole(const RuntimeSpec& spec) {
   if (spec.FindNamespace(NamespaceType::kMount) == nullptr) {
-    return Fail(Errc::kUnsupported, "config.json: a container without its own mount namespace is not supported");
+    return Fail(Errc::kUnsupported,
+                "config.json: a container without its own mount namespace is not supported");
   }
-  if ((!spec.hostname.empty() || !spec.domainname.empty()) && spec.FindNamespace(NamespaceType::kUts) == nullptr) {
+  if ((!spec.hostname.empty() || !spec.domainname.empty()) &&
+      spec.FindNamespace(NamespaceType::kUts) == nullptr) {
     return Fail(Errc::kInvalid, "config.json: hostname and domainname need a uts namespace");
   }
   return {};
@@ -286,17 +341,21 @@ const Namespace* RuntimeSpec::FindNamespace(NamespaceType type) const {
 Result<RuntimeSpec> RuntimeSpec::Parse(std::string_view json) {
   JsonDocument document = TRY(JsonDocument::Parse(json, "config.json"));
   const JsonValue top = document.root();
-  if (!top.IsObject()) return Fail(Errc::kInvalid, "config.json must be a JSON object");
+  if (!top.IsObject())
+    return Fail(Errc::kInvalid, "config.json must be a JSON object");
   Field root(top);
   RuntimeSpec spec;
   spec.oci_version = TRY(root["ociVersion"].Text());
-  if (!spec.oci_version.starts_with("1.")) return root["ociVersion"].Bad("must be 1.x");
+  if (!spec.oci_version.starts_with("1."))
+    return root["ociVersion"].Bad("must be 1.x");
   TRY(RefuseUnsupported(root));
   TRY(ReadProcess(root["process"], spec.process));
-  if (!root["root"]) return root["root"].Bad("is missing");
+  if (!root["root"])
+    return root["root"].Bad("is missing");
   TRY(root["root"].ExpectObject());
   spec.root_path = TRY(root["root"]["path"].Text());
-  if (spec.root_path.empty()) return root["root"]["path"].Bad("is missing");
+  if (spec.root_path.empty())
+    return root["root"]["path"].Bad("is missing");
   spec.root_readonly = TRY(root["root"]["readonly"].Flag());
   spec.hostname = TRY(root["hostname"].Text());
   spec.domainname = TRY(root["domainname"].Text());

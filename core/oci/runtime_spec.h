@@ -1,7 +1,8 @@
-// The OCI runtime configuration (runtime-spec v1.2, config.md and config-linux.md) as far as wherry implements it.
-// Parse accepts unknown members, rejects malformed ones naming the field, and answers kUnsupported naming the field for
-// members that are known to the specification but not implemented: ignoring them would run a container that is not what was
-// asked for. Plain data, no threads.
+// The OCI runtime configuration (runtime-spec v1.2, config.md and config-linux.md) as far as wherry
+// implements it. Parse accepts unknown members, rejects malformed ones naming the field, and
+// answers kUnsupported naming the field for members that are known to the specification but not
+// implemented: ignoring them would run a container that is not what was asked for. Plain data, no
+// threads.
 #pragma once
 
 #include <cstdint>
@@ -28,15 +29,16 @@ struct User {
   uint32_t gid = 0;
   std::optional<uint32_t> umask;
   std::vector<uint32_t> additional_gids;
-  // wherry's use of the member the specification has for Windows: "name", "name:group", "1000:staff", resolved against the
-  // container's own /etc/passwd and /etc/group. When not empty, uid, gid are ignored and additional_gids are added to.
+  // wherry's use of the member the specification has for Windows: "name", "name:group",
+  // "1000:staff", resolved against the container's own /etc/passwd and /etc/group. When not empty,
+  // uid, gid are ignored and additional_gids are added to.
   std::string username;
 };
 
 struct Rlimit {
-  std::string type;  // "RLIMIT_NOFILE"
-  int resource = 0;  // the number of <sys/resource.h>
-  uint64_t soft = 0; // UINT64_MAX: unlimited
+  std::string type;   // "RLIMIT_NOFILE"
+  int resource = 0;   // the number of <sys/resource.h>
+  uint64_t soft = 0;  // UINT64_MAX: unlimited
   uint64_t hard = 0;
 };
 
@@ -58,9 +60,9 @@ struct Process {
   bool terminal = false;
   ConsoleSize console_size;
   User user;
-  std::vector<std::string> args;  // not empty
-  std::vector<std::string> env;   // "NAME=value"
-  std::string cwd;                // absolute
+  std::vector<std::string> args;             // not empty
+  std::vector<std::string> env;              // "NAME=value"
+  std::string cwd;                           // absolute
   std::optional<Capabilities> capabilities;  // absent: none at all
   std::vector<Rlimit> rlimits;
   bool no_new_privileges = false;

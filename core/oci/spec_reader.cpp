@@ -8,13 +8,17 @@ namespace {
 
 // Appends the name of `wanted` relative to `tree` to `name`; false when it is not in there.
 bool FindName(JsonValue tree, const cJSON* wanted, std::string& name) {
-  if (tree.node() == wanted) return true;
+  if (tree.node() == wanted)
+    return true;
   size_t length = name.size();
   size_t index = 0;
   for (JsonValue child : tree) {
-    if (tree.IsArray()) Append(name, "[", index++, "]");
-    else Append(name, name.empty() ? "" : ".", child.key());
-    if (FindName(child, wanted, name)) return true;
+    if (tree.IsArray())
+      Append(name, "[", index++, "]");
+    else
+      Append(name, name.empty() ? "" : ".", child.key());
+    if (FindName(child, wanted, name))
+      return true;
     name.resize(length);
   }
   return false;
@@ -24,44 +28,55 @@ bool FindName(JsonValue tree, const cJSON* wanted, std::string& name) {
 
 std::string Field::name() const {
   std::string name;
-  if (value_ && FindName(*root_, value_.node(), name)) return name;
-  if (parent_ && FindName(*root_, parent_.node(), name) && !name.empty()) name += '.';
+  if (value_ && FindName(*root_, value_.node(), name))
+    return name;
+  if (parent_ && FindName(*root_, parent_.node(), name) && !name.empty())
+    name += '.';
   return Cat(name, key_);
 }
 
 Result<std::vector<Field>> Field::Children() const {
   std::vector<Field> fields;
   fields.reserve(value_.size());
-  for (JsonValue child : value_) fields.push_back(Field(*root_, value_, child, child.key()));
+  for (JsonValue child : value_)
+    fields.push_back(Field(*root_, value_, child, child.key()));
   return fields;
 }
 
 Result<std::vector<Field>> Field::Elements() const {
-  if (!*this) return std::vector<Field>();
-  if (!value_.IsArray()) return Bad("must be an array");
+  if (!*this)
+    return std::vector<Field>();
+  if (!value_.IsArray())
+    return Bad("must be an array");
   return Children();
 }
 
 Result<std::vector<Field>> Field::Members() const {
   TRY(ExpectObject());
-  if (!*this) return std::vector<Field>();
+  if (!*this)
+    return std::vector<Field>();
   return Children();
 }
 
 Result<> Field::ExpectObject() const {
-  if (*this && !value_.IsObject()) return Bad("must be an object");
+  if (*this && !value_.IsObject())
+    return Bad("must be an object");
   return {};
 }
 
 Result<std::string> Field::Text() const {
-  if (!*this) return std::string();
-  if (!value_.IsString()) return Bad("must be a string");
+  if (!*this)
+    return std::string();
+  if (!value_.IsString())
+    return Bad("must be a string");
   return std::string(value_.str());
 }
 
 Result<bool> Field::Flag() const {
-  if (!*this) return false;
-  if (!value_.IsBool()) return Bad("must be true or false");
+  if (!*this)
+    return false;
+  if (!value_.IsBool())
+    return Bad("must be true or false");
   return value_.boolean();
 }
 
@@ -69,16 +84,19 @@ Result<std::vector<std::string>> Field::Texts() const {
   std::vector<Field> elements = TRY(Elements());
   std::vector<std::string> texts;
   for (const Field& element : elements) {
-    if (!element || !element.value_.IsString()) return element.Bad("must be a string");
+    if (!element || !element.value_.IsString())
+      return element.Bad("must be a string");
     texts.emplace_back(element.value_.str());
   }
   return texts;
 }
 
 Result<int64_t> Field::Number(int64_t low, int64_t high) const {
-  if (!value_.IsNumber()) return Bad("must be a number");
+  if (!value_.IsNumber())
+    return Bad("must be a number");
   int64_t number = value_.integer();
-  if (number < low || number > high) return Bad(Cat("must be from ", low, " to ", high));
+  if (number < low || number > high)
+    return Bad(Cat("must be from ", low, " to ", high));
   return number;
 }
 

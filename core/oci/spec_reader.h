@@ -1,4 +1,5 @@
-// Typed, checked access to the members of config.json, with the full name of the field in every error
+// Typed, checked access to the members of config.json, with the full name of the field in every
+// error
 // ("config.json: process.user.uid: must be ..."). Internal to core/oci.
 #pragma once
 
@@ -13,8 +14,8 @@
 
 namespace wherry::oci {
 
-// A value and where it is in the document. Absent and null are the same. Cheap to copy: the full name is looked for only when
-// an error needs it. `root` must outlive every Field made from it.
+// A value and where it is in the document. Absent and null are the same. Cheap to copy: the full
+// name is looked for only when an error needs it. `root` must outlive every Field made from it.
 class Field {
  public:
   explicit Field(const JsonValue& root) : root_(&root), value_(root) {}
@@ -25,7 +26,9 @@ class Field {
   std::string name() const;  // "linux.devices[2].path"
 
   // The member `key` (a literal); absent when this is absent.
-  Field operator[](std::string_view key) const { return Field(*root_, value_, *this ? value_[key] : JsonValue(), key); }
+  Field operator[](std::string_view key) const {
+    return Field(*root_, value_, *this ? value_[key] : JsonValue(), key);
+  }
   // The elements of an array, members of an object; none when absent. kInvalid for another type.
   Result<std::vector<Field>> Elements() const;
   Result<std::vector<Field>> Members() const;
@@ -39,7 +42,8 @@ class Field {
   // Leaves `out` alone when absent.
   template <class T>
   Result<> Store(T& out, int64_t low, int64_t high) const {
-    if (!*this) return {};
+    if (!*this)
+      return {};
     out = static_cast<typename Plain<T>::Type>(TRY(Number(low, high)));
     return {};
   }

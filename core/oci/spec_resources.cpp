@@ -11,39 +11,50 @@ constexpr int64_t kMaxMinor = 1048575;
 
 // Members that cgroup v2 has no equivalent for. Zero and false ask for nothing.
 constexpr std::string_view kUnsupportedMembers[][2] = {
-    {"memory", "kernel"},      {"memory", "kernelTCP"}, {"memory", "swappiness"},  {"memory", "disableOOMKiller"},
-    {"cpu", "realtimeRuntime"}, {"cpu", "realtimePeriod"}, {"blockIO", "leafWeight"}, {"network", "classID"},
+    {"memory", "kernel"},           {"memory", "kernelTCP"},    {"memory", "swappiness"},
+    {"memory", "disableOOMKiller"}, {"cpu", "realtimeRuntime"}, {"cpu", "realtimePeriod"},
+    {"blockIO", "leafWeight"},      {"network", "classID"},
 };
 
 Result<> RefuseUnsupported(const Field& field) {
   for (const auto& row : kUnsupportedMembers) {
     Field member = field[row[0]][row[1]];
-    if (member && (member.value().boolean() || member.value().integer() > 0)) return member.Unsupported();
+    if (member && (member.value().boolean() || member.value().integer() > 0))
+      return member.Unsupported();
   }
   Field priorities = field["network"]["priorities"];
-  if (priorities && priorities.value().size() > 0) return priorities.Unsupported();
+  if (priorities && priorities.value().size() > 0)
+    return priorities.Unsupported();
   Field rdma = field["rdma"];
-  if (rdma && rdma.value().size() > 0) return rdma.Unsupported();
+  if (rdma && rdma.value().size() > 0)
+    return rdma.Unsupported();
   return {};
 }
 
 // A device number where -1 and absence mean "any".
 Result<std::optional<uint32_t>> ReadWildcard(const Field& field, int64_t high) {
-  if (!field) return std::optional<uint32_t>();
+  if (!field)
+    return std::optional<uint32_t>();
   int64_t number = TRY(field.Number(-1, high));
-  if (number < 0) return std::optional<uint32_t>();
+  if (number < 0)
+    return std::optional<uint32_t>();
   return std::optional<uint32_t>(static_cast<uint32_t>(number));
 }
 
 Result<> ReadAccess(const Field& field, DeviceRule& rule) {
   std::string access = TRY(field.Text());
   for (char c : access) {
-    if (c == 'r') rule.read = true;
-    else if (c == 'w') rule.write = true;
-    else if (c == 'm') rule.mknod = true;
-    else return field.Bad("may only have r, w and m");
+    if (c == 'r')
+      rule.read = true;
+    else if (c == 'w')
+      rule.write = true;
+    else if (c == 'm')
+      rule.mknod = true;
+    else
+      return field.Bad("may only have r, w and m");
   }
-  if (access.empty()) rule.read = rule.write = rule.mknod = true;
+  if (access.empty())
+    rule.read = rule.write = rule.mknod = true;
   return {};
 }
 
@@ -54,8 +65,10 @@ Result<> ReadDeviceRules(const Field& field, std::vector<DeviceRule>& out) {
     DeviceRule rule;
     rule.allow = TRY(element["allow"].Flag());
     std::string type = TRY(element["type"].Text());
-    if (type.empty()) type = "a";
-    if (type != "a" && type != "b" && type != "c" && type != "u") return element["type"].Bad("must be a, b or c");
+    if (type.empty())
+      type = "a";
+    if (type != "a" && type != "b" && type != "c" && type != "u")
+      return element["type"].Bad("must be a, b or c");
     rule.type = type == "u" ? 'c' : type[0];
     rule.major = TRY(ReadWildcard(element["major"], kMaxMajor));
     rule.minor = TRY(ReadWildcard(element["minor"], kMaxMinor));
@@ -110,7 +123,8 @@ Result<> ReadBlockIo(const Field& field, BlockIo& io) {
   for (const Field& element : weights) {
     DeviceWeight weight;
     TRY(ReadDeviceNumber(element, weight.major, weight.minor));
-    if (element["leafWeight"]) return element["leafWeight"].Unsupported();
+    if (element["leafWeight"])
+      return element["leafWeight"].Unsupported();
     TRY(element["weight"].Store(weight.weight, 0, 1000));
     io.device_weights.push_back(weight);
   }
@@ -139,10 +153,12 @@ Result<> ReadHugepages(const Field& field, std::vector<HugepageLimit>& out) {
 Result<> ReadUnified(const Field& field, std::map<std::string, std::string>& out) {
   std::vector<Field> members = TRY(field.Members());
   for (const Field& member : members) {
-    if (member.key().empty() || member.key().find('/') != std::string_view::npos || member.key().starts_with('.')) {
+    if (member.key().empty() || member.key().find('/') != std::string_view::npos ||
+        member.key().starts_with('.')) {
       return member.Bad("must be the name of a file");
     }
-    if (!member.value().IsString()) return member.Bad("must be a string");
+    if (!member.value().IsString())
+      return member.Bad("must be a string");
     out[std::string(member.key())] = std::string(member.value().str());
   }
   return {};

@@ -5,9 +5,9 @@
 #include <algorithm>
 
 #include "core/base/text.h"
+#include "core/runtime/identity.h"
 #include "core/runtime/init.h"
 #include "core/runtime/masks.h"
-#include "core/runtime/identity.h"
 #include "core/runtime/sync.h"
 
 namespace wherry::runtime {
@@ -22,9 +22,12 @@ struct NamespaceRow {
   ByPath by_path;       // whether an existing one can be joined
 };
 constexpr NamespaceRow kNamespaces[] = {
-    {oci::NamespaceType::kMount, CLONE_NEWNS, ByPath::kNo},   {oci::NamespaceType::kPid, CLONE_NEWPID, ByPath::kNo},
-    {oci::NamespaceType::kNetwork, CLONE_NEWNET, ByPath::kYes}, {oci::NamespaceType::kIpc, CLONE_NEWIPC, ByPath::kYes},
-    {oci::NamespaceType::kUts, CLONE_NEWUTS, ByPath::kYes},   {oci::NamespaceType::kCgroup, 0, ByPath::kNo},
+    {oci::NamespaceType::kMount, CLONE_NEWNS, ByPath::kNo},
+    {oci::NamespaceType::kPid, CLONE_NEWPID, ByPath::kNo},
+    {oci::NamespaceType::kNetwork, CLONE_NEWNET, ByPath::kYes},
+    {oci::NamespaceType::kIpc, CLONE_NEWIPC, ByPath::kYes},
+    {oci::NamespaceType::kUts, CLONE_NEWUTS, ByPath::kYes},
+    {oci::NamespaceType::kCgroup, 0, ByPath::kNo},
     {oci::NamespaceType::kTime, 0x80 /* CLONE_NEWTIME */, ByPath::kNo},
 };
 
@@ -33,11 +36,13 @@ Result<uint64_t> CloneFlags(const oci::RuntimeSpec& spec) {
   for (const oci::Namespace& entry : spec.namespaces) {
     auto row = std::ranges::find(kNamespaces, entry.type, &NamespaceRow::type);
     std::string_view name = oci::NamespaceName(entry.type);
-    if (row == std::end(kNamespaces)) return Fail(Errc::kUnsupported, Cat(name, " namespaces are not supported"));
+    if (row == std::end(kNamespaces))
+      return Fail(Errc::kUnsupported, Cat(name, " namespaces are not supported"));
     if (entry.path.empty()) {
       flags |= row->clone_flag;
     } else if (row->by_path == ByPath::kNo) {
-      return Fail(Errc::kUnsupported, Cat("joining an existing ", name, " namespace is not supported"));
+      return Fail(Errc::kUnsupported,
+                  Cat("joining an existing ", name, " namespace is not supported"));
     }
   }
   return flags;
@@ -47,20 +52,25 @@ bool AsksForLimits(const oci::LinuxResources& resources) {
   const oci::Memory& memory = resources.memory;
   const oci::Cpu& cpu = resources.cpu;
   const oci::BlockIo& io = resources.block_io;
-  return memory.limit || memory.reservation || memory.swap || cpu.shares || cpu.quota || cpu.burst || cpu.period ||
-         cpu.idle || !cpu.cpus.empty() || !cpu.mems.empty() || resources.pids_limit || io.weight ||
-         !io.device_weights.empty() || !io.read_bps.empty() || !io.write_bps.empty() || !io.read_iops.empty() ||
-         !io.write_iops.empty() || !resources.hugepage_limits.empty() || !resources.unified.empty();
+  return memory.limit || memory.reservation || memory.swap || cpu.shares || cpu.quota ||
+         cpu.burst || cpu.period || cpu.idle || !cpu.cpus.empty() || !cpu.mems.empty() ||
+         resources.pids_limit || io.weight || !io.device_weights.empty() || !io.read_bps.empty() ||
+         !io.write_bps.empty() || !io.read_iops.empty() || !io.write_iops.empty() ||
+         !resources.hugepage_limits.empty() || !resources.unified.empty();
 }
 
 Result<> CheckRequest(const ContainerRequest& request) {
-  constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.";
+  constexpr std::string_view kAllowed =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.";
   const std::string& id = request.id;
   if (id.empty() || id[0] == '.' || id.find_first_not_of(kAllowed) != std::string::npos) {
-    return Fail(Errc::kInvalid, Cat("container id \"", id, "\" may only have letters, digits and _+-."));
+    return Fail(Errc::kInvalid,
+                Cat("container id \"", id, "\" may only have letters, digits and _+-."));
   }
-  if (!request.bundle.starts_with('/')) return Fail(Errc::kInvalid, Cat("bundle ", request.bundle, " is not an absolute path"));
-  if (request.spec.process.args.empty()) return Fail(Errc::kInvalid, "no program is given");
+  if (!request.bundle.starts_with('/'))
+    return Fail(Errc::kInvalid, Cat("bundle ", request.bundle, " is not an absolute path"));
+  if (request.spec.process.args.empty())
+    return Fail(Errc::kInvalid, "no program is given");
   if (request.cgroup.empty() && AsksForLimits(request.spec.resources)) {
     return Fail(Errc::kInvalid, "limits need a cgroup of the container's own");
   }
@@ -72,22 +82,28 @@ StartError InitFailure(const std::optional<SyncMessage>& message, const sys::Chi
   if (message && message->kind == SyncKind::kError) {
     return StartError(Error(message->errc, message->text), message->exit_code);
   }
-  if (message) return StartError(Error(Errc::kInternal, "unexpected message from the container's init"));
+  if (message)
+    return StartError(Error(Errc::kInternal, "unexpected message from the container's init"));
   Result<sys::ExitStatus> status = child.process().Wait();
   if (status && status->signal != 0) {
-    return StartError(Error(Errc::kNoSpace, Cat("the container's init was killed by signal ", status->signal,
-                                                " while it was set up; is the memory limit too low?")));
+    return StartError(
+        Error(Errc::kNoSpace, Cat("the container's init was killed by signal ", status->signal,
+                                  " while it was set up; is the memory limit too low?")));
   }
   return StartError(Error(Errc::kInternal, "the container's init ended while it was set up"));
 }
 
 }  // namespace
 
-// An optional keeps its (emptied) value when moved from: the cgroup has to be reset, or it would be removed.
-Prepared::Prepared(Prepared&& other) noexcept { *this = std::move(other); }
+// An optional keeps its (emptied) value when moved from: the cgroup has to be reset, or it would be
+// removed.
+Prepared::Prepared(Prepared&& other) noexcept {
+  *this = std::move(other);
+}
 
 Prepared& Prepared::operator=(Prepared&& other) noexcept {
-  if (this == &other) return *this;
+  if (this == &other)
+    return *this;
   Discard();
   child_ = std::move(other.child_);
   started_ = std::move(other.started_);
@@ -99,13 +115,16 @@ Prepared& Prepared::operator=(Prepared&& other) noexcept {
   return *this;
 }
 
-Prepared::~Prepared() { Discard(); }
+Prepared::~Prepared() {
+  Discard();
+}
 
 // The cgroup goes with the container until the program runs; then it is somebody else's.
 void Prepared::Discard() {
   bool was_started = !child_ && started_;
   child_.KillAndReap();
-  if (cgroup_ && !was_started) (void)cgroup_->Remove();
+  if (cgroup_ && !was_started)
+    (void)cgroup_->Remove();
   cgroup_.reset();
 }
 
@@ -114,7 +133,8 @@ StartResult<> Prepared::Start() {
   Result<std::optional<SyncMessage>> message = ReceiveSync(sync_.get());
   if (!sent || !message || *message) {
     std::optional<SyncMessage> said;
-    if (message) said = std::move(*message);
+    if (message)
+      said = std::move(*message);
     StartError error = InitFailure(said, child_);
     Discard();
     return std::unexpected(std::move(error));
@@ -135,10 +155,10 @@ StartResult<Prepared> Prepare(const ContainerRequest& request) {
     sys::CgroupHost host = TRY(sys::FindCgroupHost());
     plan.cgroup_root = host.mount;
     prepared.cgroup_ = TRY(Cgroup::Create(host, request.cgroup));
-    TRY(prepared.cgroup_->SetDevices(request.spec.resources));
   }
   SyncPair sync = TRY(MakeSyncPair());
-  sys::Cloned cloned = TRY_CTX("create namespaces", sys::Clone(flags, prepared.cgroup_ ? prepared.cgroup_->fd() : -1));
+  sys::Cloned cloned = TRY_CTX("create namespaces",
+                               sys::Clone(flags, prepared.cgroup_ ? prepared.cgroup_->fd() : -1));
   if (cloned.in_child) {
     sync.runtime.Reset();  // so that the runtime's death is seen
     plan.sync = sync.init.get();
@@ -148,13 +168,18 @@ StartResult<Prepared> Prepare(const ContainerRequest& request) {
   sync.init.Reset();
   prepared.sync_ = std::move(sync.runtime);
   prepared.child_ = std::move(cloned.child);
-  if (!cloned.joined_cgroup) {
+  if (prepared.cgroup_ && !cloned.joined_cgroup) {
     TRY(prepared.cgroup_->AddProcess(prepared.child_.pid()));
     TRY(SendSync(prepared.sync_.get(), SyncKind::kProceed));
   }
+  // While init is at work: loading the device program takes the kernel a third of a millisecond.
+  if (prepared.cgroup_)
+    TRY(prepared.cgroup_->SetDevices(request.spec.resources));
   prepared.start_time_ = TRY(sys::ProcessStartTime(prepared.child_.pid()));
   TRY(prepared.AwaitReady());
-  if (prepared.cgroup_) TRY(prepared.cgroup_->SetLimits(request.spec.resources));
+  // Last, so that building the container needs no more memory than its program.
+  if (prepared.cgroup_)
+    TRY(prepared.cgroup_->SetLimits(request.spec.resources));
   return prepared;
 }
 
@@ -165,7 +190,8 @@ StartResult<> Prepared::AwaitReady() {
       console_ = std::move(message->fd);
       continue;
     }
-    if (message && message->kind == SyncKind::kReady) return {};
+    if (message && message->kind == SyncKind::kReady)
+      return {};
     return std::unexpected(InitFailure(message, child_));
   }
 }

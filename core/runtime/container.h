@@ -1,9 +1,10 @@
-// Building a container: from an OCI runtime configuration to a process that waits right before its execve.
-// OCI runtime-spec v1.2 (runtime.md, config-linux.md). cgroup v2 only.
+// Building a container: from an OCI runtime configuration to a process that waits right before its
+// execve. OCI runtime-spec v1.2 (runtime.md, config-linux.md). cgroup v2 only.
 //
-// For single-threaded processes (the launcher, wherry-runtime): the container's init is a clone of the caller that runs
-// ordinary code until its execve. What happens in which order is in core/runtime/init.cpp. Nothing is left behind by a
-// failure: the child is killed and reaped, its mounts die with its namespace, the cgroup is removed.
+// For single-threaded processes (the launcher, wherry-runtime): the container's init is a clone of
+// the caller that runs ordinary code until its execve. What happens in which order is in
+// core/runtime/init.cpp. Nothing is left behind by a failure: the child is killed and reaped, its
+// mounts die with its namespace, the cgroup is removed.
 #pragma once
 
 #include <linux/filter.h>
@@ -29,7 +30,8 @@ struct StartError {
   static constexpr int kNotExecutable = 126;  // exec: "/etc": is a directory
   static constexpr int kNotFound = 127;       // exec: "foo": executable file not found in $PATH
 
-  StartError(Error cause, int code = kSetup)  // NOLINT(google-explicit-constructor): what TRY passes upward
+  StartError(Error cause,
+             int code = kSetup)  // NOLINT(google-explicit-constructor): what TRY passes upward
       : exit_code(code), error(std::move(cause)) {}
 
   int exit_code;
@@ -44,35 +46,36 @@ struct ContainerRequest {
   std::string bundle;            // absolute directory; a relative root.path starts here
   // The root file system as an overlay; absent: spec.root_path.
   std::optional<sys::OverlayOptions> overlay;
-  // Standard descriptors of the program (borrowed); -1 is /dev/null. Not used with process.terminal.
+  // Standard descriptors of the program (borrowed); -1 is /dev/null. Not used with
+  // process.terminal.
   int stdin_fd = -1;
   int stdout_fd = -1;
   int stderr_fd = -1;
-  // The container's cgroup below the cgroup2 mount, "/wherry/c/<id>"; created, and removed if the start fails. Empty: the
-  // caller's own cgroup, and limits in the specification are an error.
+  // The container's cgroup below the cgroup2 mount, "/wherry/c/<id>"; created, and removed if the
+  // start fails. Empty: the caller's own cgroup, and limits in the specification are an error.
   std::string cgroup;
   // Loaded before execve; empty: no filter. `seccomp_flags`: SECCOMP_FILTER_FLAG_*.
   std::span<const sock_filter> seccomp;
   uint32_t seccomp_flags = 0;
 };
 
-// A container that is complete but for its execve. The destructor of one that was not started kills and reaps it and
-// removes its cgroup.
+// A container that is complete but for its execve. The destructor of one that was not started kills
+// and reaps it and removes its cgroup.
 class Prepared {
  public:
   Prepared(Prepared&&) noexcept;
   Prepared& operator=(Prepared&&) noexcept;
   ~Prepared();
 
-  pid_t pid() const { return child_.pid(); }         // in the caller's pid namespace
+  pid_t pid() const { return child_.pid(); }           // in the caller's pid namespace
   uint64_t start_time() const { return start_time_; }  // sys::ProcessStartTime
   // The pty master with process.terminal (empty otherwise); ownership passes on.
   UniqueFd TakeConsole() { return std::move(console_); }
   // The container's cgroup; null without one.
   const Cgroup* cgroup() const { return cgroup_ ? &*cgroup_ : nullptr; }
 
-  // Lets init execute the program. Blocks until execve has succeeded (then the container is no longer tied to this object)
-  // or failed (then everything has been removed). Call once.
+  // Lets init execute the program. Blocks until execve has succeeded (then the container is no
+  // longer tied to this object) or failed (then everything has been removed). Call once.
   StartResult<> Start();
   // After a successful Start: the running init, to be waited for by the caller.
   sys::PidFd TakeProcess() { return std::move(started_); }
@@ -83,7 +86,7 @@ class Prepared {
   StartResult<> AwaitReady();
   void Discard();
 
-  sys::Child child_;      // until it has been started
+  sys::Child child_;  // until it has been started
   sys::PidFd started_;
   UniqueFd sync_;
   UniqueFd console_;

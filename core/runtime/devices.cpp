@@ -37,8 +37,8 @@ struct LinkRow {
   const char* target;
 };
 constexpr LinkRow kLinks[] = {
-    {"fd", "/proc/self/fd"},         {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"},
-    {"stderr", "/proc/self/fd/2"},   {"core", "/proc/kcore"},      {"ptmx", "pts/ptmx"},
+    {"fd", "/proc/self/fd"},       {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"},
+    {"stderr", "/proc/self/fd/2"}, {"core", "/proc/kcore"},      {"ptmx", "pts/ptmx"},
 };
 
 struct Place {
@@ -49,7 +49,8 @@ struct Place {
 Result<Place> Locate(int root, const std::string& path) {
   std::string clean = sys::CleanPath(path);
   std::optional<Pair> parts = SplitLast(clean, '/');
-  if (clean == "/" || !parts) return Fail(Errc::kInvalid, Cat("device path ", path, " is not a file"));
+  if (clean == "/" || !parts)
+    return Fail(Errc::kInvalid, Cat("device path ", path, " is not a file"));
   Place place;
   place.name = std::string(parts->tail);
   place.dir = TRY(sys::OpenOrCreateInRoot(root, Cat(parts->head, "/"), sys::CreateAs::kDirectory));
@@ -57,49 +58,63 @@ Result<Place> Locate(int root, const std::string& path) {
 }
 
 mode_t TypeBits(const oci::Device& device) {
-  if (device.type == 'b') return S_IFBLK;
+  if (device.type == 'b')
+    return S_IFBLK;
   return device.type == 'p' ? S_IFIFO : S_IFCHR;
 }
 
 // EEXIST is fine when what exists is that very device.
 Result<> CheckExisting(const Place& place, const oci::Device& device) {
-  struct stat status {};
-  if (fstatat(place.dir.get(), place.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0) return FailSys("fstatat", device.path);
+  struct stat status{};
+  if (fstatat(place.dir.get(), place.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0)
+    return FailSys("fstatat", device.path);
   bool same_type = (status.st_mode & S_IFMT) == TypeBits(device);
   bool same_number = device.type == 'p' || status.st_rdev == makedev(device.major, device.minor);
-  if (same_type && same_number) return {};
+  if (same_type && same_number)
+    return {};
   return Fail(Errc::kExists, Cat("device ", device.path, " exists in the image as something else"));
 }
 
 // A new empty file to bind on; never through a link.
 Result<UniqueFd> MakeBindTarget(const Place& place, const std::string& path) {
-  if (mknodat(place.dir.get(), place.name.c_str(), S_IFREG | 0666, 0) < 0 && errno != EEXIST) return FailSys("mknod", path);
+  if (mknodat(place.dir.get(), place.name.c_str(), S_IFREG | 0666, 0) < 0 && errno != EEXIST)
+    return FailSys("mknod", path);
   UniqueFd target = TRY(OpenAt(place.dir.get(), place.name, O_PATH | O_NOFOLLOW));
-  struct stat status {};
-  if (fstat(target.get(), &status) < 0) return FailSys("fstat", path);
-  if (S_ISLNK(status.st_mode)) return Fail(Errc::kInvalid, Cat(path, " is a symbolic link"));
+  struct stat status{};
+  if (fstat(target.get(), &status) < 0)
+    return FailSys("fstat", path);
+  if (S_ISLNK(status.st_mode))
+    return Fail(Errc::kInvalid, Cat(path, " is a symbolic link"));
   return target;
 }
 
 // A detached mount of the host's node of the same name, if it is the device that is meant.
 Result<UniqueFd> CloneHostNode(const oci::Device& device) {
   UniqueFd source = TRY(Open(device.path, O_PATH));
-  struct stat status {};
-  if (fstat(source.get(), &status) < 0) return FailSys("fstat", device.path);
-  if ((status.st_mode & S_IFMT) != TypeBits(device) || status.st_rdev != makedev(device.major, device.minor)) {
-    return Fail(Errc::kDenied, Cat("device ", device.path, " cannot be made without CAP_MKNOD and is another device on the host"));
+  struct stat status{};
+  if (fstat(source.get(), &status) < 0)
+    return FailSys("fstat", device.path);
+  if ((status.st_mode & S_IFMT) != TypeBits(device) ||
+      status.st_rdev != makedev(device.major, device.minor)) {
+    return Fail(Errc::kDenied,
+                Cat("device ", device.path,
+                    " cannot be made without CAP_MKNOD and is another device on the host"));
   }
   return sys::CloneTree(source.get(), "", sys::Recursive::kNo);
 }
 
 Result<> CreateNode(const Place& place, const oci::Device& device) {
   dev_t number = device.type == 'p' ? 0 : makedev(device.major, device.minor);
-  if (mknodat(place.dir.get(), place.name.c_str(), TypeBits(device) | device.file_mode, number) < 0) {
-    if (errno == EEXIST) return CheckExisting(place, device);
+  if (mknodat(place.dir.get(), place.name.c_str(), TypeBits(device) | device.file_mode, number) <
+      0) {
+    if (errno == EEXIST)
+      return CheckExisting(place, device);
     return FailSys("mknod", device.path);
   }
-  if (device.uid == 0 && device.gid == 0) return {};
-  if (fchownat(place.dir.get(), place.name.c_str(), device.uid, device.gid, AT_SYMLINK_NOFOLLOW) < 0) {
+  if (device.uid == 0 && device.gid == 0)
+    return {};
+  if (fchownat(place.dir.get(), place.name.c_str(), device.uid, device.gid, AT_SYMLINK_NOFOLLOW) <
+      0) {
     return FailSys("fchown", device.path);
   }
   return {};
@@ -107,7 +122,8 @@ Result<> CreateNode(const Place& place, const oci::Device& device) {
 
 bool Specified(const oci::RuntimeSpec& spec, std::string_view path) {
   for (const oci::Device& device : spec.devices) {
-    if (device.path == path) return true;
+    if (device.path == path)
+      return true;
   }
   return false;
 }
@@ -117,18 +133,22 @@ bool Specified(const oci::RuntimeSpec& spec, std::string_view path) {
 Result<DevicePlan> DevicePlan::Open(const oci::RuntimeSpec& spec) {
   DevicePlan plan;
   for (const NodeRow& row : kDefaultNodes) {
-    if (Specified(spec, row.path)) continue;
+    if (Specified(spec, row.path))
+      continue;
     Entry entry;
     entry.device.path = row.path;
     entry.device.major = row.major;
     entry.device.minor = row.minor;
     plan.entries_.push_back(std::move(entry));
   }
-  for (const oci::Device& device : spec.devices) plan.entries_.push_back(Entry{device, UniqueFd()});
+  for (const oci::Device& device : spec.devices)
+    plan.entries_.push_back(Entry{device, UniqueFd()});
   CapabilitySets own = TRY(CurrentCapabilities());
-  if ((own.effective & CapabilityBit(kCapMknod)) != 0) return plan;
+  if ((own.effective & CapabilityBit(kCapMknod)) != 0)
+    return plan;
   for (Entry& entry : plan.entries_) {
-    if (entry.device.type != 'p') entry.host_node = TRY(CloneHostNode(entry.device));
+    if (entry.device.type != 'p')
+      entry.host_node = TRY(CloneHostNode(entry.device));
   }
   return plan;
 }
@@ -139,8 +159,10 @@ Result<> DevicePlan::Create(int root) {
   for (const Entry& entry : entries_) {
     std::string clean = sys::CleanPath(entry.device.path);
     std::optional<Pair> parts = SplitLast(clean, '/');
-    if (!place.dir || !parts || parts->head != last_dir) place = TRY(Locate(root, entry.device.path));
-    else place.name = std::string(parts->tail);
+    if (!place.dir || !parts || parts->head != last_dir)
+      place = TRY(Locate(root, entry.device.path));
+    else
+      place.name = std::string(parts->tail);
     last_dir = std::string(parts ? parts->head : "");
     if (entry.host_node) {
       UniqueFd target = TRY(MakeBindTarget(place, entry.device.path));
@@ -159,34 +181,40 @@ Result<> DevicePlan::Create(int root) {
 }
 
 bool IsNullDevice(int fd) {
-  struct stat status {};
+  struct stat status{};
   return fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3);
 }
 
 Result<UniqueFd> OpenContainerNull(int root) {
   UniqueFd found = TRY(sys::OpenInRoot(root, "/dev/null", O_PATH));
-  if (!IsNullDevice(found.get())) return Fail(Errc::kInvalid, "/dev/null in the container is not the null device");
+  if (!IsNullDevice(found.get()))
+    return Fail(Errc::kInvalid, "/dev/null in the container is not the null device");
   UniqueFd fd = TRY(sys::OpenInRoot(root, "/dev/null", O_RDWR | O_NOCTTY));
-  if (!IsNullDevice(fd.get())) return Fail(Errc::kInvalid, "/dev/null in the container is not the null device");
+  if (!IsNullDevice(fd.get()))
+    return Fail(Errc::kInvalid, "/dev/null in the container is not the null device");
   return fd;
 }
 
 Result<Console> CreateConsole(int root, int devpts, const oci::ConsoleSize& size) {
-  if (devpts < 0) return Fail(Errc::kInvalid, "a terminal needs a devpts mount on /dev/pts");
+  if (devpts < 0)
+    return Fail(Errc::kInvalid, "a terminal needs a devpts mount on /dev/pts");
   Console console;
   console.master = TRY(OpenAt(devpts, "ptmx", O_RDWR | O_NOCTTY));
   int unlocked = 0;
-  if (ioctl(console.master.get(), TIOCSPTLCK, &unlocked) < 0) return FailSys("ioctl", "unlock terminal");
+  if (ioctl(console.master.get(), TIOCSPTLCK, &unlocked) < 0)
+    return FailSys("ioctl", "unlock terminal");
   console.slave.Reset(ioctl(console.master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
-  if (!console.slave) return FailSys("ioctl", "open terminal");
-  struct stat status {};
-  struct statfs fs {};
-  if (fstat(console.slave.get(), &status) < 0 || fstatfs(console.slave.get(), &fs) < 0) return FailSys("fstat", "terminal");
+  if (!console.slave)
+    return FailSys("ioctl", "open terminal");
+  struct stat status{};
+  struct statfs fs{};
+  if (fstat(console.slave.get(), &status) < 0 || fstatfs(console.slave.get(), &fs) < 0)
+    return FailSys("fstat", "terminal");
   if (fs.f_type != kDevptsMagic || major(status.st_rdev) != kPtySlaveMajor) {
     return Fail(Errc::kInternal, "the new terminal is not a pty");
   }
   if (size.height != 0 || size.width != 0) {
-    struct winsize window {};
+    struct winsize window{};
     window.ws_row = size.height;
     window.ws_col = size.width;
     (void)ioctl(console.slave.get(), TIOCSWINSZ, &window);

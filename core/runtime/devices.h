@@ -1,6 +1,7 @@
-// Device nodes and links below /dev (config-linux.md "Default Devices", "Devices", "Default symbolic links"), and the
-// terminal. Every node is made relative to a directory descriptor resolved inside the container's root. Runs in the
-// container's init as root with umask 0. Internal to core/runtime.
+// Device nodes and links below /dev (config-linux.md "Default Devices", "Devices", "Default
+// symbolic links"), and the terminal. Every node is made relative to a directory descriptor
+// resolved inside the container's root. Runs in the container's init as root with umask 0. Internal
+// to core/runtime.
 #pragma once
 
 #include <vector>
@@ -11,8 +12,9 @@
 
 namespace wherry::runtime {
 
-// The devices a container gets: the default ones and those of the specification. Open takes detached mounts of the host's
-// nodes where the caller may not make nodes itself; Create makes or binds them below the container's root, and the links.
+// The devices a container gets: the default ones and those of the specification. Open takes
+// detached mounts of the host's nodes where the caller may not make nodes itself; Create makes or
+// binds them below the container's root, and the links.
 class DevicePlan {
  public:
   // REQUIRES: the host's root.
@@ -35,7 +37,8 @@ struct Console {
   UniqueFd master;
   UniqueFd slave;
 };
-// A new terminal from the devpts whose root is `devpts` (no path is resolved, CVE-2025-52565), bound to /dev/console.
+// A new terminal from the devpts whose root is `devpts` (no path is resolved, CVE-2025-52565),
+// bound to /dev/console.
 Result<Console> CreateConsole(int root, int devpts, const oci::ConsoleSize& size);
 
 }  // namespace wherry::runtime

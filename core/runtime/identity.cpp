@@ -20,17 +20,21 @@ namespace {
 constexpr size_t kMaxDatabase = 1 << 20;
 
 Result<> ExpectRegular(int fd, const std::string& path) {
-  struct stat status {};
-  if (fstat(fd, &status) < 0) return FailSys("fstat", path);
-  if (!S_ISREG(status.st_mode)) return Fail(Errc::kInvalid, Cat(path, " in the container is not a regular file"));
+  struct stat status{};
+  if (fstat(fd, &status) < 0)
+    return FailSys("fstat", path);
+  if (!S_ISREG(status.st_mode))
+    return Fail(Errc::kInvalid, Cat(path, " in the container is not a regular file"));
   return {};
 }
 
 // "" when there is none.
 Result<std::string> ReadDatabase(int root, const std::string& path) {
   Result<UniqueFd> found = sys::OpenInRoot(root, path, O_PATH);
-  if (!found && found.error().error_number() == ENOENT) return std::string();
-  if (!found) return std::unexpected(std::move(found).error());
+  if (!found && found.error().error_number() == ENOENT)
+    return std::string();
+  if (!found)
+    return std::unexpected(std::move(found).error());
   TRY(ExpectRegular(found->get(), path));
   UniqueFd fd = TRY(sys::OpenInRoot(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
   TRY(ExpectRegular(fd.get(), path));
@@ -38,7 +42,8 @@ Result<std::string> ReadDatabase(int root, const std::string& path) {
 }
 
 void AppendUnique(std::vector<uint32_t>& groups, uint32_t gid) {
-  if (std::ranges::find(groups, gid) == groups.end()) groups.push_back(gid);
+  if (std::ranges::find(groups, gid) == groups.end())
+    groups.push_back(gid);
 }
 
 Result<Identity> ResolveByName(int root, const oci::User& user) {
@@ -49,7 +54,8 @@ Result<Identity> ResolveByName(int root, const oci::User& user) {
   identity.uid = resolved.uid;
   identity.gid = resolved.gid;
   identity.groups = std::move(resolved.additional_gids);
-  for (uint32_t gid : user.additional_gids) AppendUnique(identity.groups, gid);
+  for (uint32_t gid : user.additional_gids)
+    AppendUnique(identity.groups, gid);
   identity.home = std::move(resolved.home);
   return identity;
 }
@@ -57,44 +63,53 @@ Result<Identity> ResolveByName(int root, const oci::User& user) {
 }  // namespace
 
 bool NeedsHome(const std::vector<std::string>& env) {
-  return std::ranges::none_of(env, [](const std::string& entry) { return entry.starts_with("HOME="); });
+  return std::ranges::none_of(env,
+                              [](const std::string& entry) { return entry.starts_with("HOME="); });
 }
 
 Result<Identity> ResolveIdentity(int root, const oci::Process& process) {
   const oci::User& user = process.user;
-  if (!user.username.empty()) return ResolveByName(root, user);
+  if (!user.username.empty())
+    return ResolveByName(root, user);
   Identity identity;
   identity.uid = user.uid;
   identity.gid = user.gid;
   identity.groups = user.additional_gids;
-  if (!NeedsHome(process.env)) return identity;
+  if (!NeedsHome(process.env))
+    return identity;
   Result<std::string> passwd = ReadDatabase(root, "/etc/passwd");
-  if (!passwd) return identity;
+  if (!passwd)
+    return identity;
   std::optional<UserEntry> entry = FindUser(*passwd, identity.uid);
-  if (entry && !entry->home.empty()) identity.home = std::string(entry->home);
+  if (entry && !entry->home.empty())
+    identity.home = std::string(entry->home);
   return identity;
 }
 
 Result<CapabilitySets> ParseCapabilitySets(const oci::Process& process) {
   CapabilitySets sets;
-  if (!process.capabilities) return sets;
+  if (!process.capabilities)
+    return sets;
   const oci::Capabilities& names = *process.capabilities;
   sets.bounding = TRY_CTX("process.capabilities.bounding", ParseCapabilities(names.bounding));
   sets.effective = TRY_CTX("process.capabilities.effective", ParseCapabilities(names.effective));
   sets.permitted = TRY_CTX("process.capabilities.permitted", ParseCapabilities(names.permitted));
-  sets.inheritable = TRY_CTX("process.capabilities.inheritable", ParseCapabilities(names.inheritable));
+  sets.inheritable =
+      TRY_CTX("process.capabilities.inheritable", ParseCapabilities(names.inheritable));
   sets.ambient = TRY_CTX("process.capabilities.ambient", ParseCapabilities(names.ambient));
   return sets;
 }
 
 Result<> SetRlimits(const std::vector<oci::Rlimit>& limits) {
   for (const oci::Rlimit& limit : limits) {
-    struct rlimit value {};
+    struct rlimit value{};
     value.rlim_cur = limit.soft >= RLIM_INFINITY ? RLIM_INFINITY : static_cast<rlim_t>(limit.soft);
     value.rlim_max = limit.hard >= RLIM_INFINITY ? RLIM_INFINITY : static_cast<rlim_t>(limit.hard);
-    if (setrlimit(static_cast<__rlimit_resource_t>(limit.resource), &value) == 0) continue;
+    if (setrlimit(static_cast<__rlimit_resource_t>(limit.resource), &value) == 0)
+      continue;
     if (errno == EPERM) {
-      return Fail(Errc::kDenied, Cat("cannot raise ", limit.type, " above the hard limit wherry runs with: it needs "
+      return Fail(Errc::kDenied, Cat("cannot raise ", limit.type,
+                                     " above the hard limit wherry runs with: it needs "
                                      "CAP_SYS_RESOURCE, or a lower limit"));
     }
     return FailSys("setrlimit", limit.type);
@@ -105,9 +120,12 @@ Result<> SetRlimits(const std::vector<oci::Rlimit>& limits) {
 Result<> SwitchUser(const Identity& identity, CapabilitySet bounding) {
   TRY(DropBounding(bounding));
   TRY(KeepCapabilitiesOverSetuid());
-  if (setgroups(identity.groups.size(), identity.groups.data()) < 0) return FailSys("setgroups");
-  if (setresgid(identity.gid, identity.gid, identity.gid) < 0) return FailSys("setresgid", Cat(identity.gid));
-  if (setresuid(identity.uid, identity.uid, identity.uid) < 0) return FailSys("setresuid", Cat(identity.uid));
+  if (setgroups(identity.groups.size(), identity.groups.data()) < 0)
+    return FailSys("setgroups");
+  if (setresgid(identity.gid, identity.gid, identity.gid) < 0)
+    return FailSys("setresgid", Cat(identity.gid));
+  if (setresuid(identity.uid, identity.uid, identity.uid) < 0)
+    return FailSys("setresuid", Cat(identity.uid));
   return {};
 }
 

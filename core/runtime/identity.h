@@ -1,5 +1,6 @@
-// Who the container's program runs as (config.md "POSIX process user"): names resolved against the container's own files,
-// HOME, groups, capabilities. Runs in the container's init. Internal to core/runtime.
+// Who the container's program runs as (config.md "POSIX process user"): names resolved against the
+// container's own files, HOME, groups, capabilities. Runs in the container's init. Internal to
+// core/runtime.
 #pragma once
 
 #include <string>
@@ -18,20 +19,24 @@ struct Identity {
   std::string home = "/";
 };
 
-// Reads /etc/passwd and /etc/group below `root` when they are needed: regular files up to 1 MiB, never anything else
-// (a fifo would hang, a device could act). An unreadable file is an error only if a name has to be found in it.
+// Reads /etc/passwd and /etc/group below `root` when they are needed: regular files up to 1 MiB,
+// never anything else (a fifo would hang, a device could act). An unreadable file is an error only
+// if a name has to be found in it.
 Result<Identity> ResolveIdentity(int root, const oci::Process& process);
 
 // Whether "HOME=" is missing from the environment.
 bool NeedsHome(const std::vector<std::string>& env);
 
-// The sets of the configuration; none at all when it has none. kInvalid naming an unknown capability.
+// The sets of the configuration; none at all when it has none. kInvalid naming an unknown
+// capability.
 Result<CapabilitySets> ParseCapabilitySets(const oci::Process& process);
 
-// setrlimit for each; kDenied naming the limit when the hard limit would have to be raised without CAP_SYS_RESOURCE.
+// setrlimit for each; kDenied naming the limit when the hard limit would have to be raised without
+// CAP_SYS_RESOURCE.
 Result<> SetRlimits(const std::vector<oci::Rlimit>& limits);
 
-// Supplementary groups, gid, uid in this order; capabilities stay permitted but, for a user other than root, not effective.
+// Supplementary groups, gid, uid in this order; capabilities stay permitted but, for a user other
+// than root, not effective.
 Result<> SwitchUser(const Identity& identity, CapabilitySet bounding);
 
 }  // namespace wherry::runtime

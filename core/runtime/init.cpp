@@ -1,6 +1,7 @@
-// The order is that of runtime.md in the specification as crun implements it, with one difference: pivot_root comes before
-// the mounts, whose sources were opened as detached mounts before. So no path is ever resolved on the host after the
-// container's file system has come into play, and none inside the container before.
+// The order is that of runtime.md in the specification as crun implements it, with one difference:
+// pivot_root comes before the mounts, whose sources were opened as detached mounts before. So no
+// path is ever resolved on the host after the container's file system has come into play, and none
+// inside the container before.
 #include "core/runtime/init.h"
 
 #include <fcntl.h>
@@ -45,7 +46,8 @@ constexpr JoinRow kJoinable[] = {
 
 class Init {
  public:
-  explicit Init(const InitPlan& plan) : plan_(plan), request_(plan.request), spec_(plan.request.spec) {}
+  explicit Init(const InitPlan& plan)
+      : plan_(plan), request_(plan.request), spec_(plan.request.spec) {}
 
   // Returns only with an error.
   StartResult<> Run() {
@@ -53,10 +55,12 @@ class Init {
     TRY(EnterNamespaces());
     TRY(BuildFileSystem());
     TRY(OpenStandardStreams());
-    // First as root, so that a directory the user cannot enter may still be where it starts, as with runc.
+    // First as root, so that a directory the user cannot enter may still be where it starts, as
+    // with runc.
     bool entered = fchdir(cwd_.get()) == 0;
     TRY(BecomeUser());
-    if (!entered) TRY(EnterDirectory());
+    if (!entered)
+      TRY(EnterDirectory());
     TRY(CheckDirectory());
     std::string program = TRY(FindProgram(spec_.process.args[0], env_));
     TRY(SendSync(plan_.sync, SyncKind::kReady));
@@ -91,45 +95,62 @@ class Init {
 
 // What the caller may have left behind in the process.
 Result<> Init::ResetProcess() {
-  // Nobody who shares a namespace with the container may look into this process before execve (CVE-2016-9962).
-  if (prctl(PR_SET_DUMPABLE, 0) < 0) return FailSys("prctl", "PR_SET_DUMPABLE");
+  // Nobody who shares a namespace with the container may look into this process before execve
+  // (CVE-2016-9962).
+  if (prctl(PR_SET_DUMPABLE, 0) < 0)
+    return FailSys("prctl", "PR_SET_DUMPABLE");
+  // Also what the caller inherited without the flag; all that is opened from here on has it
+  // (CVE-2024-21626).
+  TRY(sys::CloexecFrom(3));
   umask(0);  // modes of nodes and directories are exact; the program's own mask is set at the end
-  if (setsid() < 0) return FailSys("setsid");
-  struct sigaction action {};
+  if (setsid() < 0)
+    return FailSys("setsid");
+  struct sigaction action{};
   action.sa_handler = SIG_DFL;
-  for (int number = 1; number < NSIG; ++number) (void)sigaction(number, &action, nullptr);
+  for (int number = 1; number < NSIG; ++number)
+    (void)sigaction(number, &action, nullptr);
   sigset_t none;
   sigemptyset(&none);
-  if (sigprocmask(SIG_SETMASK, &none, nullptr) < 0) return FailSys("sigprocmask");
+  if (sigprocmask(SIG_SETMASK, &none, nullptr) < 0)
+    return FailSys("sigprocmask");
   TRY(sys::JoinSessionKeyring(Cat("_ses.", request_.id)));
   return SetOomScore();
 }
 
 Result<> Init::SetOomScore() {
-  if (!spec_.process.oom_score_adj) return {};
+  if (!spec_.process.oom_score_adj)
+    return {};
   Result<> set = WriteExisting("/proc/self/oom_score_adj", Cat(*spec_.process.oom_score_adj));
-  if (set || set.error().code() != Errc::kDenied) return set;
+  if (set || set.error().code() != Errc::kDenied)
+    return set;
   return Fail(Errc::kDenied, Cat("cannot lower oom_score_adj to ", *spec_.process.oom_score_adj,
                                  ": it needs CAP_SYS_RESOURCE, or a higher value"));
 }
 
 Result<> Init::EnterNamespaces() {
-  if (plan_.await_cgroup) TRY(Await(SyncKind::kProceed));
+  if (plan_.await_cgroup)
+    TRY(Await(SyncKind::kProceed));
   for (const JoinRow& row : kJoinable) {
     const oci::Namespace* entry = spec_.FindNamespace(row.type);
-    if (entry == nullptr || entry->path.empty()) continue;
-    TRY_CTX(Cat("join ", oci::NamespaceName(row.type), " namespace"), sys::JoinNamespace(entry->path, row.flag));
+    if (entry == nullptr || entry->path.empty())
+      continue;
+    TRY_CTX(Cat("join ", oci::NamespaceName(row.type), " namespace"),
+            sys::JoinNamespace(entry->path, row.flag));
   }
-  // Only now: the root of a cgroup namespace is the cgroup its creator is in, and clone3 would take the parent's.
-  if (spec_.FindNamespace(oci::NamespaceType::kCgroup) != nullptr) TRY_CTX("cgroup namespace", sys::Unshare(CLONE_NEWCGROUP));
+  // Only now: the root of a cgroup namespace is the cgroup its creator is in, and clone3 would take
+  // the parent's.
+  if (spec_.FindNamespace(oci::NamespaceType::kCgroup) != nullptr)
+    TRY_CTX("cgroup namespace", sys::Unshare(CLONE_NEWCGROUP));
   if (!spec_.hostname.empty() && sethostname(spec_.hostname.data(), spec_.hostname.size()) < 0) {
     return FailSys("sethostname", spec_.hostname);
   }
-  if (!spec_.domainname.empty() && setdomainname(spec_.domainname.data(), spec_.domainname.size()) < 0) {
+  if (!spec_.domainname.empty() &&
+      setdomainname(spec_.domainname.data(), spec_.domainname.size()) < 0) {
     return FailSys("setdomainname", spec_.domainname);
   }
   const oci::Namespace* network = spec_.FindNamespace(oci::NamespaceType::kNetwork);
-  if (network != nullptr && network->path.empty()) TRY(sys::BringLoopbackUp());
+  if (network != nullptr && network->path.empty())
+    TRY(sys::BringLoopbackUp());
   return {};
 }
 
@@ -138,14 +159,17 @@ Result<> Init::BuildFileSystem() {
   MountPlan mounts = TRY(MountPlan::Open(spec_, request_.bundle, plan_.cgroup_root));
   DevicePlan devices = TRY(DevicePlan::Open(spec_));
   UniqueFd null_mount;
-  if (!spec_.masked_paths.empty()) null_mount = TRY(CloneHostNull());
+  if (!spec_.masked_paths.empty())
+    null_mount = TRY(CloneHostNull());
   int procfs = -1;
-  if (!spec_.sysctl.empty() || !sys::HasMountSetattr()) procfs = TRY(mounts.Procfs());
+  if (!spec_.sysctl.empty() || !sys::HasMountSetattr())
+    procfs = TRY(mounts.Procfs());
   TRY(WriteSysctls(spec_, procfs));
   // From here on inside.
   root_ = TRY(EnterRootfs(request_));
   TRY(mounts.Attach(root_.get()));
-  if (!mounts.DevIsBound()) TRY(devices.Create(root_.get()));
+  if (!mounts.DevIsBound())
+    TRY(devices.Create(root_.get()));
   if (spec_.process.terminal) {
     Console console = TRY(CreateConsole(root_.get(), mounts.Devpts(), spec_.process.console_size));
     TRY(SendSyncFd(plan_.sync, SyncKind::kConsole, console.master.get()));
@@ -159,22 +183,26 @@ Result<> Init::BuildFileSystem() {
 
 // What has to be found or made inside the finished tree while it is still writable.
 Result<> Init::FillFileSystem() {
-  cwd_ = TRY_CTX("working directory",
-                 sys::OpenOrCreateInRoot(root_.get(), spec_.process.cwd, sys::CreateAs::kDirectory));
+  cwd_ = TRY_CTX("working directory", sys::OpenOrCreateInRoot(root_.get(), spec_.process.cwd,
+                                                              sys::CreateAs::kDirectory));
   identity_ = TRY(ResolveIdentity(root_.get(), spec_.process));
   env_ = spec_.process.env;
-  if (NeedsHome(env_)) env_.push_back(Cat("HOME=", identity_.home));
+  if (NeedsHome(env_))
+    env_.push_back(Cat("HOME=", identity_.home));
   return {};
 }
 
 // As runc does: so that a program that is not root can open /dev/stdout again.
 Result<> Init::GiveToUser(int fd) {
-  struct stat status {};
-  if (fstat(fd, &status) < 0) return FailSys("fstat", "standard stream");
-  if (status.st_uid == identity_.uid || fchown(fd, identity_.uid, status.st_gid) == 0) return {};
+  struct stat status{};
+  if (fstat(fd, &status) < 0)
+    return FailSys("fstat", "standard stream");
+  if (status.st_uid == identity_.uid || fchown(fd, identity_.uid, status.st_gid) == 0)
+    return {};
   constexpr std::array kHarmless = {EPERM, EROFS, EINVAL, ENOSYS};
   for (int error_number : kHarmless) {
-    if (errno == error_number) return {};
+    if (errno == error_number)
+      return {};
   }
   return FailSys("fchown", "standard stream");
 }
@@ -191,14 +219,16 @@ Result<> Init::OpenStandardStreams() {
     }
     TRY(GiveToUser(fd));
     sources[i].Reset(fcntl(fd, F_DUPFD_CLOEXEC, 3));
-    if (!sources[i]) return FailSys("fcntl", "standard stream");
+    if (!sources[i])
+      return FailSys("fcntl", "standard stream");
   }
   for (size_t i = 0; i < wanted.size(); ++i) {
-    if (dup2(sources[i].get(), static_cast<int>(i)) < 0) return FailSys("dup2", "standard stream");
+    if (dup2(sources[i].get(), static_cast<int>(i)) < 0)
+      return FailSys("dup2", "standard stream");
   }
-  if (console_slave_ && ioctl(STDIN_FILENO, TIOCSCTTY, 0) < 0) return FailSys("ioctl", "controlling terminal");
-  // Also what the caller inherited without the flag.
-  return sys::CloexecFrom(3);
+  if (console_slave_ && ioctl(STDIN_FILENO, TIOCSCTTY, 0) < 0)
+    return FailSys("ioctl", "controlling terminal");
+  return {};
 }
 
 Result<> Init::BecomeUser() {
@@ -214,30 +244,36 @@ Result<> Init::BecomeUser() {
 }
 
 StartResult<> Init::EnterDirectory() {
-  if (fchdir(cwd_.get()) == 0) return {};
+  if (fchdir(cwd_.get()) == 0)
+    return {};
   int code = errno == EACCES || errno == ENOTDIR ? StartError::kNotExecutable : StartError::kSetup;
-  Error error = Error::Sys(errno, Cat("chdir to cwd (\"", spec_.process.cwd, "\") set in config.json failed"));
+  Error error = Error::Sys(
+      errno, Cat("chdir to cwd (\"", spec_.process.cwd, "\") set in config.json failed"));
   return std::unexpected(StartError(std::move(error), code));
 }
 
-// The directory was resolved inside the root, without magic links; the check of the name catches what no rule foresaw
-// (CVE-2024-21626).
+// The directory was resolved inside the root, without magic links; the check of the name catches
+// what no rule foresaw (CVE-2024-21626).
 Result<> Init::CheckDirectory() {
   std::array<char, 4096> name;
   if (getcwd(name.data(), name.size()) == nullptr || name[0] != '/') {
-    return Fail(Errc::kDenied, Cat("cwd \"", spec_.process.cwd, "\" is outside the container's root file system"));
+    return Fail(Errc::kDenied,
+                Cat("cwd \"", spec_.process.cwd, "\" is outside the container's root file system"));
   }
   return {};
 }
 
-// After this only execve may follow, and the report of its failure: the filter may forbid anything else.
+// After this only execve may follow, and the report of its failure: the filter may forbid anything
+// else.
 Result<> Init::Confine() {
   umask(spec_.process.user.umask.value_or(kDefaultUmask));
   if (spec_.process.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
     return FailSys("prctl", "PR_SET_NO_NEW_PRIVS");
   }
-  if (request_.seccomp.empty()) return {};
-  if (spec_.process.no_new_privileges) return InstallSeccomp(request_.seccomp, request_.seccomp_flags);
+  if (request_.seccomp.empty())
+    return {};
+  if (spec_.process.no_new_privileges)
+    return InstallSeccomp(request_.seccomp, request_.seccomp_flags);
   CapabilitySets with_admin = plan_.capabilities;
   with_admin.permitted |= CapabilityBit(kSysAdmin);
   with_admin.effective |= CapabilityBit(kSysAdmin);
@@ -249,7 +285,8 @@ Result<> Init::Confine() {
 
 Result<> Init::Await(SyncKind kind) {
   std::optional<SyncMessage> message = TRY(ReceiveSync(plan_.sync));
-  if (!message || message->kind != kind) return Fail(Errc::kCancelled, "the runtime has gone");
+  if (!message || message->kind != kind)
+    return Fail(Errc::kCancelled, "the runtime has gone");
   return {};
 }
 

@@ -44,20 +44,26 @@ struct PropagationRow {
   sys::Recursive recursive;
 };
 constexpr PropagationRow kPropagations[] = {
-    {"private",    MS_PRIVATE,    sys::Recursive::kNo}, {"rprivate",    MS_PRIVATE,    sys::Recursive::kYes},
-    {"slave",      MS_SLAVE,      sys::Recursive::kNo}, {"rslave",      MS_SLAVE,      sys::Recursive::kYes},
-    {"shared",     MS_SHARED,     sys::Recursive::kNo}, {"rshared",     MS_SHARED,     sys::Recursive::kYes},
-    {"unbindable", MS_UNBINDABLE, sys::Recursive::kNo}, {"runbindable", MS_UNBINDABLE, sys::Recursive::kYes},
+    {"private",      MS_PRIVATE,    sys::Recursive::kNo},
+    {"rprivate",     MS_PRIVATE,    sys::Recursive::kYes},
+    {"slave",        MS_SLAVE,      sys::Recursive::kNo},
+    {"rslave",       MS_SLAVE,      sys::Recursive::kYes},
+    {"shared",       MS_SHARED,     sys::Recursive::kNo},
+    {"rshared",      MS_SHARED,     sys::Recursive::kYes},
+    {"unbindable",   MS_UNBINDABLE, sys::Recursive::kNo},
+    {"runbindable",  MS_UNBINDABLE, sys::Recursive::kYes},
 };
 // clang-format on
 
 // Accepted and without effect on a new mount.
-constexpr std::string_view kIgnored[] = {"defaults", "async", "silent", "loud", "nomand", "noiversion", "nolazytime"};
+constexpr std::string_view kIgnored[] = {"defaults", "async",      "silent",    "loud",
+                                         "nomand",   "noiversion", "nolazytime"};
 constexpr std::string_view kUnsupported[] = {"remount", "tmpcopyup", "idmap", "ridmap"};
 
 bool ApplyAttribute(std::string_view name, sys::MountAttributes& attributes) {
   auto row = std::ranges::find(kAttributes, name, &AttributeRow::name);
-  if (row == std::end(kAttributes)) return false;
+  if (row == std::end(kAttributes))
+    return false;
   // The last word counts: a later "rw" takes back an earlier "ro".
   attributes.set = (attributes.set & ~row->clear) | row->set;
   attributes.clear = (attributes.clear & ~row->set) | row->clear;
@@ -66,7 +72,8 @@ bool ApplyAttribute(std::string_view name, sys::MountAttributes& attributes) {
 
 bool ApplyPropagation(std::string_view name, MountOptions& out) {
   auto row = std::ranges::find(kPropagations, name, &PropagationRow::name);
-  if (row == std::end(kPropagations)) return false;
+  if (row == std::end(kPropagations))
+    return false;
   out.attributes.propagation = row->type;
   out.propagation_recursive = row->recursive;
   return true;
@@ -89,9 +96,10 @@ Result<MountOptions> ParseMountOptions(const std::vector<std::string>& options) 
       out.bind_recursive = name == "rbind" ? sys::Recursive::kYes : sys::Recursive::kNo;
     } else if (std::ranges::find(kUnsupported, name) != std::end(kUnsupported)) {
       return Fail(Errc::kUnsupported, Cat("mount option \"", name, "\" is not supported"));
-    } else if (std::ranges::find(kIgnored, name) == std::end(kIgnored) && !ApplyPropagation(name, out) &&
-               !ApplyAttribute(name, out.attributes) &&
-               !(name.starts_with('r') && ApplyAttribute(name.substr(1), out.recursive_attributes))) {
+    } else if (std::ranges::find(kIgnored, name) == std::end(kIgnored) &&
+               !ApplyPropagation(name, out) && !ApplyAttribute(name, out.attributes) &&
+               !(name.starts_with('r') &&
+                 ApplyAttribute(name.substr(1), out.recursive_attributes))) {
       out.data.push_back(option);
     }
   }

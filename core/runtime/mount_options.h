@@ -1,5 +1,5 @@
-// The options of an OCI mount ("nosuid", "rprivate", "size=64k", ...), sorted into what each is for. Pure. Internal to
-// core/runtime.
+// The options of an OCI mount ("nosuid", "rprivate", "size=64k", ...), sorted into what each is
+// for. Pure. Internal to core/runtime.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,9 @@
 namespace wherry::runtime {
 
 struct MountOptions {
-  sys::MountAttributes attributes;            // of the mount itself
-  sys::MountAttributes recursive_attributes;  // "rro" and the like: of every mount below as well; no propagation
+  sys::MountAttributes attributes;  // of the mount itself
+  sys::MountAttributes
+      recursive_attributes;  // "rro" and the like: of every mount below as well; no propagation
   sys::Recursive propagation_recursive = sys::Recursive::kNo;  // for attributes.propagation
   bool bind = false;
   sys::Recursive bind_recursive = sys::Recursive::kNo;

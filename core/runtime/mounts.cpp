@@ -17,19 +17,33 @@ namespace {
 
 constexpr long kProcMagic = 0x9fa0;
 
-// What lxcfs and the like may cover below /proc. Anything else there could redirect the runtime or hide what it checks.
+// What lxcfs and the like may cover below /proc. Anything else there could redirect the runtime or
+// hide what it checks.
 constexpr std::string_view kAllowedBelowProc[] = {
-    "/proc/cpuinfo",   "/proc/diskstats", "/proc/loadavg",  "/proc/meminfo",
-    "/proc/net/dev",   "/proc/slabinfo",  "/proc/stat",     "/proc/swaps",
-    "/proc/sys/crypto/fips_enabled", "/proc/sys/kernel/ns_last_pid", "/proc/uptime",
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/net/dev",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/sys/crypto/fips_enabled",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/uptime",
 };
 
-bool IsCgroup(const oci::Mount& mount) { return mount.type == "cgroup" || mount.type == "cgroup2"; }
-bool IsPseudo(const oci::Mount& mount) { return mount.type == "proc" || mount.type == "sysfs"; }
+bool IsCgroup(const oci::Mount& mount) {
+  return mount.type == "cgroup" || mount.type == "cgroup2";
+}
+bool IsPseudo(const oci::Mount& mount) {
+  return mount.type == "proc" || mount.type == "sysfs";
+}
 
 Result<> CheckDestination(const PlannedMount& mount) {
   const std::string& path = mount.destination;
-  if (path == "/") return Fail(Errc::kInvalid, "a mount cannot cover the root file system");
+  if (path == "/")
+    return Fail(Errc::kInvalid, "a mount cannot cover the root file system");
   if (mount.spec->type == "proc" && !mount.options.bind && path != "/proc") {
     return Fail(Errc::kInvalid, "procfs can only be mounted on /proc");
   }
@@ -45,17 +59,21 @@ Result<> CheckDestination(const PlannedMount& mount) {
 
 Result<UniqueFd> OpenBind(PlannedMount& mount, const std::string& source) {
   UniqueFd fd = TRY(Open(source, O_PATH));
-  struct stat status {};
-  if (fstat(fd.get(), &status) < 0) return FailSys("fstat", source);
+  struct stat status{};
+  if (fstat(fd.get(), &status) < 0)
+    return FailSys("fstat", source);
   mount.kind = S_ISDIR(status.st_mode) ? sys::CreateAs::kDirectory : sys::CreateAs::kFile;
   return sys::CloneTree(fd.get(), "", mount.options.bind_recursive);
 }
 
 Result<UniqueFd> OpenFileSystem(const PlannedMount& mount, const std::string& type) {
-  if (type.empty()) return Fail(Errc::kInvalid, "neither a type nor bind is given");
+  if (type.empty())
+    return Fail(Errc::kInvalid, "neither a type nor bind is given");
   sys::FsContext context = TRY(sys::FsContext::Open(type));
-  if (!mount.spec->source.empty()) TRY(context.SetString("source", mount.spec->source));
-  for (const std::string& option : mount.options.data) TRY(context.SetOption(option));
+  if (!mount.spec->source.empty())
+    TRY(context.SetString("source", mount.spec->source));
+  for (const std::string& option : mount.options.data)
+    TRY(context.SetOption(option));
   return context.Mount(mount.options.attributes.set | mount.options.recursive_attributes.set);
 }
 
@@ -66,8 +84,10 @@ Result<> ApplyAttributes(const PlannedMount& mount, int proc_fd) {
   sys::MountAttributes propagation;
   propagation.propagation = mount.options.attributes.propagation;
   TRY(sys::SetMountAttributes(mount.tree.get(), plain, sys::Recursive::kNo, proc_fd));
-  TRY(sys::SetMountAttributes(mount.tree.get(), mount.options.recursive_attributes, sys::Recursive::kYes, proc_fd));
-  return sys::SetMountAttributes(mount.tree.get(), propagation, mount.options.propagation_recursive, proc_fd);
+  TRY(sys::SetMountAttributes(mount.tree.get(), mount.options.recursive_attributes,
+                              sys::Recursive::kYes, proc_fd));
+  return sys::SetMountAttributes(mount.tree.get(), propagation, mount.options.propagation_recursive,
+                                 proc_fd);
 }
 
 bool WantsHostPropagation(const PlannedMount& mount) {
@@ -75,21 +95,25 @@ bool WantsHostPropagation(const PlannedMount& mount) {
   return mount.options.bind && (type == MS_SHARED || type == MS_SLAVE);
 }
 
-// A tmpfs without "mode" takes the mode of the directory it covers, as in runc; the kernel's default is 01777.
+// A tmpfs without "mode" takes the mode of the directory it covers, as in runc; the kernel's
+// default is 01777.
 Result<> CopyMode(const PlannedMount& mount, mode_t mode) {
   UniqueFd top = TRY(OpenAt(mount.tree.get(), ".", O_RDONLY | O_DIRECTORY));
-  if (fchmod(top.get(), mode & 07777) < 0) return FailSys("fchmod");
+  if (fchmod(top.get(), mode & 07777) < 0)
+    return FailSys("fchmod");
   return {};
 }
 
 std::unexpected<Error> MountFailure(Error error, const PlannedMount& mount) {
   const std::string& source = mount.spec->source.empty() ? mount.spec->type : mount.spec->source;
-  return std::unexpected(std::move(error).Wrap(Cat("mount ", source, " on ", mount.spec->destination)));
+  return std::unexpected(
+      std::move(error).Wrap(Cat("mount ", source, " on ", mount.spec->destination)));
 }
 
 }  // namespace
 
-Result<MountPlan> MountPlan::Open(const oci::RuntimeSpec& spec, const std::string& bundle, const std::string& cgroup_root) {
+Result<MountPlan> MountPlan::Open(const oci::RuntimeSpec& spec, const std::string& bundle,
+                                  const std::string& cgroup_root) {
   MountPlan plan;
   plan.own_cgroup_namespace_ = spec.FindNamespace(oci::NamespaceType::kCgroup) != nullptr;
   for (const oci::Mount& entry : spec.mounts) {
@@ -97,24 +121,31 @@ Result<MountPlan> MountPlan::Open(const oci::RuntimeSpec& spec, const std::strin
     mount.spec = &entry;
     mount.destination = sys::CleanPath(entry.destination);
     mount.options = TRY_CTX(Cat("mount on ", entry.destination), ParseMountOptions(entry.options));
-    if (entry.type == "bind") mount.options.bind = true;
+    if (entry.type == "bind")
+      mount.options.bind = true;
     Result<> good = CheckDestination(mount);
-    if (!good) return MountFailure(std::move(good).error(), mount);
+    if (!good)
+      return MountFailure(std::move(good).error(), mount);
     plan.mounts_.push_back(std::move(mount));
   }
-  // A copy made before the tree is private still is a peer of the host's mount: only for those that ask for it.
+  // A copy made before the tree is private still is a peer of the host's mount: only for those that
+  // ask for it.
   for (bool before : {true, false}) {
-    if (!before) TRY(sys::MakeAllPrivate());
+    if (!before)
+      TRY(sys::MakeAllPrivate());
     for (PlannedMount& mount : plan.mounts_) {
-      if (WantsHostPropagation(mount) != before) continue;
+      if (WantsHostPropagation(mount) != before)
+        continue;
       Result<> opened = plan.OpenOne(mount, bundle, cgroup_root);
-      if (!opened) return MountFailure(std::move(opened).error(), mount);
+      if (!opened)
+        return MountFailure(std::move(opened).error(), mount);
     }
   }
   return plan;
 }
 
-Result<> MountPlan::OpenOne(PlannedMount& mount, const std::string& bundle, const std::string& cgroup_root) {
+Result<> MountPlan::OpenOne(PlannedMount& mount, const std::string& bundle,
+                            const std::string& cgroup_root) {
   if (IsCgroup(*mount.spec) && !own_cgroup_namespace_) {
     // The host's hierarchy: never writable (CVE-2023-25809).
     mount.options.bind = true;
@@ -124,19 +155,22 @@ Result<> MountPlan::OpenOne(PlannedMount& mount, const std::string& bundle, cons
     mount.tree = TRY(OpenFileSystem(mount, "cgroup2"));
   } else if (mount.options.bind) {
     const std::string& source = mount.spec->source;
-    if (source.empty()) return Fail(Errc::kInvalid, "a bind mount needs a source");
+    if (source.empty())
+      return Fail(Errc::kInvalid, "a bind mount needs a source");
     mount.tree = TRY(OpenBind(mount, source.starts_with('/') ? source : Cat(bundle, "/", source)));
   } else {
     mount.tree = TRY(OpenFileSystem(mount, mount.spec->type));
   }
-  if (mount.options.bind && sys::HasMountSetattr()) TRY(ApplyAttributes(mount, -1));
+  if (mount.options.bind && sys::HasMountSetattr())
+    TRY(ApplyAttributes(mount, -1));
   return {};
 }
 
 Result<> MountPlan::Attach(int root) {
   for (PlannedMount& mount : mounts_) {
     Result<> attached = AttachOne(mount, root);
-    if (!attached) return MountFailure(std::move(attached).error(), mount);
+    if (!attached)
+      return MountFailure(std::move(attached).error(), mount);
   }
   return {};
 }
@@ -144,28 +178,35 @@ Result<> MountPlan::Attach(int root) {
 Result<> MountPlan::AttachOne(PlannedMount& mount, int root) {
   UniqueFd target;
   if (IsPseudo(*mount.spec) && !mount.options.bind) {
-    // Exactly /proc or /sys, and a real directory: a link there would redirect everything that is checked later.
+    // Exactly /proc or /sys, and a real directory: a link there would redirect everything that is
+    // checked later.
     std::string name = mount.destination.substr(1);
-    if (mkdirat(root, name.c_str(), 0755) < 0 && errno != EEXIST) return FailSys("mkdir", mount.destination);
+    if (mkdirat(root, name.c_str(), 0755) < 0 && errno != EEXIST)
+      return FailSys("mkdir", mount.destination);
     target = TRY(sys::OpenBeneath(root, name, O_PATH | O_DIRECTORY));
   } else {
     target = TRY(sys::OpenOrCreateInRoot(root, mount.destination, mount.kind));
-    struct statfs fs {};
-    if (fstatfs(target.get(), &fs) < 0) return FailSys("fstatfs");
+    struct statfs fs{};
+    if (fstatfs(target.get(), &fs) < 0)
+      return FailSys("fstatfs");
     if (fs.f_type == kProcMagic && !mount.destination.starts_with("/proc")) {
       return Fail(Errc::kInvalid, "the target leads into /proc");
     }
   }
-  struct stat status {};
-  if (fstat(target.get(), &status) < 0) return FailSys("fstat", mount.destination);
-  struct stat top {};
-  if (fstat(root, &top) < 0) return FailSys("fstat", "/");
+  struct stat status{};
+  if (fstat(target.get(), &status) < 0)
+    return FailSys("fstat", mount.destination);
+  struct stat top{};
+  if (fstat(root, &top) < 0)
+    return FailSys("fstat", "/");
   if (status.st_dev == top.st_dev && status.st_ino == top.st_ino) {
     // Stacked over the root it would be where ".." leads from there.
     return Fail(Errc::kInvalid, "a mount cannot cover the root file system");
   }
   if (S_ISDIR(status.st_mode) != (mount.kind == sys::CreateAs::kDirectory)) {
-    return Fail(Errc::kInvalid, "not a directory: a directory can only be mounted on a directory, a file on a file");
+    return Fail(
+        Errc::kInvalid,
+        "not a directory: a directory can only be mounted on a directory, a file on a file");
   }
   TRY(sys::AttachMount(mount.tree.get(), target.get()));
   if (mount.spec->type == "tmpfs" && !mount.options.bind && !mount.options.HasData("mode")) {
@@ -183,7 +224,8 @@ Result<> MountPlan::AttachOne(PlannedMount& mount, int root) {
 }
 
 Result<int> MountPlan::Procfs() {
-  if (own_procfs_) return own_procfs_.get();
+  if (own_procfs_)
+    return own_procfs_.get();
   for (const PlannedMount& mount : mounts_) {
     if (mount.spec->type == "proc" && !mount.options.bind && mount.options.data.empty() &&
         (mount.options.attributes.set & MOUNT_ATTR_RDONLY) == 0) {
@@ -197,13 +239,15 @@ Result<int> MountPlan::Procfs() {
 
 int MountPlan::Devpts() const {
   for (const PlannedMount& mount : mounts_) {
-    if (mount.spec->type == "devpts" && mount.destination == "/dev/pts" && !mount.options.bind) return mount.tree.get();
+    if (mount.spec->type == "devpts" && mount.destination == "/dev/pts" && !mount.options.bind)
+      return mount.tree.get();
   }
   return -1;
 }
 
 bool MountPlan::DevIsBound() const {
-  return std::ranges::any_of(mounts_, [](const PlannedMount& m) { return m.options.bind && m.destination == "/dev"; });
+  return std::ranges::any_of(
+      mounts_, [](const PlannedMount& m) { return m.options.bind && m.destination == "/dev"; });
 }
 
 }  // namespace wherry::runtime

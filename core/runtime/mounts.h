@@ -1,6 +1,7 @@
-// The mounts of a configuration (config.md "Mounts"), in two phases: while the host's root is still current every source is
-// opened as a detached mount; after pivot_root each is attached to a target resolved inside the container. A path string is
-// never used on the wrong side. Runs in the container's init. Internal to core/runtime.
+// The mounts of a configuration (config.md "Mounts"), in two phases: while the host's root is still
+// current every source is opened as a detached mount; after pivot_root each is attached to a target
+// resolved inside the container. A path string is never used on the wrong side. Runs in the
+// container's init. Internal to core/runtime.
 #pragma once
 
 #include <string>
@@ -18,22 +19,25 @@ struct PlannedMount {
   const oci::Mount* spec;
   std::string destination;  // cleaned
   MountOptions options;
-  UniqueFd tree;            // detached until attached
+  UniqueFd tree;                                   // detached until attached
   sys::CreateAs kind = sys::CreateAs::kDirectory;  // what its target has to be
 };
 
 class MountPlan {
  public:
-  // Opens everything, and makes the caller's mount namespace private on the way. REQUIRES: a new mount namespace, pid, ipc,
-  // network and cgroup namespaces as the container will have them, the host's root. `cgroup_root` is the host directory
-  // shown as /sys/fs/cgroup when the container has no cgroup namespace of its own.
-  static Result<MountPlan> Open(const oci::RuntimeSpec& spec, const std::string& bundle, const std::string& cgroup_root);
+  // Opens everything, and makes the caller's mount namespace private on the way. REQUIRES: a new
+  // mount namespace, pid, ipc, network and cgroup namespaces as the container will have them, the
+  // host's root. `cgroup_root` is the host directory shown as /sys/fs/cgroup when the container has
+  // no cgroup namespace of its own.
+  static Result<MountPlan> Open(const oci::RuntimeSpec& spec, const std::string& bundle,
+                                const std::string& cgroup_root);
 
-  // Attaches all mounts in order below `root`, creating targets. kInvalid for targets that would let the container redirect
-  // the runtime (over or under /proc).
+  // Attaches all mounts in order below `root`, creating targets. kInvalid for targets that would
+  // let the container redirect the runtime (over or under /proc).
   Result<> Attach(int root);
 
-  // Root of a procfs of the container's pid namespace that nothing is mounted on: for sysctls and /proc/self/fd.
+  // Root of a procfs of the container's pid namespace that nothing is mounted on: for sysctls and
+  // /proc/self/fd.
   Result<int> Procfs();
   // The devpts mount on /dev/pts, or -1.
   int Devpts() const;

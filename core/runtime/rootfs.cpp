@@ -27,7 +27,8 @@ unsigned long PropagationFlag(oci::Propagation propagation) {
 
 Result<UniqueFd> AttachDirectory(const std::string& path) {
   UniqueFd target = TRY_CTX("root file system", Open(path, O_PATH | O_DIRECTORY));
-  UniqueFd tree = TRY_CTX("root file system", sys::CloneTree(target.get(), "", sys::Recursive::kYes));
+  UniqueFd tree =
+      TRY_CTX("root file system", sys::CloneTree(target.get(), "", sys::Recursive::kYes));
   TRY_CTX("root file system", sys::AttachMount(tree.get(), target.get()));
   return tree;
 }
@@ -49,12 +50,14 @@ Result<UniqueFd> EnterRootfs(const ContainerRequest& request) {
 
 Result<> SealRootfs(int root, const oci::RuntimeSpec& spec, int proc_fd) {
   sys::MountAttributes read_only;
-  if (spec.root_readonly) read_only.set = MOUNT_ATTR_RDONLY;
+  if (spec.root_readonly)
+    read_only.set = MOUNT_ATTR_RDONLY;
   TRY_CTX("make the root file system read-only",
           sys::SetMountAttributes(root, read_only, sys::Recursive::kNo, proc_fd));
   sys::MountAttributes propagation;
   propagation.propagation = PropagationFlag(spec.rootfs_propagation);
-  sys::Recursive recursive = spec.rootfs_propagation_recursive ? sys::Recursive::kYes : sys::Recursive::kNo;
+  sys::Recursive recursive =
+      spec.rootfs_propagation_recursive ? sys::Recursive::kYes : sys::Recursive::kNo;
   TRY_CTX("rootfsPropagation", sys::SetMountAttributes(root, propagation, recursive, proc_fd));
   return {};
 }

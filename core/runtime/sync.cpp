@@ -30,11 +30,11 @@ Result<> Send(int socket, const Header& header, std::string_view text, int fd) {
   packet.header = header;
   size_t length = std::min(text.size(), kMaxText);
   memcpy(packet.text.data(), text.data(), length);
-  struct iovec part {};
+  struct iovec part{};
   part.iov_base = &packet;
   part.iov_len = sizeof(Header) + length;
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  struct msghdr message {};
+  struct msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   if (fd >= 0) {
@@ -47,15 +47,18 @@ Result<> Send(int socket, const Header& header, std::string_view text, int fd) {
     memcpy(CMSG_DATA(rights), &fd, sizeof(int));
   }
   while (sendmsg(socket, &message, MSG_NOSIGNAL) < 0) {
-    if (errno != EINTR) return FailSys("sendmsg", "container set-up");
+    if (errno != EINTR)
+      return FailSys("sendmsg", "container set-up");
   }
   return {};
 }
 
 UniqueFd TakeRights(const msghdr& message) {
   const cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  if (rights == nullptr || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS) return UniqueFd();
-  if (rights->cmsg_len < CMSG_LEN(sizeof(int))) return UniqueFd();
+  if (rights == nullptr || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS)
+    return UniqueFd();
+  if (rights->cmsg_len < CMSG_LEN(sizeof(int)))
+    return UniqueFd();
   int fd = -1;
   memcpy(&fd, CMSG_DATA(rights), sizeof(int));
   return UniqueFd(fd);
@@ -65,7 +68,8 @@ UniqueFd TakeRights(const msghdr& message) {
 
 Result<SyncPair> MakeSyncPair() {
   int ends[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return FailSys("socketpair");
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+    return FailSys("socketpair");
   SyncPair pair;
   pair.runtime.Reset(ends[0]);
   pair.init.Reset(ends[1]);
@@ -94,11 +98,11 @@ Result<> SendSyncError(int socket, const StartError& error) {
 
 Result<std::optional<SyncMessage>> ReceiveSync(int socket) {
   Packet packet{};
-  struct iovec part {};
+  struct iovec part{};
   part.iov_base = &packet;
   part.iov_len = sizeof(packet);
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  struct msghdr message {};
+  struct msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   message.msg_control = control.data();
@@ -107,9 +111,11 @@ Result<std::optional<SyncMessage>> ReceiveSync(int socket) {
   do {
     n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
   } while (n < 0 && errno == EINTR);
-  if (n < 0 && errno != ECONNRESET) return FailSys("recvmsg", "container set-up");
+  if (n < 0 && errno != ECONNRESET)
+    return FailSys("recvmsg", "container set-up");
   UniqueFd fd = TakeRights(message);
-  if (n < static_cast<ssize_t>(sizeof(Header))) return std::optional<SyncMessage>();
+  if (n < static_cast<ssize_t>(sizeof(Header)))
+    return std::optional<SyncMessage>();
   SyncMessage result;
   result.kind = static_cast<SyncKind>(packet.header.kind);
   result.exit_code = packet.header.exit_code;

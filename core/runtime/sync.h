@@ -1,6 +1,7 @@
-// The socket between the runtime and a container's init while it is being built: errors with their full text, the console
-// descriptor, "ready" and "go". One message is one packet (SOCK_SEQPACKET) with a fixed header; the two ends are the same
-// program, so there is no version. Blocking. Internal to core/runtime.
+// The socket between the runtime and a container's init while it is being built: errors with their
+// full text, the console descriptor, "ready" and "go". One message is one packet (SOCK_SEQPACKET)
+// with a fixed header; the two ends are the same program, so there is no version. Blocking.
+// Internal to core/runtime.
 #pragma once
 
 #include <optional>
@@ -22,10 +23,10 @@ enum class SyncKind : uint8_t {
 
 struct SyncMessage {
   SyncKind kind = SyncKind::kError;
-  int exit_code = 0;   // kError
+  int exit_code = 0;  // kError
   Errc errc = Errc::kInternal;
-  std::string text;    // kError
-  UniqueFd fd;         // kConsole
+  std::string text;  // kError
+  UniqueFd fd;       // kConsole
 };
 
 struct SyncPair {

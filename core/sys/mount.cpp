@@ -29,19 +29,25 @@ constexpr AttributeFlag kAttributeFlags[] = {
     {MOUNT_ATTR_NOATIME, MS_NOATIME}, {MOUNT_ATTR_NODIRATIME, MS_NODIRATIME},
 };
 
-// mount(MS_REMOUNT|MS_BIND) on an attached mount, for kernels without mount_setattr. Changes the working directory.
+// mount(MS_REMOUNT|MS_BIND) on an attached mount, for kernels without mount_setattr. Changes the
+// working directory.
 Result<> RemountAttached(int fd, const MountAttributes& attributes, int proc_fd) {
   if ((attributes.set & (MOUNT_ATTR_STRICTATIME | MOUNT_ATTR_NOSYMFOLLOW)) != 0) {
     return Fail(Errc::kUnsupported, "mount options strictatime and nosymfollow need Linux 5.12");
   }
-  struct statvfs now {};
-  if (fstatvfs(fd, &now) < 0) return FailSys("fstatvfs");
-  unsigned long flags = now.f_flag & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME);
+  struct statvfs now{};
+  if (fstatvfs(fd, &now) < 0)
+    return FailSys("fstatvfs");
+  unsigned long flags =
+      now.f_flag & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME);
   for (const AttributeFlag& row : kAttributeFlags) {
-    if ((attributes.clear & row.attribute) != 0) flags &= ~row.flag;
-    if ((attributes.set & row.attribute) != 0) flags |= row.flag;
+    if ((attributes.clear & row.attribute) != 0)
+      flags &= ~row.flag;
+    if ((attributes.set & row.attribute) != 0)
+      flags |= row.flag;
   }
-  if (fchdir(proc_fd) < 0) return FailSys("fchdir", "procfs");
+  if (fchdir(proc_fd) < 0)
+    return FailSys("fchdir", "procfs");
   std::string path = Cat("self/fd/", fd);
   if (attributes.set != 0 || attributes.clear != 0) {
     if (mount(nullptr, path.c_str(), nullptr, MS_REMOUNT | MS_BIND | flags, nullptr) < 0) {
@@ -49,7 +55,8 @@ Result<> RemountAttached(int fd, const MountAttributes& attributes, int proc_fd)
     }
   }
   if (attributes.propagation != 0) {
-    if (mount(nullptr, path.c_str(), nullptr, attributes.propagation, nullptr) < 0) {
+    if (mount(nullptr, path.c_str(), nullptr, static_cast<unsigned long>(attributes.propagation),
+              nullptr) < 0) {
       return FailSys("mount", "propagation");
     }
   }
@@ -58,22 +65,30 @@ Result<> RemountAttached(int fd, const MountAttributes& attributes, int proc_fd)
 
 }  // namespace
 
-void PretendOldMountApi(bool old) { g_old_mount_api = old; }
-bool OldMountApi() { return g_old_mount_api; }
+void PretendOldMountApi(bool old) {
+  g_old_mount_api = old;
+}
+bool OldMountApi() {
+  return g_old_mount_api;
+}
 
 Result<UniqueFd> CloneTree(int dir, const std::string& path, Recursive recursive) {
   unsigned int flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
-  if (path.empty()) flags |= AT_EMPTY_PATH;
-  if (recursive == Recursive::kYes) flags |= AT_RECURSIVE;
+  if (path.empty())
+    flags |= AT_EMPTY_PATH;
+  if (recursive == Recursive::kYes)
+    flags |= AT_RECURSIVE;
   int fd = open_tree(dir, path.c_str(), flags);
-  if (fd < 0) return FailSys("open_tree", path);
+  if (fd < 0)
+    return FailSys("open_tree", path);
   return UniqueFd(fd);
 }
 
 Result<FsContext> FsContext::Open(const std::string& type) {
   int fd = fsopen(type.c_str(), FSOPEN_CLOEXEC);
   if (fd < 0) {
-    if (errno == ENODEV) return Fail(Errc::kUnsupported, Cat("this kernel has no file system \"", type, "\""));
+    if (errno == ENODEV)
+      return Fail(Errc::kUnsupported, Cat("this kernel has no file system \"", type, "\""));
     return FailSys("fsopen", type);
   }
   return FsContext(UniqueFd(fd), type);
@@ -86,12 +101,14 @@ std::unexpected<Error> FsContext::Failure(std::string_view call, std::string_vie
   std::string log;
   for (int i = 0; i < 4; ++i) {
     ssize_t n = read(fd_.get(), line.data(), line.size());
-    if (n <= 2) break;
+    if (n <= 2)
+      break;
     std::string_view text = Trim(std::string_view(line.data() + 2, static_cast<size_t>(n) - 2));
     Append(log, log.empty() ? "" : "; ", text);
   }
   Error error = Error::Sys(saved, call, object);
-  if (log.empty()) return std::unexpected(std::move(error));
+  if (log.empty())
+    return std::unexpected(std::move(error));
   return std::unexpected(std::move(error).FollowedBy(Error(Errc::kInvalid, log)));
 }
 
@@ -110,59 +127,75 @@ Result<> FsContext::SetString(const std::string& key, const std::string& value) 
 }
 
 Result<> FsContext::SetOption(std::string_view option) {
-  if (auto pair = SplitFirst(option, '=')) return SetString(std::string(pair->head), std::string(pair->tail));
+  if (auto pair = SplitFirst(option, '='))
+    return SetString(std::string(pair->head), std::string(pair->tail));
   return SetFlag(std::string(option));
 }
 
 Result<UniqueFd> FsContext::Mount(uint64_t attributes) {
-  if (fsconfig(fd_.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) < 0) return Failure("fsconfig", Cat(type_, " create"));
+  if (fsconfig(fd_.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) < 0)
+    return Failure("fsconfig", Cat(type_, " create"));
   int fd = fsmount(fd_.get(), FSMOUNT_CLOEXEC, static_cast<unsigned int>(attributes));
-  if (fd < 0) return Failure("fsmount", type_);
+  if (fd < 0)
+    return Failure("fsmount", type_);
   return UniqueFd(fd);
 }
 
 Result<> AttachMount(int mount_fd, int target_fd) {
-  if (move_mount(mount_fd, "", target_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0) {
+  if (move_mount(mount_fd, "", target_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) <
+      0) {
     return FailSys("move_mount");
   }
   return {};
 }
 
 bool HasMountSetattr() {
-  if (g_old_mount_api) return false;
+  if (g_old_mount_api)
+    return false;
   static const bool known = mount_setattr(-1, "", 0, nullptr, 0) == 0 || errno != ENOSYS;
   return known;
 }
 
-Result<> SetMountAttributes(int fd, const MountAttributes& attributes, Recursive recursive, int proc_fd) {
-  if (attributes.empty()) return {};
-  struct mount_attr attr {};
+Result<> SetMountAttributes(int fd, const MountAttributes& attributes, Recursive recursive,
+                            int proc_fd) {
+  if (attributes.empty())
+    return {};
+  struct mount_attr attr{};
   attr.attr_set = attributes.set;
   attr.attr_clr = attributes.clear;
   attr.propagation = attributes.propagation;
   unsigned int flags = AT_EMPTY_PATH;
-  if (recursive == Recursive::kYes) flags |= AT_RECURSIVE;
+  if (recursive == Recursive::kYes)
+    flags |= AT_RECURSIVE;
   if (!g_old_mount_api) {
-    if (mount_setattr(fd, "", flags, &attr, sizeof(attr)) == 0) return {};
-    if (errno != ENOSYS) return FailSys("mount_setattr");
+    if (mount_setattr(fd, "", flags, &attr, sizeof(attr)) == 0)
+      return {};
+    if (errno != ENOSYS)
+      return FailSys("mount_setattr");
   }
   if (recursive == Recursive::kYes || proc_fd < 0) {
-    return Fail(Errc::kUnsupported, "changing a detached or recursive mount needs Linux 5.12 (mount_setattr)");
+    return Fail(Errc::kUnsupported,
+                "changing a detached or recursive mount needs Linux 5.12 (mount_setattr)");
   }
   return RemountAttached(fd, attributes, proc_fd);
 }
 
 Result<> MakeAllPrivate() {
-  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) return FailSys("mount", "make / private");
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0)
+    return FailSys("mount", "make / private");
   return {};
 }
 
 Result<> PivotRoot(int root_fd) {
-  if (fchdir(root_fd) < 0) return FailSys("fchdir", "new root");
-  if (syscall(SYS_pivot_root, ".", ".") < 0) return FailSys("pivot_root");
+  if (fchdir(root_fd) < 0)
+    return FailSys("fchdir", "new root");
+  if (syscall(SYS_pivot_root, ".", ".") < 0)
+    return FailSys("pivot_root");
   // "." is now the old root, which lies on top (pivot_root(2), "pivot_root(".", ".")").
-  if (umount2(".", MNT_DETACH) < 0) return FailSys("umount2", "old root");
-  if (chdir("/") < 0) return FailSys("chdir", "/");
+  if (umount2(".", MNT_DETACH) < 0)
+    return FailSys("umount2", "old root");
+  if (chdir("/") < 0)
+    return FailSys("chdir", "/");
   return {};
 }
 

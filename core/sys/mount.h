@@ -1,6 +1,7 @@
-// Mounts by descriptor (the mount API of Linux 5.2 and mount_setattr of 5.12): detached trees, file system contexts,
-// attaching, attributes, propagation. Nothing here follows a path twice: callers resolve once (core/sys/path.h) and act on
-// the descriptor. Works on the calling thread's mount namespace. Errors carry errno; ENOSYS means the kernel is too old.
+// Mounts by descriptor (the mount API of Linux 5.2 and mount_setattr of 5.12): detached trees, file
+// system contexts, attaching, attributes, propagation. Nothing here follows a path twice: callers
+// resolve once (core/sys/path.h) and act on the descriptor. Works on the calling thread's mount
+// namespace. Errors carry errno; ENOSYS means the kernel is too old.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +16,13 @@ namespace wherry::sys {
 
 enum class Recursive : uint8_t { kNo, kYes };
 
-// A detached copy of the mount that `path` (below `dir`; empty: `dir` itself) lies on, rooted there: the source of a bind
-// mount. Closing the descriptor before it was attached dissolves the copy.
+// A detached copy of the mount that `path` (below `dir`; empty: `dir` itself) lies on, rooted
+// there: the source of a bind mount. Closing the descriptor before it was attached dissolves the
+// copy.
 Result<UniqueFd> CloneTree(int dir, const std::string& path, Recursive recursive);
 
-// A new instance of a file system: Open, Set..., Mount. The kernel's own explanation is part of the errors.
+// A new instance of a file system: Open, Set..., Mount. The kernel's own explanation is part of the
+// errors.
 class FsContext {
  public:
   static Result<FsContext> Open(const std::string& type);
@@ -44,8 +47,8 @@ class FsContext {
 // Attaches the detached mount `mount_fd` on the file or directory behind `target_fd`.
 Result<> AttachMount(int mount_fd, int target_fd);
 
-// Flags to set and to clear (MOUNT_ATTR_*) and, when not 0, the propagation type (MS_PRIVATE, MS_SLAVE, MS_SHARED,
-// MS_UNBINDABLE).
+// Flags to set and to clear (MOUNT_ATTR_*) and, when not 0, the propagation type (MS_PRIVATE,
+// MS_SLAVE, MS_SHARED, MS_UNBINDABLE).
 struct MountAttributes {
   uint64_t set = 0;
   uint64_t clear = 0;
@@ -54,32 +57,38 @@ struct MountAttributes {
   bool empty() const { return set == 0 && clear == 0 && propagation == 0; }
 };
 
-// Changes the mount whose root `fd` is. On kernels without mount_setattr (5.10, 5.11) only an attached mount can be changed,
-// not recursively, and `proc_fd` (root of a procfs) is needed; kUnsupported otherwise.
-Result<> SetMountAttributes(int fd, const MountAttributes& attributes, Recursive recursive, int proc_fd = -1);
+// Changes the mount whose root `fd` is. On kernels without mount_setattr (5.10, 5.11) only an
+// attached mount can be changed, not recursively, and `proc_fd` (root of a procfs) is needed;
+// kUnsupported otherwise.
+Result<> SetMountAttributes(int fd, const MountAttributes& attributes, Recursive recursive,
+                            int proc_fd = -1);
 
 // Whether this kernel has mount_setattr.
 bool HasMountSetattr();
 
-// Makes the whole mount tree of the calling process private, so that nothing propagates from or to another namespace.
+// Makes the whole mount tree of the calling process private, so that nothing propagates from or to
+// another namespace.
 Result<> MakeAllPrivate();
 
-// Makes the mount whose root is `root_fd` the root of this mount namespace and of the process, and detaches the old root with
-// all mounts below it. At once: while the old root lies stacked over the new one, ".." in the new root leads into it, even
-// under RESOLVE_IN_ROOT. The working directory is the new root.
+// Makes the mount whose root is `root_fd` the root of this mount namespace and of the process, and
+// detaches the old root with all mounts below it. At once: while the old root lies stacked over the
+// new one, ".." in the new root leads into it, even under RESOLVE_IN_ROOT. The working directory is
+// the new root.
 Result<> PivotRoot(int root_fd);
 
-// A writable union of directories. Paths are opened before the call is made, so the names the kernel records (and shows
-// inside the container) reveal nothing of the host.
+// A writable union of directories. Paths are opened before the call is made, so the names the
+// kernel records (and shows inside the container) reveal nothing of the host.
 struct OverlayOptions {
   std::vector<std::string> lower;  // topmost first, at least one, at most 500
   std::string upper;               // empty together with `work`: a read-only union
   std::string work;
-  bool is_volatile = false;        // no write-back on sync: for containers whose changes need not survive a power cut
+  bool is_volatile =
+      false;  // no write-back on sync: for containers whose changes need not survive a power cut
 };
 
-// Mounts the overlay on `target_fd` and returns the root of the new mount. By fsconfig(lowerdir+) where the kernel has it
-// (6.7), by mount(2) otherwise. Uses /proc/self/fd of the calling process; changes the working directory.
+// Mounts the overlay on `target_fd` and returns the root of the new mount. By fsconfig(lowerdir+)
+// where the kernel has it (6.7), by mount(2) otherwise. Uses /proc/self/fd of the calling process;
+// changes the working directory.
 Result<UniqueFd> MountOverlay(const OverlayOptions& options, int target_fd);
 
 // Only for tests: behave as a kernel without "lowerdir+" or mount_setattr.

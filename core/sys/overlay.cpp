@@ -1,5 +1,6 @@
-// MountOverlay. Directories are opened first and named by their descriptor numbers relative to /proc/self/fd: names stay
-// short (500 layers fit the page mount(2) takes), need no escaping, and reveal no host path in the container's mountinfo.
+// MountOverlay. Directories are opened first and named by their descriptor numbers relative to
+// /proc/self/fd: names stay short (500 layers fit the page mount(2) takes), need no escaping, and
+// reveal no host path in the container's mountinfo.
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -24,7 +25,8 @@ struct Layers {
 
 Result<Layers> OpenLayers(const OverlayOptions& options) {
   if (options.lower.empty() || options.lower.size() > 500) {
-    return Fail(Errc::kInvalid, Cat("an overlay takes 1 to 500 lower directories, not ", options.lower.size()));
+    return Fail(Errc::kInvalid,
+                Cat("an overlay takes 1 to 500 lower directories, not ", options.lower.size()));
   }
   Layers layers;
   for (const std::string& path : options.lower) {
@@ -34,15 +36,18 @@ Result<Layers> OpenLayers(const OverlayOptions& options) {
   if (!options.upper.empty()) {
     layers.upper = TRY(Open(options.upper, O_PATH | O_DIRECTORY));
     layers.work = TRY(Open(options.work, O_PATH | O_DIRECTORY));
-    // The mark of an earlier volatile mount forbids using the directory again; here losing the data was agreed to.
-    if (options.is_volatile) TRY(RemoveTreeAt(layers.work.get(), "work"));
+    // The mark of an earlier volatile mount forbids using the directory again; here losing the data
+    // was agreed to.
+    if (options.is_volatile)
+      TRY(RemoveTreeAt(layers.work.get(), "work"));
   } else if (options.lower.size() == 1) {
     return Fail(Errc::kInvalid, "a read-only overlay needs at least two lower directories");
   }
   return layers;
 }
 
-Result<UniqueFd> MountByContext(const Layers& layers, const OverlayOptions& options, bool& supported) {
+Result<UniqueFd> MountByContext(const Layers& layers, const OverlayOptions& options,
+                                bool& supported) {
   FsContext context = TRY(FsContext::Open("overlay"));
   TRY(context.SetString("source", "overlay"));
   for (const UniqueFd& fd : layers.lower) {
@@ -55,7 +60,8 @@ Result<UniqueFd> MountByContext(const Layers& layers, const OverlayOptions& opti
   if (layers.upper) {
     TRY(context.SetString("upperdir", Cat(layers.upper.get())));
     TRY(context.SetString("workdir", Cat(layers.work.get())));
-    if (options.is_volatile) TRY(context.SetFlag("volatile"));
+    if (options.is_volatile)
+      TRY(context.SetFlag("volatile"));
   }
   TRY(context.SetString("index", "off"));
   return context.Mount(0);
@@ -63,12 +69,17 @@ Result<UniqueFd> MountByContext(const Layers& layers, const OverlayOptions& opti
 
 Result<> MountClassic(const Layers& layers, const OverlayOptions& options, int target_fd) {
   std::string data = "index=off,lowerdir=";
-  for (const UniqueFd& fd : layers.lower) Append(data, fd.get(), ":");
+  for (const UniqueFd& fd : layers.lower)
+    Append(data, fd.get(), ":");
   data.pop_back();
-  if (layers.upper) Append(data, ",upperdir=", layers.upper.get(), ",workdir=", layers.work.get());
-  if (options.is_volatile) data += ",volatile";
-  if (data.size() >= 4096) return Fail(Errc::kInvalid, "the overlay has too many lower directories for this kernel");
-  if (mount("overlay", Cat(target_fd).c_str(), "overlay", 0, data.c_str()) < 0) return FailSys("mount", "overlay");
+  if (layers.upper)
+    Append(data, ",upperdir=", layers.upper.get(), ",workdir=", layers.work.get());
+  if (options.is_volatile)
+    data += ",volatile";
+  if (data.size() >= 4096)
+    return Fail(Errc::kInvalid, "the overlay has too many lower directories for this kernel");
+  if (mount("overlay", Cat(target_fd).c_str(), "overlay", 0, data.c_str()) < 0)
+    return FailSys("mount", "overlay");
   return {};
 }
 
@@ -76,7 +87,8 @@ Result<> MountClassic(const Layers& layers, const OverlayOptions& options, int t
 Result<UniqueFd> OpenMountedOn(int target_fd) {
   std::string link(4096, '\0');
   ssize_t n = readlink(Cat(target_fd).c_str(), link.data(), link.size());
-  if (n <= 0) return FailSys("readlink", "overlay target");
+  if (n <= 0)
+    return FailSys("readlink", "overlay target");
   link.resize(static_cast<size_t>(n));
   return Open(link, O_PATH | O_DIRECTORY);
 }
@@ -85,7 +97,8 @@ Result<UniqueFd> OpenMountedOn(int target_fd) {
 
 Result<UniqueFd> MountOverlay(const OverlayOptions& options, int target_fd) {
   Layers layers = TRY(OpenLayers(options));
-  if (chdir("/proc/self/fd") < 0) return FailSys("chdir", "/proc/self/fd");
+  if (chdir("/proc/self/fd") < 0)
+    return FailSys("chdir", "/proc/self/fd");
   bool supported = !OldMountApi();
   if (supported) {
     Result<UniqueFd> root = MountByContext(layers, options, supported);
@@ -93,7 +106,8 @@ Result<UniqueFd> MountOverlay(const OverlayOptions& options, int target_fd) {
       TRY(AttachMount(root->get(), target_fd));
       return root;
     }
-    if (supported) return root;
+    if (supported)
+      return root;
   }
   TRY(MountClassic(layers, options, target_fd));
   return OpenMountedOn(target_fd);

@@ -36,7 +36,8 @@ ExitStatus FromSigInfo(const siginfo_t& info) {
   return status;
 }
 
-// clone(2): stack and tls are not used, the pidfd comes back through the third argument on every architecture.
+// clone(2): stack and tls are not used, the pidfd comes back through the third argument on every
+// architecture.
 long OldClone(uint64_t namespace_flags, int* pidfd) {
   unsigned long flags = static_cast<unsigned long>(namespace_flags) | CLONE_PIDFD | SIGCHLD;
   return syscall(SYS_clone, flags, nullptr, pidfd, nullptr, nullptr);
@@ -46,7 +47,8 @@ long OldClone(uint64_t namespace_flags, int* pidfd) {
 
 Result<PidFd> PidFd::Open(pid_t pid) {
   int fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-  if (fd < 0) return FailSys("pidfd_open", Cat(pid));
+  if (fd < 0)
+    return FailSys("pidfd_open", Cat(pid));
   return PidFd(pid, UniqueFd(fd));
 }
 
@@ -60,15 +62,18 @@ Result<> PidFd::Signal(int signal_number) const {
 Result<ExitStatus> PidFd::Wait() const {
   siginfo_t info{};
   while (waitid(kPidFdType, static_cast<id_t>(fd_.get()), &info, WEXITED) < 0) {
-    if (errno != EINTR) return FailSys("waitid", Cat(pid_));
+    if (errno != EINTR)
+      return FailSys("waitid", Cat(pid_));
   }
   return FromSigInfo(info);
 }
 
 Result<std::optional<ExitStatus>> PidFd::TryWait() const {
   siginfo_t info{};
-  if (waitid(kPidFdType, static_cast<id_t>(fd_.get()), &info, WEXITED | WNOHANG) < 0) return FailSys("waitid", Cat(pid_));
-  if (info.si_pid == 0) return std::optional<ExitStatus>();
+  if (waitid(kPidFdType, static_cast<id_t>(fd_.get()), &info, WEXITED | WNOHANG) < 0)
+    return FailSys("waitid", Cat(pid_));
+  if (info.si_pid == 0)
+    return std::optional<ExitStatus>();
   return std::optional<ExitStatus>(FromSigInfo(info));
 }
 
@@ -81,7 +86,8 @@ Child& Child::operator=(Child&& other) noexcept {
 }
 
 void Child::KillAndReap() {
-  if (!process_) return;
+  if (!process_)
+    return;
   (void)process_.Signal(SIGKILL);
   (void)process_.Wait();
   process_ = PidFd();
@@ -90,17 +96,20 @@ void Child::KillAndReap() {
 Result<uint64_t> ProcessStartTime(pid_t pid) {
   std::string path = Cat("/proc/", pid, "/stat");
   std::string text = TRY(ReadFile(path, 4096));
-  // The second field is the command in parentheses and may contain anything; what follows the last ')' is field 3.
+  // The second field is the command in parentheses and may contain anything; what follows the last
+  // ')' is field 3.
   std::optional<Pair> rest = SplitLast(text, ')');
-  if (!rest) return Fail(Errc::kCorrupt, Cat(path, " has no command"));
+  if (!rest)
+    return Fail(Errc::kCorrupt, Cat(path, " has no command"));
   std::vector<std::string_view> fields = Split(Trim(rest->tail), ' ');
-  if (fields.size() < 20) return Fail(Errc::kCorrupt, Cat(path, " is too short"));
+  if (fields.size() < 20)
+    return Fail(Errc::kCorrupt, Cat(path, " is too short"));
   return ParseUint(fields[19]);
 }
 
 Result<Cloned> Clone(uint64_t namespace_flags, int cgroup_fd) {
   int pidfd = -1;
-  struct clone_args args {};
+  struct clone_args args{};
   args.flags = namespace_flags | CLONE_PIDFD;
   args.pidfd = reinterpret_cast<uintptr_t>(&pidfd);
   args.exit_signal = SIGCHLD;
@@ -111,26 +120,32 @@ Result<Cloned> Clone(uint64_t namespace_flags, int cgroup_fd) {
   Cloned result;
   long pid = syscall(SYS_clone3, &args, sizeof(args));
   if (pid < 0 && (errno == ENOSYS || errno == E2BIG)) {
-    if ((namespace_flags & CLONE_NEWTIME) != 0) return Fail(Errc::kUnsupported, "a time namespace needs clone3 (Linux 5.6)");
+    if ((namespace_flags & CLONE_NEWTIME) != 0)
+      return Fail(Errc::kUnsupported, "a time namespace needs clone3 (Linux 5.6)");
     result.joined_cgroup = cgroup_fd < 0;
     pid = OldClone(namespace_flags, &pidfd);
   }
-  if (pid < 0) return FailSys("clone3");
+  if (pid < 0)
+    return FailSys("clone3");
   result.in_child = pid == 0;
-  if (pid > 0) result.child = Child(PidFd(static_cast<pid_t>(pid), UniqueFd(pidfd)));
+  if (pid > 0)
+    result.child = Child(PidFd(static_cast<pid_t>(pid), UniqueFd(pidfd)));
   return result;
 }
 
 Result<> Unshare(int namespace_flags) {
-  if (unshare(namespace_flags) < 0) return FailSys("unshare");
+  if (unshare(namespace_flags) < 0)
+    return FailSys("unshare");
   return {};
 }
 
 Result<> JoinNamespace(const std::string& path, int type) {
   UniqueFd fd = TRY(Open(path, O_RDONLY));
   int actual = ioctl(fd.get(), NS_GET_NSTYPE);
-  if (actual != type) return Fail(Errc::kInvalid, Cat(path, " is not a namespace of the wanted type"));
-  if (setns(fd.get(), type) < 0) return FailSys("setns", path);
+  if (actual != type)
+    return Fail(Errc::kInvalid, Cat(path, " is not a namespace of the wanted type"));
+  if (setns(fd.get(), type) < 0)
+    return FailSys("setns", path);
   return {};
 }
 
@@ -142,25 +157,31 @@ Result<> JoinSessionKeyring(const std::string& name) {
 }
 
 Result<> CloexecFrom(int first) {
-  if (syscall(SYS_close_range, static_cast<unsigned int>(first), ~0U, CLOSE_RANGE_CLOEXEC) == 0) return {};
-  if (errno != ENOSYS && errno != EINVAL) return FailSys("close_range");
+  if (syscall(SYS_close_range, static_cast<unsigned int>(first), ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+    return {};
+  if (errno != ENOSYS && errno != EINVAL)
+    return FailSys("close_range");
   // 5.9 and 5.10 lack the flag; the list comes from procfs there.
   std::vector<std::string> names = TRY(ListDir("/proc/self/fd"));
   for (const std::string& name : names) {
     Result<int64_t> fd = ParseInt(name);
-    if (fd && *fd >= first) (void)fcntl(static_cast<int>(*fd), F_SETFD, FD_CLOEXEC);
+    if (fd && *fd >= first)
+      (void)fcntl(static_cast<int>(*fd), F_SETFD, FD_CLOEXEC);
   }
   return {};
 }
 
 Result<> BringLoopbackUp() {
   UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!fd && errno == EAFNOSUPPORT) return {};
-  if (!fd) return FailSys("socket", "loopback");
-  struct ifreq request {};
+  if (!fd && errno == EAFNOSUPPORT)
+    return {};
+  if (!fd)
+    return FailSys("socket", "loopback");
+  struct ifreq request{};
   memcpy(request.ifr_name, "lo", 3);
   request.ifr_flags = IFF_UP;
-  if (ioctl(fd.get(), SIOCSIFFLAGS, &request) < 0) return FailSys("ioctl", "bring lo up");
+  if (ioctl(fd.get(), SIOCSIFFLAGS, &request) < 0)
+    return FailSys("ioctl", "bring lo up");
   return {};
 }
 

@@ -1,5 +1,5 @@
-// Processes by descriptor: clone3, pidfd, namespaces, session keyring, and the small per-process switches a container's
-// init needs. For single-threaded callers unless noted.
+// Processes by descriptor: clone3, pidfd, namespaces, session keyring, and the small per-process
+// switches a container's init needs. For single-threaded callers unless noted.
 #pragma once
 
 #include <sys/types.h>
@@ -21,8 +21,8 @@ struct ExitStatus {
   int signal = 0;  // the signal that killed it, or 0
 };
 
-// A process held by pid and pidfd, so that a recycled pid is never signalled. Does not kill in its destructor (Child does).
-// Any thread.
+// A process held by pid and pidfd, so that a recycled pid is never signalled. Does not kill in its
+// destructor (Child does). Any thread.
 class PidFd {
  public:
   PidFd() = default;
@@ -67,22 +67,26 @@ class Child {
   PidFd process_;
 };
 
-// Field 22 of /proc/PID/stat: clock ticks after boot at which the process started. With the pid it names a process for ever.
+// Field 22 of /proc/PID/stat: clock ticks after boot at which the process started. With the pid it
+// names a process for ever.
 Result<uint64_t> ProcessStartTime(pid_t pid);
 
 // The result of Clone on each side.
 struct Cloned {
   bool in_child = false;
-  Child child;               // in the parent
-  bool joined_cgroup = true; // false: the kernel has no CLONE_INTO_CGROUP; the parent has to move the child itself
+  Child child;  // in the parent
+  bool joined_cgroup =
+      true;  // false: the kernel has no CLONE_INTO_CGROUP; the parent has to move the child itself
 };
 
-// fork(2) with new namespaces (CLONE_NEW*), pidfd, and directly inside the cgroup `cgroup_fd` (-1: the caller's). Falls back
-// to clone(2) where clone3 is missing. Single-threaded callers only: the child runs ordinary code.
+// fork(2) with new namespaces (CLONE_NEW*), pidfd, and directly inside the cgroup `cgroup_fd` (-1:
+// the caller's). Falls back to clone(2) where clone3 is missing. Single-threaded callers only: the
+// child runs ordinary code.
 Result<Cloned> Clone(uint64_t namespace_flags, int cgroup_fd);
 
 Result<> Unshare(int namespace_flags);
-// Joins the namespace behind the file `path`; kInvalid when it is not of `type` (one CLONE_NEW* flag).
+// Joins the namespace behind the file `path`; kInvalid when it is not of `type` (one CLONE_NEW*
+// flag).
 Result<> JoinNamespace(const std::string& path, int type);
 
 // A new empty session keyring called `name`. Success where the kernel has no keyrings.
@@ -91,7 +95,8 @@ Result<> JoinSessionKeyring(const std::string& name);
 // Marks every descriptor from `first` up O_CLOEXEC.
 Result<> CloexecFrom(int first);
 
-// Brings the loopback interface of the current network namespace up. Success where the kernel has no IPv4.
+// Brings the loopback interface of the current network namespace up. Success where the kernel has
+// no IPv4.
 Result<> BringLoopbackUp();
 
 }  // namespace wherry::sys

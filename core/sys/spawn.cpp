@@ -24,9 +24,10 @@ namespace wherry::sys {
 
 namespace {
 
-constexpr size_t kStackSize = 64 * 1024;
+constexpr size_t kStackSize = 65536;
 
-// What the child needs, prepared by the caller: it shares the caller's memory and may neither allocate nor lock.
+// What the child needs, prepared by the caller: it shares the caller's memory and may neither
+// allocate nor lock.
 struct Plan {
   const char* program;
   int program_fd;
@@ -50,22 +51,29 @@ bool Failed(Plan& plan, const char* step) {
 }
 
 bool MoveDescriptors(Plan& plan) {
-  // First all away from the numbers that will be used, then each to its place: no mapping can overwrite another's source.
+  // First all away from the numbers that will be used, then each to its place: no mapping can
+  // overwrite another's source.
   for (size_t i = 0; i < plan.fd_count; ++i) {
     plan.parked[i] = fcntl(plan.fds[i].from, F_DUPFD_CLOEXEC, plan.lowest_free);
-    if (plan.parked[i] < 0) return Failed(plan, "fcntl");
+    if (plan.parked[i] < 0)
+      return Failed(plan, "fcntl");
   }
   bool taken[3] = {false, false, false};
   for (size_t i = 0; i < plan.fd_count; ++i) {
-    if (dup2(plan.parked[i], plan.fds[i].to) < 0) return Failed(plan, "dup2");
-    if (plan.fds[i].to < 3) taken[plan.fds[i].to] = true;
+    if (dup2(plan.parked[i], plan.fds[i].to) < 0)
+      return Failed(plan, "dup2");
+    if (plan.fds[i].to < 3)
+      taken[plan.fds[i].to] = true;
   }
   for (int fd = 0; fd < 3; ++fd) {
-    if (taken[fd]) continue;
+    if (taken[fd])
+      continue;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null < 0) return Failed(plan, "open");
+    if (null < 0)
+      return Failed(plan, "open");
     if (null == fd) {
-      if (fcntl(fd, F_SETFD, 0) < 0) return Failed(plan, "fcntl");
+      if (fcntl(fd, F_SETFD, 0) < 0)
+        return Failed(plan, "fcntl");
     } else if (dup2(null, fd) < 0) {
       return Failed(plan, "dup2");
     }
@@ -75,19 +83,23 @@ bool MoveDescriptors(Plan& plan) {
 
 // Before anything is unblocked: a handler of the caller must not run in the shared memory.
 void ResetSignals() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = SIG_DFL;
-  for (int number = 1; number < NSIG; ++number) (void)sigaction(number, &action, nullptr);
+  for (int number = 1; number < NSIG; ++number)
+    (void)sigaction(number, &action, nullptr);
   sigset_t none;
   sigemptyset(&none);
   (void)sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-// Marks everything but the mapped numbers, so that nothing of the caller's leaks whatever its flags are.
+// Marks everything but the mapped numbers, so that nothing of the caller's leaks whatever its flags
+// are.
 bool CloseOthers(Plan& plan) {
-  if (syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) < 0) return true;  // before 5.11: rely on O_CLOEXEC
+  if (syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */) < 0)
+    return true;  // before 5.11: rely on O_CLOEXEC
   for (size_t i = 0; i < plan.fd_count; ++i) {
-    if (fcntl(plan.fds[i].to, F_SETFD, 0) < 0) return Failed(plan, "fcntl");
+    if (fcntl(plan.fds[i].to, F_SETFD, 0) < 0)
+      return Failed(plan, "fcntl");
   }
   return true;
 }
@@ -102,7 +114,8 @@ int RunChild(void* argument) {
     Failed(plan, "setsid");
     return 127;
   }
-  if (!MoveDescriptors(plan) || !CloseOthers(plan)) return 127;
+  if (!MoveDescriptors(plan) || !CloseOthers(plan))
+    return 127;
   ResetSignals();
   if (plan.program_fd >= 0) {
     syscall(SYS_execveat, plan.program_fd, "", plan.argv, plan.env, AT_EMPTY_PATH);
@@ -116,7 +129,8 @@ int RunChild(void* argument) {
 std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   std::vector<char*> pointers;
   pointers.reserve(strings.size() + 1);
-  for (const std::string& text : strings) pointers.push_back(const_cast<char*>(text.c_str()));
+  for (const std::string& text : strings)
+    pointers.push_back(const_cast<char*>(text.c_str()));
   pointers.push_back(nullptr);
   return pointers;
 }
@@ -124,25 +138,33 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
 bool NeverWritable(int fd) {
   constexpr long kErofs = 0xe0f5e1e2;
   constexpr long kSquashfs = 0x73717368;
-  struct statfs fs {};
-  if (fstatfs(fd, &fs) < 0) return false;
-  return static_cast<uint32_t>(fs.f_type) == static_cast<uint32_t>(kErofs) || fs.f_type == kSquashfs;
+  struct statfs fs{};
+  if (fstatfs(fd, &fs) < 0)
+    return false;
+  return static_cast<uint32_t>(fs.f_type) == static_cast<uint32_t>(kErofs) ||
+         fs.f_type == kSquashfs;
 }
 
 Result<UniqueFd> SealedCopy(const std::string& path) {
   UniqueFd source = TRY(Open(path, O_RDONLY));
-  struct stat status {};
-  if (fstat(source.get(), &status) < 0) return FailSys("fstat", path);
+  struct stat status{};
+  if (fstat(source.get(), &status) < 0)
+    return FailSys("fstat", path);
   constexpr unsigned int kExec = 0x10;  // MFD_EXEC, known since 6.3
   UniqueFd copy(memfd_create("wherry", MFD_CLOEXEC | MFD_ALLOW_SEALING | kExec));
-  if (!copy) copy.Reset(memfd_create("wherry", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!copy) return FailSys("memfd_create");
+  if (!copy)
+    copy.Reset(memfd_create("wherry", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!copy)
+    return FailSys("memfd_create");
   for (off_t done = 0; done < status.st_size;) {
-    ssize_t n = sendfile(copy.get(), source.get(), nullptr, static_cast<size_t>(status.st_size - done));
-    if (n <= 0) return FailSys("sendfile", path);
+    ssize_t n =
+        sendfile(copy.get(), source.get(), nullptr, static_cast<size_t>(status.st_size - done));
+    if (n <= 0)
+      return FailSys("sendfile", path);
     done += n;
   }
-  if (fcntl(copy.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0) {
+  if (fcntl(copy.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) <
+      0) {
     return FailSys("fcntl", "seal");
   }
   return copy;
@@ -165,10 +187,13 @@ Result<Child> Spawn(const SpawnOptions& options) {
   plan.cgroup_procs_fd = options.cgroup_procs_fd;
   plan.new_session = options.new_session;
   plan.lowest_free = 3;
-  for (const FdMapping& fd : options.fds) plan.lowest_free = std::max(plan.lowest_free, fd.to + 1);
+  for (const FdMapping& fd : options.fds)
+    plan.lowest_free = std::max(plan.lowest_free, fd.to + 1);
 
-  void* stack = mmap(nullptr, kStackSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (stack == MAP_FAILED) return FailSys("mmap");
+  void* stack = mmap(nullptr, kStackSize, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (stack == MAP_FAILED)
+    return FailSys("mmap");
   ScopeExit unmap([&] { munmap(stack, kStackSize); });
   // A handler of ours must not run in the child, which has our memory.
   sigset_t all;
@@ -176,24 +201,28 @@ Result<Child> Spawn(const SpawnOptions& options) {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old);
   int pidfd = -1;
-  int pid = clone(RunChild, static_cast<char*>(stack) + kStackSize, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan,
-                  &pidfd);
+  int pid = clone(RunChild, static_cast<char*>(stack) + kStackSize,
+                  CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &pidfd);
   int saved = errno;
   pthread_sigmask(SIG_SETMASK, &old, nullptr);
-  if (pid < 0) return std::unexpected(Error::Sys(saved, "clone", options.program));
+  if (pid < 0)
+    return std::unexpected(Error::Sys(saved, "clone", options.program));
   Child child(PidFd(pid, UniqueFd(pidfd)));
-  if (plan.step != nullptr) return std::unexpected(Error::Sys(plan.error, plan.step, options.program));
+  if (plan.step != nullptr)
+    return std::unexpected(Error::Sys(plan.error, plan.step, options.program));
   return child;
 }
 
 Result<UniqueFd> ProtectedExecutable(const std::string& path) {
   UniqueFd program = TRY(Open(path, O_PATH));
-  if (NeverWritable(program.get())) return program;
+  if (NeverWritable(program.get()))
+    return program;
   Result<UniqueFd> clone = CloneTree(program.get(), "", Recursive::kNo);
   if (clone) {
     MountAttributes attributes;
     attributes.set = MOUNT_ATTR_RDONLY;
-    if (SetMountAttributes(clone->get(), attributes, Recursive::kNo)) return clone;
+    if (SetMountAttributes(clone->get(), attributes, Recursive::kNo))
+      return clone;
   }
   return SealedCopy(path);
 }

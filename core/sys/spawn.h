@@ -1,5 +1,5 @@
-// Starting a program from a process with threads: clone(CLONE_VM|CLONE_VFORK), so that nothing of the caller is copied and
-// no code that could take a lock runs between. Any thread.
+// Starting a program from a process with threads: clone(CLONE_VM|CLONE_VFORK), so that nothing of
+// the caller is copied and no code that could take a lock runs between. Any thread.
 #pragma once
 
 #include <string>
@@ -18,25 +18,29 @@ struct FdMapping {
 };
 
 struct SpawnOptions {
-  std::string program;             // path given to execve; unused when program_fd is set
-  int program_fd = -1;             // execveat(AT_EMPTY_PATH) of this descriptor
-  std::vector<std::string> argv;   // argv[0] included
-  std::vector<std::string> env;    // the whole environment, "NAME=value"
-  std::vector<FdMapping> fds;      // all other descriptors are closed; 0, 1, 2 not named here become /dev/null
-  int cgroup_procs_fd = -1;        // an open cgroup.procs the child writes itself into
-  bool new_session = true;         // setsid
+  std::string program;            // path given to execve; unused when program_fd is set
+  int program_fd = -1;            // execveat(AT_EMPTY_PATH) of this descriptor
+  std::vector<std::string> argv;  // argv[0] included
+  std::vector<std::string> env;   // the whole environment, "NAME=value"
+  std::vector<FdMapping>
+      fds;  // all other descriptors are closed; 0, 1, 2 not named here become /dev/null
+  int cgroup_procs_fd = -1;  // an open cgroup.procs the child writes itself into
+  bool new_session = true;   // setsid
 };
 
-// Returns once execve has succeeded; the error of the step that failed otherwise (nothing is left then). Signal dispositions
-// and the mask are the defaults in the program.
+// Returns once execve has succeeded; the error of the step that failed otherwise (nothing is left
+// then). Signal dispositions and the mask are the defaults in the program.
 Result<Child> Spawn(const SpawnOptions& options);
 
 // An O_PATH descriptor for executing `path` such that a process of that program, seen
-// from inside a container through /proc/PID/exe, can never be opened for writing (CVE-2019-5736): the file itself where its
-// file system is read-only, a detached read-only mount of it, or a sealed copy in memory. Make it once and keep it: give it
-// to SpawnOptions::program_fd for every process that will enter a container.
+// from inside a container through /proc/PID/exe, can never be opened for writing (CVE-2019-5736):
+// the file itself where its file system is read-only, a detached read-only mount of it, or a sealed
+// copy in memory. Make it once and keep it: give it to SpawnOptions::program_fd for every process
+// that will enter a container.
 Result<UniqueFd> ProtectedExecutable(const std::string& path);
 // The same for the caller's own program.
-inline Result<UniqueFd> ProtectedSelfExecutable() { return ProtectedExecutable("/proc/self/exe"); }
+inline Result<UniqueFd> ProtectedSelfExecutable() {
+  return ProtectedExecutable("/proc/self/exe");
+}
 
 }  // namespace wherry::sys

@@ -9,9 +9,11 @@ namespace wherry::oci {
 namespace {
 
 // A minimal configuration with `process`, `linux` and top-level members added.
-std::string Config(const std::string& process = "", const std::string& linux_members = "", const std::string& top = "") {
-  return Cat(R"({"ociVersion":"1.0.2","root":{"path":"rootfs"},"process":{"cwd":"/","args":["sh"])", process,
-             R"(},"linux":{"namespaces":[{"type":"mount"},{"type":"uts"}])", linux_members, "}", top, "}");
+std::string Config(const std::string& process = "", const std::string& linux_members = "",
+                   const std::string& top = "") {
+  return Cat(R"({"ociVersion":"1.0.2","root":{"path":"rootfs"},"process":{"cwd":"/","args":["sh"])",
+             process, R"(},"linux":{"namespaces":[{"type":"mount"},{"type":"uts"}])", linux_members,
+             "}", top, "}");
 }
 
 std::string ErrorOf(const std::string& json) {
@@ -57,7 +59,8 @@ TEST(RuntimeSpec, ReadsTheProcess) {
 
 TEST(RuntimeSpec, ReadsTheRest) {
   auto spec = RuntimeSpec::Parse(Config(
-      "", R"(,"devices":[{"path":"/dev/fuse","type":"c","major":10,"minor":229,"fileMode":438,"uid":1,"gid":2}],
+      "",
+      R"(,"devices":[{"path":"/dev/fuse","type":"c","major":10,"minor":229,"fileMode":438,"uid":1,"gid":2}],
       "sysctl":{"net.ipv4.ip_forward":"1"},"cgroupsPath":"/a/b","rootfsPropagation":"rslave","seccomp":{"defaultAction":"X"},
       "maskedPaths":["/proc/kcore"],"readonlyPaths":["/proc/sys"])",
       R"(,"hostname":"box","annotations":{"k":"v"},"unknown":{"x":1},
@@ -102,10 +105,12 @@ TEST(RuntimeSpec, ReadsResources) {
 }
 
 TEST(RuntimeSpec, NullAndEmptyAskForNothing) {
-  EXPECT_EQ(ErrorOf(Config(R"(,"rlimits":null,"capabilities":null,"apparmorProfile":"","selinuxLabel":"")",
-                           R"(,"uidMappings":[],"timeOffsets":{},"resources":{"memory":{"disableOOMKiller":false,"kernel":0}})",
-                           R"(,"hooks":{"prestart":[]},"mounts":null)")),
-            "");
+  EXPECT_EQ(
+      ErrorOf(Config(
+          R"(,"rlimits":null,"capabilities":null,"apparmorProfile":"","selinuxLabel":"")",
+          R"(,"uidMappings":[],"timeOffsets":{},"resources":{"memory":{"disableOOMKiller":false,"kernel":0}})",
+          R"(,"hooks":{"prestart":[]},"mounts":null)")),
+      "");
 }
 
 struct Row {
@@ -117,36 +122,50 @@ struct Row {
 
 TEST(RuntimeSpec, NamesTheFieldThatIsWrong) {
   const Row rows[] = {
-      {R"(,"user":{"uid":-1})", "", "", "config.json: process.user.uid must be from 0 to 4294967294"},
+      {R"(,"user":{"uid":-1})", "", "",
+       "config.json: process.user.uid must be from 0 to 4294967294"},
       {R"(,"user":{"uid":4294967295})", "", "", "process.user.uid must be"},
       {R"(,"user":{"uid":"0"})", "", "", "process.user.uid must be a number"},
       {R"(,"user":[])", "", "", "process.user must be an object"},
-      {R"(,"user":{"additionalGids":[1,99999999999]})", "", "", "process.user.additionalGids[1] must be from"},
+      {R"(,"user":{"additionalGids":[1,99999999999]})", "", "",
+       "process.user.additionalGids[1] must be from"},
       {R"(,"env":["A=b","C"])", "", "", "process.env entry is not NAME=value: C"},
       {R"(,"env":["=b"])", "", "", "process.env entry is not NAME=value"},
       {R"(,"env":[1])", "", "", "process.env[0] must be a string"},
       {R"(,"terminal":"yes")", "", "", "process.terminal must be true or false"},
-      {R"(,"rlimits":[{"type":"RLIMIT_X","soft":1,"hard":1}])", "", "", "process.rlimits[0].type names no resource limit"},
-      {R"(,"rlimits":[{"type":"RLIMIT_AS","soft":2,"hard":1}])", "", "", "process.rlimits[0] has a soft limit above"},
-      {R"(,"rlimits":[{"type":"RLIMIT_AS","hard":1}])", "", "", "process.rlimits[0].soft is missing"},
+      {R"(,"rlimits":[{"type":"RLIMIT_X","soft":1,"hard":1}])", "", "",
+       "process.rlimits[0].type names no resource limit"},
+      {R"(,"rlimits":[{"type":"RLIMIT_AS","soft":2,"hard":1}])", "", "",
+       "process.rlimits[0] has a soft limit above"},
+      {R"(,"rlimits":[{"type":"RLIMIT_AS","hard":1}])", "", "",
+       "process.rlimits[0].soft is missing"},
       {R"(,"oomScoreAdj":5000)", "", "", "process.oomScoreAdj must be from -1000 to 1000"},
       {R"(,"apparmorProfile":"x")", "", "", "process.apparmorProfile is not supported"},
       {R"(,"scheduler":{"policy":"SCHED_IDLE"})", "", "", "process.scheduler is not supported"},
-      {"", R"(,"uidMappings":[{"containerID":0,"hostID":1,"size":1}])", "", "linux.uidMappings is not supported"},
+      {"", R"(,"uidMappings":[{"containerID":0,"hostID":1,"size":1}])", "",
+       "linux.uidMappings is not supported"},
       {"", R"(,"timeOffsets":{"monotonic":{"secs":1}})", "", "linux.timeOffsets is not supported"},
       {"", R"(,"personality":{"domain":"LINUX32"})", "", "linux.personality is not supported"},
       {"", R"(,"rootfsPropagation":"none")", "", "linux.rootfsPropagation names no propagation"},
-      {"", R"(,"devices":[{"path":"dev/x","type":"c"}])", "", "linux.devices[0].path must be an absolute path"},
-      {"", R"(,"devices":[{"path":"/dev/x","type":"q"}])", "", "linux.devices[0].type must be c, u, b or p"},
-      {"", R"(,"devices":[{"path":"/dev/x","type":"c","minor":1}])", "", "linux.devices[0].major must be a number"},
-      {"", R"(,"resources":{"devices":[{"access":"rx"}]})", "", "linux.resources.devices[0].access may only have"},
-      {"", R"(,"resources":{"memory":{"swappiness":60}})", "", "linux.resources.memory.swappiness is not supported"},
+      {"", R"(,"devices":[{"path":"dev/x","type":"c"}])", "",
+       "linux.devices[0].path must be an absolute path"},
+      {"", R"(,"devices":[{"path":"/dev/x","type":"q"}])", "",
+       "linux.devices[0].type must be c, u, b or p"},
+      {"", R"(,"devices":[{"path":"/dev/x","type":"c","minor":1}])", "",
+       "linux.devices[0].major must be a number"},
+      {"", R"(,"resources":{"devices":[{"access":"rx"}]})", "",
+       "linux.resources.devices[0].access may only have"},
+      {"", R"(,"resources":{"memory":{"swappiness":60}})", "",
+       "linux.resources.memory.swappiness is not supported"},
       {"", R"(,"resources":{"pids":{"limit":1.0e30}})", "", ""},
-      {"", R"(,"resources":{"unified":{"../x":"1"}})", "", "linux.resources.unified.../x must be the name of a file"},
+      {"", R"(,"resources":{"unified":{"../x":"1"}})", "",
+       "linux.resources.unified.../x must be the name of a file"},
       {"", R"(,"sysctl":{"a":1})", "", "linux.sysctl.a must be a string"},
       {"", "", R"(,"hooks":{"prestart":[{"path":"/x"}]})", "hooks.prestart is not supported"},
-      {"", "", R"(,"mounts":[{"destination":"/a"},{"destination":"b"}])", "mounts[1].destination must be an absolute path"},
-      {"", "", R"(,"mounts":[{"destination":"/a","uidMappings":[{"x":1}]}])", "mounts[0].uidMappings is not supported"},
+      {"", "", R"(,"mounts":[{"destination":"/a"},{"destination":"b"}])",
+       "mounts[1].destination must be an absolute path"},
+      {"", "", R"(,"mounts":[{"destination":"/a","uidMappings":[{"x":1}]}])",
+       "mounts[0].uidMappings is not supported"},
       {"", "", R"(,"windows":{"layerFolders":["x"]})", "windows is not supported"},
   };
   for (const Row& row : rows) {
@@ -157,16 +176,23 @@ TEST(RuntimeSpec, NamesTheFieldThatIsWrong) {
 
 TEST(RuntimeSpec, ChecksNamespaces) {
   auto with = [](const std::string& namespaces) {
-    return Cat(R"({"ociVersion":"1.2.0","root":{"path":"r"},"process":{"cwd":"/","args":["a"]},"hostname":"h","linux":{"namespaces":)",
-               namespaces, "}}");
+    return Cat(
+        R"({"ociVersion":"1.2.0","root":{"path":"r"},"process":{"cwd":"/","args":["a"]},"hostname":"h","linux":{"namespaces":)",
+        namespaces, "}}");
   };
-  EXPECT_NE(ErrorOf(with(R"([{"type":"mount"},{"type":"mount"},{"type":"uts"}])")).find("namespaces[1] repeats mount"),
+  EXPECT_NE(ErrorOf(with(R"([{"type":"mount"},{"type":"mount"},{"type":"uts"}])"))
+                .find("namespaces[1] repeats mount"),
             std::string::npos);
-  EXPECT_NE(ErrorOf(with(R"([{"type":"user"}])")).find("user namespaces are not supported"), std::string::npos);
-  EXPECT_NE(ErrorOf(with(R"([{"type":"zoo"}])")).find("names no namespace: zoo"), std::string::npos);
+  EXPECT_NE(ErrorOf(with(R"([{"type":"user"}])")).find("user namespaces are not supported"),
+            std::string::npos);
+  EXPECT_NE(ErrorOf(with(R"([{"type":"zoo"}])")).find("names no namespace: zoo"),
+            std::string::npos);
   EXPECT_NE(ErrorOf(with(R"([{"type":"mount"}])")).find("need a uts namespace"), std::string::npos);
-  EXPECT_NE(ErrorOf(with(R"([{"type":"uts"}])")).find("without its own mount namespace is not supported"), std::string::npos);
-  EXPECT_NE(ErrorOf(with(R"([{"type":"mount"},{"type":"uts","path":"x"}])")).find("namespaces[1].path must be"),
+  EXPECT_NE(
+      ErrorOf(with(R"([{"type":"uts"}])")).find("without its own mount namespace is not supported"),
+      std::string::npos);
+  EXPECT_NE(ErrorOf(with(R"([{"type":"mount"},{"type":"uts","path":"x"}])"))
+                .find("namespaces[1].path must be"),
             std::string::npos);
 }
 
@@ -176,11 +202,14 @@ TEST(RuntimeSpec, NamesWhatIsMissing) {
   EXPECT_NE(ErrorOf("{"), "");
   EXPECT_NE(ErrorOf(R"({"ociVersion":"2.0"})").find("ociVersion must be 1.x"), std::string::npos);
   EXPECT_NE(ErrorOf(R"({"ociVersion":"1.0.2"})").find("process is missing"), std::string::npos);
-  EXPECT_NE(ErrorOf(R"({"ociVersion":"1.0.2","process":{"args":[],"cwd":"/"}})").find("process.args must name a program"),
+  EXPECT_NE(ErrorOf(R"({"ociVersion":"1.0.2","process":{"args":[],"cwd":"/"}})")
+                .find("process.args must name a program"),
             std::string::npos);
-  EXPECT_NE(ErrorOf(R"({"ociVersion":"1.0.2","process":{"args":["a"]}})").find("process.cwd must be an absolute path"),
+  EXPECT_NE(ErrorOf(R"({"ociVersion":"1.0.2","process":{"args":["a"]}})")
+                .find("process.cwd must be an absolute path"),
             std::string::npos);
-  EXPECT_NE(ErrorOf(R"({"ociVersion":"1.0.2","process":{"args":["a"],"cwd":"/"}})").find("root is missing"),
+  EXPECT_NE(ErrorOf(R"({"ociVersion":"1.0.2","process":{"args":["a"],"cwd":"/"}})")
+                .find("root is missing"),
             std::string::npos);
 }
 

@@ -1,4 +1,5 @@
-// Attacks by a hostile image or configuration, one test per row: each has to fail without touching the host.
+// Attacks by a hostile image or configuration, one test per row: each has to fail without touching
+// the host.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,7 +12,9 @@
 namespace wherry::runtime {
 namespace {
 
-bool Has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool Has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 // Every row is tried with openat2 and with the walk that replaces it.
 class Attack : public ContainerTest, public testing::WithParamInterface<bool> {
@@ -28,7 +31,9 @@ class Attack : public ContainerTest, public testing::WithParamInterface<bool> {
 INSTANTIATE_TEST_SUITE_P(Resolution, Attack, testing::Bool(),
                          [](const auto& row) { return row.param ? "ByWalk" : "ByOpenat2"; });
 
-void ExpectEmpty(const std::string& dir) { EXPECT_TRUE(ListDir(dir)->empty()) << "something reached " << dir; }
+void ExpectEmpty(const std::string& dir) {
+  EXPECT_TRUE(ListDir(dir)->empty()) << "something reached " << dir;
+}
 
 TEST_P(Attack, DevIsALinkToAHostDirectory) {
   Bundle bundle;
@@ -42,7 +47,8 @@ TEST_P(Attack, DevIsALinkToAHostDirectory) {
 
 TEST_P(Attack, DevWithoutMountIsALink) {
   Bundle bundle;
-  for (const char* path : {"/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"}) bundle.RemoveMount(path);
+  for (const char* path : {"/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"})
+    bundle.RemoveMount(path);
   bundle.Link(bundle.outside(), "/dev");
   (void)bundle.Run({"true"});
   ExpectEmpty(bundle.outside());
@@ -75,7 +81,8 @@ TEST_P(Attack, ProcfsElsewhere) {
 TEST_P(Attack, MountsInsideProc) {
   Bundle bundle;
   bundle.Link("/proc/self", "/innocent");
-  for (const char* path : {"/proc/self", "/proc/sys/kernel", "/proc/1", "/proc/../proc/self/attr", "//proc//thread-self"}) {
+  for (const char* path : {"/proc/self", "/proc/sys/kernel", "/proc/1", "/proc/../proc/self/attr",
+                           "//proc//thread-self"}) {
     bundle.AddMount(path, "tmpfs", "tmpfs", {});
     EXPECT_TRUE(Has(bundle.Run().error, "inside /proc")) << path;
     bundle.spec.mounts.pop_back();
@@ -112,7 +119,8 @@ TEST_P(Attack, MountTargetLeadsToTheRoot) {
   EXPECT_TRUE(Has(bundle.Run({"true"}).error, "cannot cover the root"));
 }
 
-// While the old root was still stacked over the new one, ".." in the new root led to the host in spite of RESOLVE_IN_ROOT.
+// While the old root was still stacked over the new one, ".." in the new root led to the host in
+// spite of RESOLVE_IN_ROOT.
 TEST_P(Attack, DotDotAboveTheRoot) {
   Bundle bundle;
   ASSERT_TRUE(ReplaceFile(bundle.outside() + "/secret", "secret", 0644, Durability::kVolatile));
@@ -150,7 +158,8 @@ TEST_P(Attack, WorkingDirectoryIsALinkToTheHost) {
 
 TEST_P(Attack, FakeNullDevice) {
   Bundle bundle;
-  for (const char* path : {"/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"}) bundle.RemoveMount(path);
+  for (const char* path : {"/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"})
+    bundle.RemoveMount(path);
   bundle.Link("/proc/sys/kernel/core_pattern", "/dev/null");
   Ran ran = bundle.Run({"true"});
   EXPECT_FALSE(ran.started);
@@ -163,7 +172,8 @@ TEST_P(Attack, FakeNullDevice) {
 TEST_P(Attack, MaskedPathStaysMasked) {
   Bundle bundle;
   // A null device that comes with the image, with another device behind the name.
-  for (const char* path : {"/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"}) bundle.RemoveMount(path);
+  for (const char* path : {"/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"})
+    bundle.RemoveMount(path);
   bundle.Remove("/dev");
   bundle.MakeDir("/dev");
   ASSERT_EQ(mknod((bundle.rootfs() + "/dev/null").c_str(), S_IFCHR | 0666, 1 << 8 | 5), 0);
@@ -171,12 +181,13 @@ TEST_P(Attack, MaskedPathStaysMasked) {
 }
 
 TEST_P(Attack, HostNullDeviceIsOutOfReach) {
-  struct stat before {};
+  struct stat before{};
   ASSERT_EQ(stat("/dev/null", &before), 0);
   Bundle bundle;
-  Ran ran = bundle.Shell("chmod 600 /proc/timer_list /proc/self/fd/0 /dev/stdin; echo x > /proc/keys; echo done");
+  Ran ran = bundle.Shell(
+      "chmod 600 /proc/timer_list /proc/self/fd/0 /dev/stdin; echo x > /proc/keys; echo done");
   EXPECT_EQ(ran.out, "done\n");
-  struct stat after {};
+  struct stat after{};
   ASSERT_EQ(stat("/dev/null", &after), 0);
   EXPECT_EQ(before.st_mode, after.st_mode);
   EXPECT_EQ(before.st_uid, after.st_uid);
@@ -207,11 +218,13 @@ TEST_P(Attack, HostilePasswd) {
   ASSERT_EQ(truncate(passwd.c_str(), off_t{1} << 40), 0);
   EXPECT_FALSE(bundle.Run().started);
 
-  ASSERT_TRUE(ReplaceFile(bundle.outside() + "/passwd", "alice:x:0:0::/:/bin/sh\n", 0644, Durability::kVolatile));
+  ASSERT_TRUE(ReplaceFile(bundle.outside() + "/passwd", "alice:x:0:0::/:/bin/sh\n", 0644,
+                          Durability::kVolatile));
   bundle.Link("../../../../.." + bundle.outside() + "/passwd", "/etc/passwd");
   EXPECT_TRUE(Has(bundle.Run().error, "alice"));
 
-  bundle.WriteFile("/etc/passwd", "alice:x:4294967296:0::/:/bin/sh\nalice:x:-1:0::/:\nalice:x:0x0:0::/:\n");
+  bundle.WriteFile("/etc/passwd",
+                   "alice:x:4294967296:0::/:/bin/sh\nalice:x:-1:0::/:\nalice:x:0x0:0::/:\n");
   EXPECT_TRUE(Has(bundle.Run().error, "alice"));
   for (const char* user : {"4294967296", "-1", "1000 ", "+5", "2147483648", "alice:", "1:2:3"}) {
     bundle.spec.process.user.username = user;
@@ -230,7 +243,8 @@ TEST_P(Attack, HostilePasswd) {
 
 TEST_P(Attack, ConsoleLinks) {
   Bundle bundle;
-  for (const char* path : {"/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"}) bundle.RemoveMount(path);
+  for (const char* path : {"/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"})
+    bundle.RemoveMount(path);
   bundle.MakeDir("/dev/pts");
   bundle.AddMount("/dev/pts", "devpts", "devpts", {"newinstance", "ptmxmode=0666"});
   bundle.Link(bundle.outside() + "/console", "/dev/console");
@@ -250,12 +264,14 @@ TEST_P(Attack, ConsoleWithoutItsOwnDevpts) {
 
 TEST_P(Attack, SysctlsOfTheHost) {
   Bundle bundle;
-  for (const char* name : {"kernel.core_pattern", "net/../kernel/core_pattern", "net.ipv4.../kernel", "kernel.hostname",
-                           "vm.drop_caches", "net//ipv4", "..", "", "kernel/sysrq"}) {
+  for (const char* name :
+       {"kernel.core_pattern", "net/../kernel/core_pattern", "net.ipv4.../kernel",
+        "kernel.hostname", "vm.drop_caches", "net//ipv4", "..", "", "kernel/sysrq"}) {
     bundle.spec.sysctl = {{name, "1"}};
     EXPECT_TRUE(Has(bundle.Run().error, "sysctl")) << name;
   }
-  std::erase_if(bundle.spec.namespaces, [](const oci::Namespace& n) { return n.type == oci::NamespaceType::kNetwork; });
+  std::erase_if(bundle.spec.namespaces,
+                [](const oci::Namespace& n) { return n.type == oci::NamespaceType::kNetwork; });
   bundle.spec.sysctl = {{"net.ipv4.ip_forward", "1"}};
   EXPECT_TRUE(Has(bundle.Run().error, "is not in a separate kernel namespace"));
 }
@@ -279,8 +295,9 @@ TEST_P(Attack, ProgramIsTheRuntimeItself) {
   Bundle bundle;
   bundle.WriteFile("/script", "#!/proc/self/exe\n", 0755);
   bundle.Link("/proc/self/exe", "/link");
-  // What runs then is this very test program inside the container; it must at least not be writable from there, which is
-  // what sys::ProtectedExecutable is for (sys/spawn_test). Here: no descriptor of the host comes along.
+  // What runs then is this very test program inside the container; it must at least not be writable
+  // from there, which is what sys::ProtectedExecutable is for (sys/spawn_test). Here: no descriptor
+  // of the host comes along.
   for (const char* program : {"/script", "/link", "/proc/self/exe"}) {
     Ran ran = bundle.Run({program, "--gtest_list_tests", "--gtest_filter=Nothing"});
     EXPECT_TRUE(ran.out.empty() || !Has(ran.out, "Attack.")) << ran.out;

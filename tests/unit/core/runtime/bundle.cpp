@@ -19,10 +19,13 @@ namespace wherry::runtime {
 namespace {
 
 constexpr const char* kBusybox = "/bin/busybox";
-constexpr const char* kApplets[] = {"sh",   "ls",    "cat",   "true", "id",   "env",      "head", "sleep", "hostname", "pwd",
-                                    "readlink", "stat", "mkdir", "touch", "chmod", "grep", "wc", "tty", "stty", "mount", "ip"};
+constexpr const char* kApplets[] = {"sh",    "ls",    "cat",      "true", "id",       "env",
+                                    "head",  "sleep", "hostname", "pwd",  "readlink", "stat",
+                                    "mkdir", "touch", "chmod",    "grep", "wc",       "tty",
+                                    "stty",  "mount", "ip"};
 
-oci::Mount MakeMount(const char* destination, const char* type, const char* source, std::vector<std::string> options) {
+oci::Mount MakeMount(const char* destination, const char* type, const char* source,
+                     std::vector<std::string> options) {
   oci::Mount mount;
   mount.destination = destination;
   mount.type = type;
@@ -43,8 +46,9 @@ oci::RuntimeSpec DockerLikeSpec() {
   oci::Capabilities capabilities;
   capabilities.bounding = capabilities.effective = capabilities.permitted = names;
   spec.process.capabilities = capabilities;
-  for (auto type : {oci::NamespaceType::kMount, oci::NamespaceType::kPid, oci::NamespaceType::kNetwork,
-                    oci::NamespaceType::kIpc, oci::NamespaceType::kUts, oci::NamespaceType::kCgroup}) {
+  for (auto type :
+       {oci::NamespaceType::kMount, oci::NamespaceType::kPid, oci::NamespaceType::kNetwork,
+        oci::NamespaceType::kIpc, oci::NamespaceType::kUts, oci::NamespaceType::kCgroup}) {
     oci::Namespace entry;
     entry.type = type;
     spec.namespaces.push_back(entry);
@@ -52,13 +56,16 @@ oci::RuntimeSpec DockerLikeSpec() {
   spec.mounts = {
       MakeMount("/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}),
       MakeMount("/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}),
-      MakeMount("/dev/pts", "devpts", "devpts", {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}),
+      MakeMount("/dev/pts", "devpts", "devpts",
+                {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}),
       MakeMount("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}),
       MakeMount("/sys/fs/cgroup", "cgroup", "cgroup", {"ro", "nosuid", "noexec", "nodev"}),
       MakeMount("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}),
-      MakeMount("/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}),
+      MakeMount("/dev/shm", "tmpfs", "shm",
+                {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}),
   };
-  spec.masked_paths = {"/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"};
+  spec.masked_paths = {"/proc/acpi", "/proc/interrupts", "/proc/kcore",
+                       "/proc/keys", "/proc/timer_list", "/sys/firmware"};
   spec.readonly_paths = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
   spec.sysctl = {{"net.ipv4.ip_unprivileged_port_start", "0"}};
   return spec;
@@ -79,13 +86,17 @@ void Drain(Pipe& out, Pipe& err, Ran& ran) {
   std::array<pollfd, 2> fds = {{{out.read.get(), POLLIN, 0}, {err.read.get(), POLLIN, 0}}};
   std::array<std::string*, 2> texts = {&ran.out, &ran.err};
   while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-    if (poll(fds.data(), fds.size(), 20000) <= 0) break;
+    if (poll(fds.data(), fds.size(), 20000) <= 0)
+      break;
     for (size_t i = 0; i < fds.size(); ++i) {
-      if (fds[i].revents == 0) continue;
+      if (fds[i].revents == 0)
+        continue;
       std::array<char, 4096> buffer;
       ssize_t n = read(fds[i].fd, buffer.data(), buffer.size());
-      if (n <= 0) fds[i].fd = -1;
-      else texts[i]->append(buffer.data(), static_cast<size_t>(n));
+      if (n <= 0)
+        fds[i].fd = -1;
+      else
+        texts[i]->append(buffer.data(), static_cast<size_t>(n));
     }
   }
 }
@@ -98,14 +109,18 @@ Bundle::Bundle() : spec(DockerLikeSpec()) {
   char other[] = "/tmp/wherry-outside-XXXXXX";
   outside_ = mkdtemp(other);
   chmod(dir_.c_str(), 0755);
-  for (const char* path : {"/bin", "/etc", "/proc", "/sys", "/dev", "/tmp", "/root"}) MakeDir(path);
+  for (const char* path : {"/bin", "/etc", "/proc", "/sys", "/dev", "/tmp", "/root"})
+    MakeDir(path);
   std::string busybox = rootfs() + "/bin/busybox";
   if (link(kBusybox, busybox.c_str()) < 0) {
     Result<std::string> content = ReadFile(kBusybox, 64 << 20);
-    if (content) WriteFile("/bin/busybox", *content, 0755);
+    if (content)
+      WriteFile("/bin/busybox", *content, 0755);
   }
-  for (const char* applet : kApplets) Link("busybox", Cat("/bin/", applet));
-  WriteFile("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n");
+  for (const char* applet : kApplets)
+    Link("busybox", Cat("/bin/", applet));
+  WriteFile("/etc/passwd",
+            "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n");
   WriteFile("/etc/group", "root:x:0:\nstaff:x:50:alice\nalice:x:1000:\n");
 }
 
@@ -115,8 +130,10 @@ Bundle::~Bundle() {
 }
 
 std::string Bundle::Unable() {
-  if (geteuid() != 0) return "containers need root";
-  if (access(kBusybox, X_OK) != 0) return "no static /bin/busybox on this machine";
+  if (geteuid() != 0)
+    return "containers need root";
+  if (access(kBusybox, X_OK) != 0)
+    return "no static /bin/busybox on this machine";
   return "";
 }
 
@@ -133,31 +150,39 @@ void Bundle::Link(const std::string& target, const std::string& path) {
   EXPECT_EQ(symlink(target.c_str(), (rootfs() + path).c_str()), 0);
 }
 
-void Bundle::MakeDir(const std::string& path) { EXPECT_TRUE(MakeDirs(rootfs() + path, 0755).has_value()); }
+void Bundle::MakeDir(const std::string& path) {
+  EXPECT_TRUE(MakeDirs(rootfs() + path, 0755).has_value());
+}
 
-void Bundle::Remove(const std::string& path) { EXPECT_TRUE(RemoveTree(rootfs() + path).has_value()); }
+void Bundle::Remove(const std::string& path) {
+  EXPECT_TRUE(RemoveTree(rootfs() + path).has_value());
+}
 
 std::string Bundle::ReadHost(const std::string& path) {
   Result<std::string> content = ReadFile(path);
   return content ? *content : "";
 }
 
-oci::Mount& Bundle::AddMount(const std::string& destination, const std::string& type, const std::string& source,
-                             std::vector<std::string> options) {
-  spec.mounts.push_back(MakeMount(destination.c_str(), type.c_str(), source.c_str(), std::move(options)));
+oci::Mount& Bundle::AddMount(const std::string& destination, const std::string& type,
+                             const std::string& source, std::vector<std::string> options) {
+  spec.mounts.push_back(
+      MakeMount(destination.c_str(), type.c_str(), source.c_str(), std::move(options)));
   return spec.mounts.back();
 }
 
 void Bundle::RemoveMount(const std::string& destination) {
-  std::erase_if(spec.mounts, [&](const oci::Mount& mount) { return mount.destination == destination; });
+  std::erase_if(spec.mounts,
+                [&](const oci::Mount& mount) { return mount.destination == destination; });
 }
 
 StartResult<Prepared> Bundle::Prepare(int stdin_fd, int stdout_fd, int stderr_fd) {
-  ContainerRequest request{"test", spec, dir_, overlay, stdin_fd, stdout_fd, stderr_fd, cgroup, {}, 0};
+  ContainerRequest request{"test",    spec,      dir_,   overlay, stdin_fd,
+                           stdout_fd, stderr_fd, cgroup, {},      0};
   SeccompFilter filter;
   if (seccomp) {
     Result<CapabilitySets> sets = ParseCapabilitySets(spec.process);
-    if (sets) filter = DefaultSeccomp(sets->bounding);
+    if (sets)
+      filter = DefaultSeccomp(sets->bounding);
     request.seccomp = filter.code();
     request.seccomp_flags = filter.flags();
   }
@@ -169,7 +194,9 @@ Ran Bundle::Run(std::vector<std::string> args) {
   return Run();
 }
 
-Ran Bundle::Shell(const std::string& script) { return Run({"sh", "-c", script}); }
+Ran Bundle::Shell(const std::string& script) {
+  return Run({"sh", "-c", script});
+}
 
 Ran Bundle::Run() {
   Ran ran;
@@ -181,36 +208,43 @@ Ran Bundle::Run() {
   out.write.Reset();
   err.write.Reset();
   StartResult<> started;
-  if (prepared) started = prepared->Start();
-  else started = std::unexpected(std::move(prepared.error()));
+  if (prepared)
+    started = prepared->Start();
+  else
+    started = std::unexpected(std::move(prepared.error()));
   if (!started) {
     ran.exit_code = started.error().exit_code;
     ran.error = started.error().error.message();
     return ran;
   }
   ran.started = true;
-  if (!input.empty()) (void)WriteAll(in.write.get(), input, "input");
+  if (!input.empty())
+    (void)WriteAll(in.write.get(), input, "input");
   in.write.Reset();
   Drain(out, err, ran);
   sys::PidFd process = prepared->TakeProcess();
   Result<sys::ExitStatus> status = process.Wait();
-  if (status) ran.exit_code = status->signal != 0 ? 128 + status->signal : status->code;
+  if (status)
+    ran.exit_code = status->signal != 0 ? 128 + status->signal : status->code;
   if (prepared->cgroup() != nullptr) {
     Result<sys::CgroupHost> host = sys::FindCgroupHost();
-    EXPECT_TRUE(host && sys::RemoveCgroup(host->mount + prepared->cgroup()->path(), std::chrono::seconds(2)));
+    EXPECT_TRUE(host && sys::RemoveCgroup(host->mount + prepared->cgroup()->path(),
+                                          std::chrono::seconds(2)));
   }
   return ran;
 }
 
 void ContainerTest::SetUp() {
   std::string why = Bundle::Unable();
-  if (!why.empty()) GTEST_SKIP() << why;
+  if (!why.empty())
+    GTEST_SKIP() << why;
   open_files_ = ListDir("/proc/self/fd")->size();
   mounts_ = *ReadFile("/proc/self/mountinfo");
 }
 
 void ContainerTest::TearDown() {
-  if (IsSkipped()) return;
+  if (IsSkipped())
+    return;
   EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1) << "a child is left";
   EXPECT_EQ(ListDir("/proc/self/fd")->size(), open_files_) << "a descriptor is left";
   EXPECT_EQ(*ReadFile("/proc/self/mountinfo"), mounts_) << "a mount is left";

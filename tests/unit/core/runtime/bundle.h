@@ -1,5 +1,5 @@
-// A throw-away container for tests: a root file system with a static busybox, a configuration as Docker's, and a run that
-// collects what the program wrote. Needs root.
+// A throw-away container for tests: a root file system with a static busybox, a configuration as
+// Docker's, and a run that collects what the program wrote. Needs root.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -14,8 +14,8 @@ namespace wherry::runtime {
 
 struct Ran {
   bool started = false;
-  int exit_code = -1;     // of the program, 128 + signal, or of the failure to start
-  std::string error;      // why it did not start
+  int exit_code = -1;  // of the program, 128 + signal, or of the failure to start
+  std::string error;   // why it did not start
   std::string out;
   std::string err;
 };
@@ -35,15 +35,15 @@ class Bundle {
   void Link(const std::string& target, const std::string& path);  // replaces what is there
   void MakeDir(const std::string& path);
   void Remove(const std::string& path);
-  std::string ReadHost(const std::string& path);                  // a host file; "" when absent
+  std::string ReadHost(const std::string& path);  // a host file; "" when absent
 
   // A directory on the host outside the root file system.
   const std::string& outside() const { return outside_; }
   const std::string& dir() const { return dir_; }
   std::string rootfs() const { return dir_ + "/rootfs"; }
 
-  oci::Mount& AddMount(const std::string& destination, const std::string& type, const std::string& source,
-                       std::vector<std::string> options);
+  oci::Mount& AddMount(const std::string& destination, const std::string& type,
+                       const std::string& source, std::vector<std::string> options);
   void RemoveMount(const std::string& destination);
 
   // Runs spec.process.args (or the given ones) to the end.
@@ -64,7 +64,8 @@ class Bundle {
   std::string outside_;
 };
 
-// Fixture that skips where containers cannot run, and checks that nothing is left behind: children, descriptors, mounts.
+// Fixture that skips where containers cannot run, and checks that nothing is left behind: children,
+// descriptors, mounts.
 class ContainerTest : public testing::Test {
  protected:
   void SetUp() override;

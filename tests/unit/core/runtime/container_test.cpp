@@ -23,12 +23,14 @@ using testing::AssertionResult;
 using testing::AssertionSuccess;
 
 AssertionResult Contains(const std::string& text, const std::string& part) {
-  if (text.find(part) != std::string::npos) return AssertionSuccess();
+  if (text.find(part) != std::string::npos)
+    return AssertionSuccess();
   return AssertionFailure() << "\"" << text << "\" has no \"" << part << "\"";
 }
 
 AssertionResult Lacks(const std::string& text, const std::string& part) {
-  if (text.find(part) == std::string::npos) return AssertionSuccess();
+  if (text.find(part) == std::string::npos)
+    return AssertionSuccess();
   return AssertionFailure() << "\"" << text << "\" has \"" << part << "\"";
 }
 
@@ -68,13 +70,17 @@ TEST_F(Container, HasItsOwnNamespaces) {
 TEST_F(Container, JoinsANamespaceByPath) {
   Bundle bundle;
   for (oci::Namespace& entry : bundle.spec.namespaces) {
-    if (entry.type == oci::NamespaceType::kNetwork) entry.path = "/proc/self/ns/net";
-    if (entry.type == oci::NamespaceType::kIpc) entry.path = "/proc/self/ns/uts";
+    if (entry.type == oci::NamespaceType::kNetwork)
+      entry.path = "/proc/self/ns/net";
+    if (entry.type == oci::NamespaceType::kIpc)
+      entry.path = "/proc/self/ns/uts";
   }
   Ran wrong = bundle.Run();
-  EXPECT_TRUE(Contains(wrong.error, "join ipc namespace: /proc/self/ns/uts is not a namespace of the wanted type"));
+  EXPECT_TRUE(Contains(
+      wrong.error, "join ipc namespace: /proc/self/ns/uts is not a namespace of the wanted type"));
   for (oci::Namespace& entry : bundle.spec.namespaces) {
-    if (entry.type == oci::NamespaceType::kIpc) entry.path.clear();
+    if (entry.type == oci::NamespaceType::kIpc)
+      entry.path.clear();
   }
   std::array<char, 64> host{};
   ASSERT_GT(readlink("/proc/self/ns/net", host.data(), host.size() - 1), 0);
@@ -84,7 +90,8 @@ TEST_F(Container, JoinsANamespaceByPath) {
 
 TEST_F(Container, WithoutNetworkNamespaceSharesTheHosts) {
   Bundle bundle;
-  std::erase_if(bundle.spec.namespaces, [](const oci::Namespace& n) { return n.type == oci::NamespaceType::kNetwork; });
+  std::erase_if(bundle.spec.namespaces,
+                [](const oci::Namespace& n) { return n.type == oci::NamespaceType::kNetwork; });
   bundle.spec.sysctl.clear();
   std::array<char, 64> host{};
   ASSERT_GT(readlink("/proc/self/ns/net", host.data(), host.size() - 1), 0);
@@ -102,7 +109,8 @@ TEST_F(Container, SeesNothingOfTheHost) {
   Bundle bundle;
   // Without O_CLOEXEC on purpose: what a careless parent leaves open.
   int leaked = open("/", O_RDONLY | O_DIRECTORY);  // NOLINT(android-cloexec-open)
-  Ran ran = bundle.Shell("ls /proc/self/fd; ls -l /proc/1/fd; cat /proc/self/mountinfo; cat /proc/keys");
+  Ran ran =
+      bundle.Shell("ls /proc/self/fd; ls -l /proc/1/fd; cat /proc/self/mountinfo; cat /proc/keys");
   close(leaked);
   EXPECT_TRUE(ran.out.starts_with("0\n1\n2\n3\n")) << ran.out;  // 3 is ls reading the directory
   EXPECT_TRUE(Lacks(ran.out, " 4 ->"));
@@ -114,14 +122,16 @@ TEST_F(Container, HasADockerLikeDev) {
   Bundle bundle;
   Ran ran = bundle.Shell(
       "stat -c '%n %F %t:%T %a' /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty;"
-      "for l in fd stdin stdout stderr core ptmx; do readlink /dev/$l; done; echo x >/dev/null; head -c1 /dev/zero | wc -c;"
+      "for l in fd stdin stdout stderr core ptmx; do readlink /dev/$l; done; echo x >/dev/null; "
+      "head -c1 /dev/zero | wc -c;"
       "stat -c '%n %a' /dev/shm /dev/pts /dev; test -d /dev/mqueue && echo mqueue");
-  EXPECT_EQ(ran.out,
-            "/dev/null character special file 1:3 666\n/dev/zero character special file 1:5 666\n"
-            "/dev/full character special file 1:7 666\n/dev/random character special file 1:8 666\n"
-            "/dev/urandom character special file 1:9 666\n/dev/tty character special file 5:0 666\n"
-            "/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\n/proc/kcore\npts/ptmx\n1\n"
-            "/dev/shm 1777\n/dev/pts 755\n/dev 755\nmqueue\n")
+  EXPECT_EQ(
+      ran.out,
+      "/dev/null character special file 1:3 666\n/dev/zero character special file 1:5 666\n"
+      "/dev/full character special file 1:7 666\n/dev/random character special file 1:8 666\n"
+      "/dev/urandom character special file 1:9 666\n/dev/tty character special file 5:0 666\n"
+      "/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\n/proc/kcore\npts/ptmx\n1\n"
+      "/dev/shm 1777\n/dev/pts 755\n/dev 755\nmqueue\n")
       << ran.err;
 }
 
@@ -153,7 +163,8 @@ TEST_F(Container, SetsHostnameUmaskAndEnvironment) {
   Bundle bundle;
   bundle.spec.domainname = "example.org";
   bundle.spec.process.env.push_back("GREETING=hi there");
-  Ran ran = bundle.Shell("hostname; cat /proc/sys/kernel/domainname; umask; echo $GREETING; echo $HOME");
+  Ran ran =
+      bundle.Shell("hostname; cat /proc/sys/kernel/domainname; umask; echo $GREETING; echo $HOME");
   EXPECT_EQ(ran.out, "box\nexample.org\n0022\nhi there\n/root\n");
   bundle.spec.process.user.umask = 027;
   bundle.spec.process.env.push_back("HOME=/elsewhere");
@@ -163,7 +174,8 @@ TEST_F(Container, SetsHostnameUmaskAndEnvironment) {
 TEST_F(Container, WritesSysctlsOfItsNamespaces) {
   Bundle bundle;
   bundle.spec.sysctl["kernel.msgmax"] = "12345";
-  Ran ran = bundle.Shell("cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/msgmax");
+  Ran ran =
+      bundle.Shell("cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/msgmax");
   EXPECT_EQ(ran.out, "0\n12345\n") << ran.error;
 }
 
@@ -182,7 +194,8 @@ TEST_F(Container, CreatesTheWorkingDirectory) {
 TEST_F(Container, ResolvesUsersInsideTheImage) {
   Bundle bundle;
   bundle.spec.process.user.username = "alice";
-  EXPECT_EQ(bundle.Shell("id -u; id -g; id -G; echo $HOME").out, "1000\n1000\n1000 50\n/home/alice\n");
+  EXPECT_EQ(bundle.Shell("id -u; id -g; id -G; echo $HOME").out,
+            "1000\n1000\n1000 50\n/home/alice\n");
   bundle.spec.process.user.username = "alice:staff";
   EXPECT_EQ(bundle.Shell("id -u; id -g; id -G").out, "1000\n50\n50\n");
   bundle.spec.process.user.username = "1234:staff";
@@ -206,14 +219,20 @@ TEST_F(Container, ANumericUserNeedsNoEntry) {
 TEST_F(Container, GivesExactlyTheCapabilities) {
   Bundle bundle;
   const char* show = "grep -E 'Cap|NoNew|Seccomp:' /proc/self/status";
-  EXPECT_TRUE(Contains(bundle.Shell(show).out, "CapPrm:\t00000000a80425fb\nCapEff:\t00000000a80425fb\nCapBnd:\t00000000a80425fb\n"
-                                               "CapAmb:\t0000000000000000\nNoNewPrivs:\t0\nSeccomp:\t2\n"));
+  EXPECT_TRUE(
+      Contains(bundle.Shell(show).out,
+               "CapPrm:\t00000000a80425fb\nCapEff:\t00000000a80425fb\nCapBnd:\t00000000a80425fb\n"
+               "CapAmb:\t0000000000000000\nNoNewPrivs:\t0\nSeccomp:\t2\n"));
   bundle.spec.process.user.uid = 1000;
-  EXPECT_TRUE(Contains(bundle.Shell(show).out, "CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n"
-                                               "CapBnd:\t00000000a80425fb\n"));
+  EXPECT_TRUE(
+      Contains(bundle.Shell(show).out,
+               "CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n"
+               "CapBnd:\t00000000a80425fb\n"));
   bundle.spec.process.no_new_privileges = true;
   bundle.spec.process.capabilities.reset();
-  EXPECT_TRUE(Contains(bundle.Shell(show).out, "CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n"));
+  EXPECT_TRUE(Contains(
+      bundle.Shell(show).out,
+      "CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n"));
 }
 
 TEST_F(Container, GivesAmbientCapabilities) {
@@ -222,7 +241,8 @@ TEST_F(Container, GivesAmbientCapabilities) {
   bundle.spec.process.capabilities->inheritable = bind;
   bundle.spec.process.capabilities->ambient = bind;
   bundle.spec.process.user.uid = 1000;
-  EXPECT_TRUE(Contains(bundle.Shell("grep Cap /proc/self/status").out, "CapEff:\t0000000000000400\n"));
+  EXPECT_TRUE(
+      Contains(bundle.Shell("grep Cap /proc/self/status").out, "CapEff:\t0000000000000400\n"));
 }
 
 TEST_F(Container, RefusesUnknownCapabilities) {
@@ -259,11 +279,14 @@ TEST_F(Container, ReadOnlyRoot) {
 
 TEST_F(Container, BindMounts) {
   Bundle bundle;
-  ASSERT_TRUE(ReplaceFile(bundle.outside() + "/file", "content\n", 0644, Durability::kVolatile).has_value());
+  ASSERT_TRUE(ReplaceFile(bundle.outside() + "/file", "content\n", 0644, Durability::kVolatile)
+                  .has_value());
   bundle.AddMount("/data/rw", "bind", bundle.outside(), {"rbind", "rprivate"});
   bundle.AddMount("/data/ro", "bind", bundle.outside(), {"rbind", "ro", "nosuid"});
   bundle.AddMount("/etc/one", "bind", bundle.outside() + "/file", {"bind"});
-  Ran ran = bundle.Shell("cat /data/ro/file /etc/one; echo new > /data/rw/new; touch /data/ro/x; grep /data/ro /proc/mounts");
+  Ran ran = bundle.Shell(
+      "cat /data/ro/file /etc/one; echo new > /data/rw/new; touch /data/ro/x; grep /data/ro "
+      "/proc/mounts");
   EXPECT_TRUE(ran.out.starts_with("content\ncontent\n")) << ran.error;
   EXPECT_TRUE(Contains(ran.out, "/data/ro")) << ran.out;
   EXPECT_TRUE(Contains(ran.out, " ro,nosuid"));
@@ -274,10 +297,12 @@ TEST_F(Container, BindMounts) {
 TEST_F(Container, BindMountProblemsAreNamed) {
   Bundle bundle;
   bundle.AddMount("/x", "bind", "/nonexistent/here", {"bind"});
-  EXPECT_EQ(bundle.Run().error, "mount /nonexistent/here on /x: open(/nonexistent/here): No such file or directory");
+  EXPECT_EQ(bundle.Run().error,
+            "mount /nonexistent/here on /x: open(/nonexistent/here): No such file or directory");
   bundle.spec.mounts.back().source = bundle.outside();
   bundle.spec.mounts.back().destination = "/etc/passwd";
-  EXPECT_TRUE(Contains(bundle.Run().error, "not a directory: a directory can only be mounted on a directory"));
+  EXPECT_TRUE(Contains(bundle.Run().error,
+                       "not a directory: a directory can only be mounted on a directory"));
   bundle.spec.mounts.back().options = {"bind", "tmpcopyup"};
   EXPECT_TRUE(Contains(bundle.Run().error, "\"tmpcopyup\" is not supported"));
   bundle.spec.mounts.back() = oci::Mount{"/x", "nosuchfs", "", {}};
@@ -298,7 +323,8 @@ TEST_F(Container, TmpfsTakesOptionsAndTheModeOfItsTarget) {
 
 TEST_F(Container, ADanglingLinkAsTargetIsMadeInside) {
   Bundle bundle;
-  ASSERT_TRUE(ReplaceFile(bundle.outside() + "/resolv", "nameserver\n", 0644, Durability::kVolatile).has_value());
+  ASSERT_TRUE(ReplaceFile(bundle.outside() + "/resolv", "nameserver\n", 0644, Durability::kVolatile)
+                  .has_value());
   bundle.Link("../run/systemd/resolve/stub-resolv.conf", "/etc/resolv.conf");
   bundle.AddMount("/etc/resolv.conf", "bind", bundle.outside() + "/resolv", {"bind"});
   EXPECT_EQ(bundle.Run({"cat", "/etc/resolv.conf"}).out, "nameserver\n");
@@ -307,7 +333,10 @@ TEST_F(Container, ADanglingLinkAsTargetIsMadeInside) {
 TEST_F(Container, FindsProgramsAsRuncDoes) {
   Bundle bundle;
   bundle.WriteFile("/bin/plain", "text", 0644);
-  bundle.WriteFile("/bin/garbage", "\x7f" "ELF nonsense", 0755);
+  bundle.WriteFile("/bin/garbage",
+                   "\x7f"
+                   "ELF nonsense",
+                   0755);
   bundle.WriteFile("/bin/lost", "#!/no/such/shell\n", 0755);
   struct Row {
     const char* program;
@@ -336,7 +365,9 @@ TEST_F(Container, GivesATerminal) {
   Bundle bundle;
   bundle.spec.process.terminal = true;
   bundle.spec.process.console_size = {30, 100};
-  bundle.spec.process.args = {"sh", "-c", "tty; stty size; ls -l /dev/console; echo hi > /dev/console; ls -1 /proc/self/fd"};
+  bundle.spec.process.args = {
+      "sh", "-c",
+      "tty; stty size; ls -l /dev/console; echo hi > /dev/console; ls -1 /proc/self/fd"};
   auto prepared = bundle.Prepare(-1, -1, -1);
   ASSERT_TRUE(prepared) << prepared.error().error.message();
   UniqueFd console = prepared->TakeConsole();
@@ -346,7 +377,8 @@ TEST_F(Container, GivesATerminal) {
   std::array<char, 1024> buffer;
   while (true) {
     ssize_t n = read(console.get(), buffer.data(), buffer.size());
-    if (n <= 0) break;
+    if (n <= 0)
+      break;
     text.append(buffer.data(), static_cast<size_t>(n));
   }
   EXPECT_TRUE(prepared->TakeProcess().Wait());
@@ -358,14 +390,19 @@ TEST_F(Container, GivesATerminal) {
 
 TEST_F(Container, RunsOnAnOverlayWithoutShowingHostPaths) {
   Bundle bundle;
-  for (const char* name : {"upper", "work", "top", "top/etc"}) ASSERT_EQ(mkdir(Cat(bundle.dir(), "/", name).c_str(), 0755), 0);
-  ASSERT_TRUE(ReplaceFile(bundle.dir() + "/top/etc/passwd", "other\n", 0644, Durability::kVolatile).has_value());
+  for (const char* name : {"upper", "work", "top", "top/etc"})
+    ASSERT_EQ(mkdir(Cat(bundle.dir(), "/", name).c_str(), 0755), 0);
+  ASSERT_TRUE(ReplaceFile(bundle.dir() + "/top/etc/passwd", "other\n", 0644, Durability::kVolatile)
+                  .has_value());
   for (bool old : {false, true}) {
-    ASSERT_TRUE(RemoveTree(bundle.dir() + "/work/work"));  // a volatile mount may only be followed by another
+    ASSERT_TRUE(RemoveTree(bundle.dir() +
+                           "/work/work"));  // a volatile mount may only be followed by another
     for (bool is_volatile : {false, true, true}) {
       sys::PretendOldMountApi(old);
-      bundle.overlay = sys::OverlayOptions{{bundle.dir() + "/top", bundle.rootfs()}, bundle.dir() + "/upper",
-                                           bundle.dir() + "/work", is_volatile};
+      bundle.overlay = sys::OverlayOptions{{bundle.dir() + "/top", bundle.rootfs()},
+                                           bundle.dir() + "/upper",
+                                           bundle.dir() + "/work",
+                                           is_volatile};
       Ran ran = bundle.Shell("cat /etc/passwd; echo new > /written; cat /proc/self/mountinfo");
       sys::PretendOldMountApi(false);
       EXPECT_TRUE(ran.out.starts_with("other\n")) << old << ran.error << ran.err;
@@ -404,7 +441,8 @@ TEST_F(Container, RunsWithoutOpenat2AndMountSetattr) {
   bundle.AddMount("/data", "bind", bundle.outside(), {"bind", "ro"});
   sys::PretendOldMountApi(true);
   sys::PretendNoOpenat2(true);
-  Ran ran = bundle.Shell("touch /data/x /x /proc/sys/x; cat /proc/timer_list | wc -c; grep -c ' ro,' /proc/mounts");
+  Ran ran = bundle.Shell(
+      "touch /data/x /x /proc/sys/x; cat /proc/timer_list | wc -c; grep -c ' ro,' /proc/mounts");
   bundle.spec.mounts.back().options = {"bind", "rro"};
   Ran recursive = bundle.Run({"true"});
   sys::PretendOldMountApi(false);
@@ -417,7 +455,8 @@ TEST_F(Container, RunsWithoutOpenat2AndMountSetattr) {
 
 TEST_F(Container, LivesInItsCgroup) {
   Result<sys::CgroupHost> host = sys::FindCgroupHost();
-  if (!host) GTEST_SKIP() << host.error().message();
+  if (!host)
+    GTEST_SKIP() << host.error().message();
   Bundle bundle;
   bundle.cgroup = Cat("/wherry-test-", getpid(), "/c/one");
   Ran ran = bundle.Shell("grep ^0: /proc/self/cgroup; ls /sys/fs/cgroup/cgroup.procs");
@@ -453,7 +492,7 @@ TEST_F(Container, IsNotTraceableBeforeItsProgramRuns) {
   auto prepared = bundle.Prepare(-1, -1, -1);
   ASSERT_TRUE(prepared);
   Result<std::string> status = ReadFile(Cat("/proc/", prepared->pid(), "/status"));
-  struct stat file {};
+  struct stat file{};
   ASSERT_EQ(stat(Cat("/proc/", prepared->pid(), "/fd").c_str(), &file), 0);
   EXPECT_EQ(file.st_uid, 0U);
   EXPECT_TRUE(prepared->Start());
@@ -474,8 +513,10 @@ TEST_F(Container, RefusesUnusableRequests) {
     auto prepared = Prepare(request);
     return prepared ? "" : prepared.error().error.message();
   };
-  EXPECT_TRUE(Contains(error({"../x", bundle.spec, bundle.dir(), {}, -1, -1, -1, "", {}, 0}), "container id"));
-  EXPECT_TRUE(Contains(error({"x", bundle.spec, "relative", {}, -1, -1, -1, "", {}, 0}), "absolute"));
+  EXPECT_TRUE(Contains(error({"../x", bundle.spec, bundle.dir(), {}, -1, -1, -1, "", {}, 0}),
+                       "container id"));
+  EXPECT_TRUE(
+      Contains(error({"x", bundle.spec, "relative", {}, -1, -1, -1, "", {}, 0}), "absolute"));
   bundle.spec.root_path = "missing";
   EXPECT_TRUE(Contains(bundle.Run().error, "root file system: open("));
 }

@@ -7,7 +7,8 @@ namespace wherry::runtime {
 namespace {
 
 TEST(MountOptions, SortsWhatEachIsFor) {
-  auto options = ParseMountOptions({"nosuid", "ro", "rbind", "rslave", "size=64k", "defaults", "rnoexec"});
+  auto options =
+      ParseMountOptions({"nosuid", "ro", "rbind", "rslave", "size=64k", "defaults", "rnoexec"});
   ASSERT_TRUE(options);
   EXPECT_EQ(options->attributes.set, uint64_t{MOUNT_ATTR_NOSUID | MOUNT_ATTR_RDONLY});
   EXPECT_EQ(options->attributes.propagation, uint64_t{MS_SLAVE});

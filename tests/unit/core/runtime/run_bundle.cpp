@@ -1,5 +1,6 @@
-// run-bundle BUNDLE [--cgroup PATH] [--overlay LOWER[:LOWER...]] [--no-seccomp]: runs the container of an OCI bundle through
-// core/runtime, with the caller's standard streams, and exits as it did. For developers and benchmarks; not installed.
+// run-bundle BUNDLE [--cgroup PATH] [--overlay LOWER[:LOWER...]] [--no-seccomp]: runs the container
+// of an OCI bundle through core/runtime, with the caller's standard streams, and exits as it did.
+// For developers and benchmarks; not installed.
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -34,7 +35,8 @@ Arguments ParseArguments(int argc, char** argv) {
       ++i;
     } else if (word == "--overlay") {
       arguments.overlay.emplace();
-      for (std::string_view layer : Split(value, ':')) arguments.overlay->lower.emplace_back(layer);
+      for (std::string_view layer : Split(value, ':'))
+        arguments.overlay->lower.emplace_back(layer);
       ++i;
     } else {
       arguments.bundle = word;
@@ -52,7 +54,8 @@ runtime::StartResult<int> Run(const Arguments& arguments) {
   oci::RuntimeSpec spec = TRY(oci::RuntimeSpec::Parse(json));
   runtime::CapabilitySets sets = TRY(runtime::ParseCapabilitySets(spec.process));
   runtime::SeccompFilter filter;
-  if (arguments.seccomp) filter = runtime::DefaultSeccomp(sets.bounding);
+  if (arguments.seccomp)
+    filter = runtime::DefaultSeccomp(sets.bounding);
   runtime::ContainerRequest request{"run-bundle", spec, arguments.bundle, {}, 0, 1, 2, {}, {}, 0};
   request.overlay = arguments.overlay;
   request.cgroup = arguments.cgroup;
@@ -62,7 +65,8 @@ runtime::StartResult<int> Run(const Arguments& arguments) {
   TRY(prepared.Start());
   sys::PidFd process = prepared.TakeProcess();
   sys::ExitStatus status = TRY(process.Wait());
-  if (prepared.cgroup() != nullptr) TRY(sys::RemoveCgroup("/sys/fs/cgroup" + prepared.cgroup()->path(), std::chrono::seconds(2)));
+  if (prepared.cgroup() != nullptr)
+    TRY(sys::RemoveCgroup("/sys/fs/cgroup" + prepared.cgroup()->path(), std::chrono::seconds(2)));
   return status.signal != 0 ? 128 + status.signal : status.code;
 }
 
@@ -71,7 +75,8 @@ runtime::StartResult<int> Run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   auto status = wherry::Run(wherry::ParseArguments(argc, argv));
-  if (status) return *status;
+  if (status)
+    return *status;
   fprintf(stderr, "run-bundle: %s\n", status.error().error.message().c_str());
   return status.error().exit_code;
 }

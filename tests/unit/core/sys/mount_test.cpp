@@ -20,13 +20,15 @@ namespace {
 class Mount : public testing::Test {
  protected:
   void SetUp() override {
-    if (geteuid() != 0) GTEST_SKIP() << "mounting needs root";
+    if (geteuid() != 0)
+      GTEST_SKIP() << "mounting needs root";
     char name[] = "/tmp/wherry-mount-XXXXXX";
     dir_ = mkdtemp(name);
   }
   void TearDown() override {
     PretendOldMountApi(false);
-    if (!dir_.empty()) (void)RemoveTree(dir_);
+    if (!dir_.empty())
+      (void)RemoveTree(dir_);
   }
 
   // Runs `body` in the child; it returns "" or what went wrong.
@@ -37,8 +39,10 @@ class Mount : public testing::Test {
     pid_t pid = fork();
     if (pid == 0) {
       std::string result = unshare(CLONE_NEWNS) < 0 ? "unshare" : "";
-      if (result.empty() && !MakeAllPrivate()) result = "private";
-      if (result.empty()) result = body();
+      if (result.empty() && !MakeAllPrivate())
+        result = "private";
+      if (result.empty())
+        result = body();
       (void)WriteAll(ends[1], result, "result");
       _exit(0);
     }
@@ -58,20 +62,28 @@ std::string Problem(const Result<T>& result) {
 }
 
 TEST_F(Mount, NewTmpfsWithOptions) {
-  EXPECT_EQ(Isolated([&]() -> std::string {
-    auto context = FsContext::Open("tmpfs");
-    if (!context || !context->SetOption("size=64k") || !context->SetString("mode", "0711")) return "set";
-    auto mount = context->Mount(MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV);
-    auto target = OpenDir(dir_);
-    if (!mount || !target) return "mount";
-    if (auto attached = AttachMount(mount->get(), target->get()); !attached) return Problem(attached);
-    struct statvfs fs {};
-    struct stat status {};
-    if (statvfs(dir_.c_str(), &fs) < 0 || stat(dir_.c_str(), &status) < 0) return "stat";
-    if ((fs.f_flag & (ST_NOEXEC | ST_NODEV)) != (ST_NOEXEC | ST_NODEV)) return "flags";
-    if ((status.st_mode & 0777) != 0711) return "mode";
-    return fs.f_blocks * fs.f_frsize == 65536 ? "" : "size";
-  }), "");
+  EXPECT_EQ(
+      Isolated([&]() -> std::string {
+        auto context = FsContext::Open("tmpfs");
+        if (!context || !context->SetOption("size=64k") || !context->SetString("mode", "0711"))
+          return "set";
+        auto mount = context->Mount(MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NODEV);
+        auto target = OpenDir(dir_);
+        if (!mount || !target)
+          return "mount";
+        if (auto attached = AttachMount(mount->get(), target->get()); !attached)
+          return Problem(attached);
+        struct statvfs fs{};
+        struct stat status{};
+        if (statvfs(dir_.c_str(), &fs) < 0 || stat(dir_.c_str(), &status) < 0)
+          return "stat";
+        if ((fs.f_flag & (ST_NOEXEC | ST_NODEV)) != (ST_NOEXEC | ST_NODEV))
+          return "flags";
+        if ((status.st_mode & 0777) != 0711)
+          return "mode";
+        return fs.f_blocks * fs.f_frsize == 65536 ? "" : "size";
+      }),
+      "");
 }
 
 TEST_F(Mount, ErrorsCarryTheKernelsExplanation) {
@@ -80,7 +92,8 @@ TEST_F(Mount, ErrorsCarryTheKernelsExplanation) {
   auto bad = context->SetOption("colour=blue");
   ASSERT_FALSE(bad);
   EXPECT_NE(bad.error().message().find("tmpfs option colour=blue"), std::string::npos);
-  EXPECT_NE(bad.error().message().find("Unknown parameter 'colour'"), std::string::npos) << bad.error().message();
+  EXPECT_NE(bad.error().message().find("Unknown parameter 'colour'"), std::string::npos)
+      << bad.error().message();
   auto unknown = FsContext::Open("nosuchfs");
   ASSERT_FALSE(unknown);
   EXPECT_EQ(unknown.error().code(), Errc::kUnsupported);
@@ -89,28 +102,40 @@ TEST_F(Mount, ErrorsCarryTheKernelsExplanation) {
 TEST_F(Mount, ReadOnlyBindOnOldAndNewKernels) {
   for (bool old : {false, true}) {
     PretendOldMountApi(old);
-    EXPECT_EQ(Isolated([&]() -> std::string {
-      if (!MakeDirs(dir_ + "/from", 0755) || !MakeDirs(dir_ + "/to", 0755)) return "mkdir";
-      auto from = Open(dir_ + "/from", O_PATH);
-      auto to = Open(dir_ + "/to", O_PATH);
-      auto tree = CloneTree(from->get(), "", Recursive::kNo);
-      if (!tree) return Problem(tree);
-      MountAttributes attributes;
-      attributes.set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID;
-      if (!old) {
-        if (auto set = SetMountAttributes(tree->get(), attributes, Recursive::kNo); !set) return Problem(set);
-      }
-      if (auto attached = AttachMount(tree->get(), to->get()); !attached) return Problem(attached);
-      if (old) {
-        auto proc = OpenDir("/proc");
-        if (auto set = SetMountAttributes(tree->get(), attributes, Recursive::kNo, proc->get()); !set) return Problem(set);
-        if (SetMountAttributes(tree->get(), attributes, Recursive::kYes, proc->get())) return "recursive";
-      }
-      struct statvfs fs {};
-      if (statvfs((dir_ + "/to").c_str(), &fs) < 0) return "statvfs";
-      if ((fs.f_flag & (ST_RDONLY | ST_NOSUID)) != (ST_RDONLY | ST_NOSUID)) return "flags";
-      return mkdir((dir_ + "/to/x").c_str(), 0755) < 0 && errno == EROFS ? "" : "writable";
-    }), "") << old;
+    EXPECT_EQ(
+        Isolated([&]() -> std::string {
+          if (!MakeDirs(dir_ + "/from", 0755) || !MakeDirs(dir_ + "/to", 0755))
+            return "mkdir";
+          auto from = Open(dir_ + "/from", O_PATH);
+          auto to = Open(dir_ + "/to", O_PATH);
+          auto tree = CloneTree(from->get(), "", Recursive::kNo);
+          if (!tree)
+            return Problem(tree);
+          MountAttributes attributes;
+          attributes.set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID;
+          if (!old) {
+            if (auto set = SetMountAttributes(tree->get(), attributes, Recursive::kNo); !set)
+              return Problem(set);
+          }
+          if (auto attached = AttachMount(tree->get(), to->get()); !attached)
+            return Problem(attached);
+          if (old) {
+            auto proc = OpenDir("/proc");
+            if (auto set = SetMountAttributes(tree->get(), attributes, Recursive::kNo, proc->get());
+                !set)
+              return Problem(set);
+            if (SetMountAttributes(tree->get(), attributes, Recursive::kYes, proc->get()))
+              return "recursive";
+          }
+          struct statvfs fs{};
+          if (statvfs((dir_ + "/to").c_str(), &fs) < 0)
+            return "statvfs";
+          if ((fs.f_flag & (ST_RDONLY | ST_NOSUID)) != (ST_RDONLY | ST_NOSUID))
+            return "flags";
+          return mkdir((dir_ + "/to/x").c_str(), 0755) < 0 && errno == EROFS ? "" : "writable";
+        }),
+        "")
+        << old;
   }
 }
 
@@ -118,19 +143,26 @@ TEST_F(Mount, OverlayOnOldAndNewKernels) {
   for (bool old : {false, true}) {
     PretendOldMountApi(old);
     EXPECT_EQ(Isolated([&]() -> std::string {
-      for (const char* name : {"a", "b", "u", "w", "m"}) {
-        if (!MakeDirs(Cat(dir_, "/", name), 0755)) return "mkdir";
-      }
-      (void)ReplaceFile(dir_ + "/a/f", "top", 0644, Durability::kVolatile);
-      (void)ReplaceFile(dir_ + "/b/f", "bottom", 0644, Durability::kVolatile);
-      auto target = Open(dir_ + "/m", O_PATH);
-      auto root = MountOverlay({{dir_ + "/a", dir_ + "/b"}, dir_ + "/u", dir_ + "/w", true}, target->get());
-      if (!root) return Problem(root);
-      auto content = ReadFileAt(root->get(), "f");
-      if (!content || *content != "top") return "content";
-      if (!ReplaceFile(dir_ + "/m/new", "n", 0644, Durability::kVolatile)) return "write";
-      return PathExists(dir_ + "/u/new") ? "" : "upper";
-    }), "") << old;
+                for (const char* name : {"a", "b", "u", "w", "m"}) {
+                  if (!MakeDirs(Cat(dir_, "/", name), 0755))
+                    return "mkdir";
+                }
+                (void)ReplaceFile(dir_ + "/a/f", "top", 0644, Durability::kVolatile);
+                (void)ReplaceFile(dir_ + "/b/f", "bottom", 0644, Durability::kVolatile);
+                auto target = Open(dir_ + "/m", O_PATH);
+                auto root = MountOverlay(
+                    {{dir_ + "/a", dir_ + "/b"}, dir_ + "/u", dir_ + "/w", true}, target->get());
+                if (!root)
+                  return Problem(root);
+                auto content = ReadFileAt(root->get(), "f");
+                if (!content || *content != "top")
+                  return "content";
+                if (!ReplaceFile(dir_ + "/m/new", "n", 0644, Durability::kVolatile))
+                  return "write";
+                return PathExists(dir_ + "/u/new") ? "" : "upper";
+              }),
+              "")
+        << old;
   }
 }
 
@@ -145,15 +177,19 @@ TEST_F(Mount, OverlayRefusesNonsense) {
 
 TEST_F(Mount, PivotLeavesNothingOfTheHost) {
   EXPECT_EQ(Isolated([&]() -> std::string {
-    auto target = Open(dir_, O_PATH);
-    auto context = FsContext::Open("tmpfs");
-    auto root = context->Mount(0);
-    if (!root || !AttachMount(root->get(), target->get())) return "mount";
-    if (auto pivoted = PivotRoot(root->get()); !pivoted) return Problem(pivoted);
-    auto names = ListDir("/");
-    if (!names || !names->empty()) return "not empty";
-    return PathExists("/../tmp") ? "the host is above" : "";
-  }), "");
+              auto target = Open(dir_, O_PATH);
+              auto context = FsContext::Open("tmpfs");
+              auto root = context->Mount(0);
+              if (!root || !AttachMount(root->get(), target->get()))
+                return "mount";
+              if (auto pivoted = PivotRoot(root->get()); !pivoted)
+                return Problem(pivoted);
+              auto names = ListDir("/");
+              if (!names || !names->empty())
+                return "not empty";
+              return PathExists("/../tmp") ? "the host is above" : "";
+            }),
+            "");
 }
 
 }  // namespace

@@ -12,8 +12,8 @@
 namespace wherry::sys {
 namespace {
 
-// A tree: root/{file,dir/{inner},abs->/dir,up->../../..,loop->loop,gone->nowhere/x,out->SECRET} beside root: secret.
-// Every test runs with openat2 and with the walk.
+// A tree: root/{file,dir/{inner},abs->/dir,up->../../..,loop->loop,gone->nowhere/x,out->SECRET}
+// beside root: secret. Every test runs with openat2 and with the walk.
 class Path : public testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
@@ -44,7 +44,8 @@ class Path : public testing::TestWithParam<bool> {
   }
   std::string Read(const std::string& path) {
     auto fd = OpenInRoot(root_.get(), path, O_RDONLY);
-    if (!fd) return Cat("errno ", fd.error().error_number());
+    if (!fd)
+      return Cat("errno ", fd.error().error_number());
     return *ReadAll(fd->get(), 100, path);
   }
   bool Exists(const std::string& path) { return PathExists(base_ + path); }
@@ -73,12 +74,12 @@ TEST_P(Path, StaysInTheRoot) {
 }
 
 TEST_P(Path, OpensTheRootItself) {
-  struct stat root {};
+  struct stat root{};
   ASSERT_EQ(fstat(root_.get(), &root), 0);
   for (const char* path : {"/", ".", "up", "..", "dir/.."}) {
     auto fd = OpenInRoot(root_.get(), path, O_PATH);
     ASSERT_TRUE(fd) << path;
-    struct stat found {};
+    struct stat found{};
     ASSERT_EQ(fstat(fd->get(), &found), 0);
     EXPECT_EQ(found.st_ino, root.st_ino) << path;
   }
@@ -112,7 +113,7 @@ TEST_P(Path, CreatesComponentByComponent) {
   EXPECT_TRUE(Exists("/root/a/b/c"));
   auto file = OpenOrCreateInRoot(root_.get(), "a/b/f", CreateAs::kFile);
   ASSERT_TRUE(file);
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(fstat(file->get(), &status), 0);
   EXPECT_TRUE(S_ISREG(status.st_mode));
   EXPECT_EQ(status.st_mode & 0111, 0U);

@@ -16,7 +16,8 @@ Child Fork(int exit_code) {
   auto cloned = Clone(0, -1);
   EXPECT_TRUE(cloned);
   if (cloned->in_child) {
-    if (exit_code < 0) pause();
+    if (exit_code < 0)
+      pause();
     _exit(exit_code);
   }
   return std::move(cloned->child);
@@ -72,7 +73,8 @@ TEST(ProcessStartTime, NamesAProcess) {
 }
 
 TEST(Clone, MakesNamespaces) {
-  if (geteuid() != 0) GTEST_SKIP() << "namespaces need root";
+  if (geteuid() != 0)
+    GTEST_SKIP() << "namespaces need root";
   auto cloned = Clone(CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWNET, -1);
   ASSERT_TRUE(cloned);
   if (cloned->in_child) {
@@ -96,7 +98,8 @@ TEST(CloexecFrom, MarksDescriptors) {
   auto cloned = Clone(0, -1);
   ASSERT_TRUE(cloned);
   if (cloned->in_child) {
-    bool marked = CloexecFrom(3) && (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0 && (fcntl(2, F_GETFD) & FD_CLOEXEC) == 0;
+    bool marked = CloexecFrom(3) && (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0 &&
+                  (fcntl(2, F_GETFD) & FD_CLOEXEC) == 0;
     _exit(marked ? 0 : 1);
   }
   EXPECT_EQ(cloned->child.process().Wait()->code, 0);

@@ -32,7 +32,8 @@ std::string Output(SpawnOptions options, const std::string& script) {
   options.fds.push_back({out.write.get(), 1});
   auto child = Spawn(options);
   out.write.Reset();
-  if (!child) return child.error().message();
+  if (!child)
+    return child.error().message();
   std::string text = *ReadAll(out.read.get(), 65536, "output");
   EXPECT_EQ(child->process().Wait()->code, 0);
   return text;
@@ -41,7 +42,8 @@ std::string Output(SpawnOptions options, const std::string& script) {
 TEST(Spawn, PassesArgumentsAndEnvironment) {
   SpawnOptions options;
   options.env = {"A=one two"};
-  EXPECT_EQ(Output(std::move(options), "echo $A $0; env | grep -vc -e PWD -e SHLVL -e '^_='"), "one two sh\n1\n");
+  EXPECT_EQ(Output(std::move(options), "echo $A $0; env | grep -vc -e PWD -e SHLVL -e '^_='"),
+            "one two sh\n1\n");
 }
 
 TEST(Spawn, MapsDescriptorsWhateverTheirNumbers) {
@@ -54,13 +56,15 @@ TEST(Spawn, MapsDescriptorsWhateverTheirNumbers) {
   SpawnOptions options;
   // Each takes the other's number.
   options.fds = {{a.read.get(), b.read.get()}, {b.read.get(), a.read.get()}};
-  EXPECT_EQ(Output(std::move(options), Cat("cat <&", b.read.get(), "; cat <&", a.read.get())), "ab");
+  EXPECT_EQ(Output(std::move(options), Cat("cat <&", b.read.get(), "; cat <&", a.read.get())),
+            "ab");
 }
 
 TEST(Spawn, ClosesEverythingElse) {
   int leaked = open("/", O_RDONLY);  // NOLINT(android-cloexec-open)
-  EXPECT_EQ(Output({}, "readlink /proc/self/fd/0; readlink /proc/self/fd/2; ls /proc/self/fd | wc -l"),
-            "/dev/null\n/dev/null\n4\n");  // 0, 1, 2 and the directory ls reads
+  EXPECT_EQ(
+      Output({}, "readlink /proc/self/fd/0; readlink /proc/self/fd/2; ls /proc/self/fd | wc -l"),
+      "/dev/null\n/dev/null\n4\n");  // 0, 1, 2 and the directory ls reads
   close(leaked);
 }
 
@@ -71,7 +75,8 @@ TEST(Spawn, StartsASessionWithDefaultSignals) {
   sigaddset(&block, SIGUSR1);
   sigset_t before;
   pthread_sigmask(SIG_BLOCK, &block, &before);
-  std::string text = Output({}, "grep -E 'SigBlk|SigIgn' /proc/self/status; cut -d' ' -f1,6 /proc/$$/stat");
+  std::string text =
+      Output({}, "grep -E 'SigBlk|SigIgn' /proc/self/status; cut -d' ' -f1,6 /proc/$$/stat");
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   signal(SIGPIPE, old);
   EXPECT_TRUE(text.starts_with("SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n")) << text;
@@ -96,14 +101,17 @@ TEST(Spawn, WorksFromManyThreads) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([] {
-      for (int n = 0; n < 10; ++n) EXPECT_EQ(Output({}, "echo hi"), "hi\n");
+      for (int n = 0; n < 10; ++n)
+        EXPECT_EQ(Output({}, "echo hi"), "hi\n");
     });
   }
-  for (std::thread& thread : threads) thread.join();
+  for (std::thread& thread : threads)
+    thread.join();
 }
 
 TEST(Spawn, AProcessOfTheProtectedProgramCannotBeOverwritten) {
-  if (geteuid() != 0) GTEST_SKIP() << "a read-only mount needs root";
+  if (geteuid() != 0)
+    GTEST_SKIP() << "a read-only mount needs root";
   // A copy, because what runs already is protected by ETXTBSY.
   std::string program = Cat("/tmp/wherry-spawn-", getpid());
   ASSERT_TRUE(ReplaceFile(program, *ReadFile("/bin/sleep", 8 << 20), 0755, Durability::kVolatile));

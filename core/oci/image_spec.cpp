@@ -219,7 +219,7 @@ Result<DocumentKind> KindOf(std::string_view media_type, std::string_view json) 
   if (!type.empty() && !is_manifest && !is_index) {
     return Fail(Errc::kUnsupported, Cat("manifest media type '", Shown(type), "' is not supported"));
   }
-  if (version != 2) return Fail(Errc::kInvalid, "the manifest has no known schema version");
+  if (version != 2) return Fail(Errc::kInvalid, "the manifest's schemaVersion is not 2");
   DocumentKind kind = is_index ? DocumentKind::kIndex : DocumentKind::kManifest;
   if (type.empty()) kind = TRY(KindByMembers(document));
   bool like_manifest = !IsAbsent(document["layers"]) || !IsAbsent(document["config"]);

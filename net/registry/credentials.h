@@ -13,8 +13,8 @@ namespace wherry::registry {
 struct Credentials {
   std::string username;
   std::string password;
-  std::string identity_token;  // an OAuth2 refresh token in place of a password
-  std::string registry_token;  // a bearer token to send as it is
+  std::string identity_token = {};  // an OAuth2 refresh token in place of a password
+  std::string registry_token = {};  // a bearer token to send as it is
 
   bool empty() const {
     return username.empty() && password.empty() && identity_token.empty() && registry_token.empty();

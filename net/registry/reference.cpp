@@ -74,7 +74,11 @@ bool LooksLikeRegistry(std::string_view first) {
 
 std::unexpected<Error> Bad(std::string_view text, std::string_view why) {
   constexpr size_t kShown = 100;
-  return Fail(Errc::kInvalid, Cat("invalid reference format: ", text.substr(0, kShown), ": ", why));
+  std::string shown(text.substr(0, kShown));
+  for (char& c : shown) {
+    if (c < ' ' || c >= 0x7f) c = '?';
+  }
+  return Fail(Errc::kInvalid, Cat("invalid reference format: '", shown, "': ", why));
 }
 
 Result<> CheckRepository(std::string_view text, std::string_view repository) {
@@ -83,9 +87,10 @@ Result<> CheckRepository(std::string_view text, std::string_view repository) {
   }
   for (std::string_view component : Split(repository, '/')) {
     if (IsComponent(component)) continue;
+    if (component.empty()) return Bad(text, "a part of the repository name is empty");
     std::string lower = ToLower(component);
     if (lower != component && IsComponent(lower)) return Bad(text, "the repository name must be lowercase");
-    return Bad(text, Cat("'", component, "' is not a valid part of a repository name"));
+    return Bad(text, "the repository name may have lowercase letters, digits, and '.', '_', '-' between them");
   }
   return {};
 }
@@ -105,6 +110,7 @@ Result<Reference> Reference::Parse(std::string_view text) {
   Reference reference;
   std::string_view rest = text;
   if (rest.empty()) return Bad(text, "the name is empty");
+  if (rest.starts_with("https://") || rest.starts_with("http://")) return Bad(text, "leave out 'https://'");
   if (auto at = SplitLast(rest, '@')) {
     auto digest = Digest::Parse(at->tail);
     if (!digest) return Bad(text, digest.error().message());
@@ -113,17 +119,16 @@ Result<Reference> Reference::Parse(std::string_view text) {
   }
   size_t slash = rest.find('/');
   if (slash != std::string_view::npos && LooksLikeRegistry(rest.substr(0, slash))) {
-    if (!IsRegistry(rest.substr(0, slash))) return Bad(text, Cat("'", rest.substr(0, slash), "' is not a registry"));
+    if (!IsRegistry(rest.substr(0, slash))) return Bad(text, "what is before the first '/' is not a host or host:port");
     reference.registry = rest.substr(0, slash);
     rest.remove_prefix(slash + 1);
   }
   if (auto colon = SplitLast(rest, ':'); colon && colon->tail.find('/') == std::string_view::npos) {
-    if (!IsTag(colon->tail)) return Bad(text, Cat("'", colon->tail.substr(0, kMaxTag), "' is not a valid tag"));
+    if (!IsTag(colon->tail)) return Bad(text, "a tag has at most 128 letters, digits, '_', '.' and '-'");
     reference.tag = colon->tail;
     rest = colon->head;
   }
-  reference.registry = reference.registry.empty() ? std::string(kHub)
-                       : reference.registry == "index.docker.io" ? std::string(kHub) : reference.registry;
+  if (reference.registry.empty() || reference.registry == "index.docker.io") reference.registry = kHub;
   TRY(CheckRepository(text, rest));
   bool bare_id = rest.size() == 64 && rest.find_first_not_of("0123456789abcdef") == std::string_view::npos;
   if (bare_id && reference.registry == kHub) return Bad(text, "64 hexadecimal characters are an image ID, not a name");

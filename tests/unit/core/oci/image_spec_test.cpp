@@ -73,19 +73,49 @@ TEST(Manifest, TooManyLayers) {
   EXPECT_FALSE(ParseManifest(ManifestJson(kConfig, layers), kOciManifest));
 }
 
+TEST(Manifest, MillionsOfValuesAreNotParsed) {
+  std::string zeros = "0";
+  for (int i = 0; i < 1'000'000; ++i) zeros += ",0";
+  auto manifest = ParseManifest(Cat(R"({"schemaVersion":2,"x":[)", zeros, "]}"), kOciManifest);
+  ASSERT_FALSE(manifest);
+  EXPECT_NE(manifest.error().message().find("more than 50000 values"), std::string::npos) << manifest.error().message();
+  std::string quoted(200'000, ',');
+  EXPECT_TRUE(ParseManifest(ManifestJson(kConfig, "").insert(1, Cat(R"("a\"b":")", quoted, R"(",)")), kOciManifest));
+}
+
+TEST(Manifest, HostileTextIsNotRepeated) {
+  auto manifest = ParseManifest(ManifestJson(kConfig, DescriptorJson("evil\\u001b[2J\\n")), kOciManifest);
+  ASSERT_FALSE(manifest);
+  EXPECT_EQ(manifest.error().message().find('\x1b'), std::string::npos);
+  EXPECT_EQ(manifest.error().message().find('\n'), std::string::npos);
+}
+
 TEST(Kind, ByTypeThenByContent) {
-  EXPECT_EQ(*KindOf(kOciIndex, "{}"), DocumentKind::kIndex);
-  EXPECT_EQ(*KindOf(Cat(kDockerManifest, "; charset=utf-8"), "{}"), DocumentKind::kManifest);
-  EXPECT_EQ(*KindOf("application/json", Cat(R"({"mediaType":")", kDockerList, R"("})")), DocumentKind::kIndex);
+  std::string_view two = R"({"schemaVersion":2})";
+  EXPECT_EQ(*KindOf(kOciIndex, two), DocumentKind::kIndex);
+  EXPECT_EQ(*KindOf(Cat(kDockerManifest, "; charset=utf-8"), two), DocumentKind::kManifest);
+  EXPECT_EQ(*KindOf("application/json", Cat(R"({"schemaVersion":2,"mediaType":")", kDockerList, R"("})")), DocumentKind::kIndex);
   EXPECT_EQ(*KindOf("", R"({"schemaVersion":2,"layers":[]})"), DocumentKind::kManifest);
   EXPECT_EQ(*KindOf("", R"({"schemaVersion":2,"manifests":[]})"), DocumentKind::kIndex);
-  auto schema1 = KindOf("application/vnd.docker.distribution.manifest.v1+prettyjws", "{}");
-  ASSERT_FALSE(schema1);
-  EXPECT_NE(schema1.error().message().find("schema 1"), std::string::npos);
+  for (std::string_view json : {"{}", R"({"schemaVersion":1})"}) {
+    auto schema1 = KindOf("application/vnd.docker.distribution.manifest.v1+prettyjws", json);
+    ASSERT_FALSE(schema1);
+    EXPECT_NE(schema1.error().message().find("schema 1"), std::string::npos);
+  }
+  EXPECT_EQ(KindOf("", R"({"schemaVersion":1,"fsLayers":[]})").error().code(), Errc::kUnsupported);
   auto html = KindOf("text/html", "{}");
   ASSERT_FALSE(html);
   EXPECT_NE(html.error().message().find("text/html"), std::string::npos);
   EXPECT_FALSE(KindOf("", "<html>"));
+}
+
+TEST(Kind, DocumentsWithTwoMeaningsAreRefused) {
+  EXPECT_FALSE(KindOf("", R"({"schemaVersion":2,"layers":[],"manifests":[]})"));
+  EXPECT_FALSE(KindOf(kOciManifest, R"({"schemaVersion":2,"manifests":[]})"));
+  EXPECT_FALSE(KindOf(kOciIndex, R"({"schemaVersion":2,"manifests":[],"config":{}})"));
+  auto two = KindOf(kOciManifest, Cat(R"({"schemaVersion":2,"mediaType":")", kOciIndex, R"(","manifests":[]})"));
+  ASSERT_FALSE(two);
+  EXPECT_NE(two.error().message().find("says itself"), std::string::npos) << two.error().message();
 }
 
 Index ArmIndex(std::initializer_list<std::string_view> variants) {
@@ -125,14 +155,22 @@ TEST(Select, NamesWhatThereIs) {
   EXPECT_EQ(missing.error().message().find("unknown"), std::string::npos);
 }
 
-TEST(Platform, Names) {
-  EXPECT_EQ(PlatformName(*ParsePlatform("linux/arm/v7")), "linux/arm/v7");
-  EXPECT_EQ(PlatformName(*ParsePlatform("arm64")), "linux/arm64");
-  EXPECT_EQ(PlatformName(*ParsePlatform("linux/aarch64")), "linux/arm64");
-  EXPECT_EQ(PlatformName(*ParsePlatform("armhf")), "linux/arm/v7");
-  for (std::string_view bad : {"", "linux", "linux/", "linux/z80", "windows/amd64", "linux/arm/v7/x", "/", "../x"}) {
-    EXPECT_FALSE(ParsePlatform(bad)) << bad;
-  }
+TEST(Select, EntryWithoutPlatformWhenThereIsNothingElse) {
+  Index index;
+  index.manifests.push_back({{"nameless", {}, 0}, {}});
+  EXPECT_EQ(SelectManifest(index, {"linux", "arm64", "v8"})->media_type, "nameless");
+  index.manifests.push_back({{"other", {}, 0}, {"linux", "s390x", ""}});
+  EXPECT_FALSE(SelectManifest(index, {"linux", "arm64", "v8"}));
+}
+
+TEST(Select, ErrorStaysShort) {
+  Index index;
+  for (int i = 0; i < 1000; ++i) index.manifests.push_back({{"x", {}, 0}, {std::string(5000, '\n'), Cat("arch", i), ""}});
+  auto missing = SelectManifest(index, {"linux", "arm64", "v8"});
+  ASSERT_FALSE(missing);
+  EXPECT_LT(missing.error().message().size(), 3000u);
+  EXPECT_NE(missing.error().message().find("and 980 more"), std::string::npos);
+  EXPECT_EQ(missing.error().message().find('\n'), std::string::npos);
 }
 
 TEST(ImageConfig, ReadsWhatTheEngineNeeds) {
@@ -147,11 +185,22 @@ TEST(ImageConfig, ReadsWhatTheEngineNeeds) {
   EXPECT_EQ(config->labels["k"], "v");
 }
 
-TEST(ImageConfig, ToleratesNullAndWrongTypes) {
-  auto config = ParseImageConfig(R"({"config":{"Env":null,"Cmd":7,"Labels":[],"Volumes":"x"},"rootfs":null})");
-  ASSERT_TRUE(config);
+TEST(ImageConfig, NullIsAbsent) {
+  auto config = ParseImageConfig(R"({"config":{"Env":null,"Cmd":null,"Labels":null,"Volumes":null},"rootfs":null})");
+  ASSERT_TRUE(config) << config.error().message();
   EXPECT_TRUE(config->env.empty());
-  EXPECT_FALSE(ParseImageConfig(R"({"rootfs":{"diff_ids":["sha256:zz"]}})"));
+  EXPECT_TRUE(ParseImageConfig(R"({"config":null})"));
+}
+
+TEST(ImageConfig, WrongTypesAreRefusedAsGoDoes) {
+  for (std::string_view bad :
+       {R"({"rootfs":{"diff_ids":["sha256:zz"]}})", R"({"rootfs":{"diff_ids":[7]}})", R"({"rootfs":{"diff_ids":"x"}})",
+        R"({"config":7})", R"({"config":{"Cmd":7}})", R"({"config":{"Env":["A=b",1]}})", R"({"config":{"Labels":[]}})",
+        R"({"config":{"Labels":{"a":1}}})", R"({"config":{"Volumes":"x"}})", R"({"config":{"User":0}})", R"({"os":1})"}) {
+    auto config = ParseImageConfig(bad);
+    ASSERT_FALSE(config) << bad;
+    EXPECT_EQ(config.error().code(), Errc::kInvalid);
+  }
 }
 
 }  // namespace

@@ -58,8 +58,8 @@ TEST(Reference, RefusesBadNames) {
   };
   for (const std::string& text : cases) {
     auto reference = Reference::Parse(text);
-    EXPECT_FALSE(reference) << text;
-    if (!reference) EXPECT_EQ(reference.error().code(), Errc::kInvalid) << text;
+    ASSERT_FALSE(reference) << text;
+    EXPECT_EQ(reference.error().code(), Errc::kInvalid) << text;
   }
 }
 

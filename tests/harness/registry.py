@@ -53,15 +53,18 @@ class Authority:
     def _openssl(*args):
         subprocess.run(['openssl', *map(str, args)], check=True, capture_output=True)
 
+    @staticmethod
+    def _alternative_names(hosts):
+        names = [('IP:' if host.replace('.', '').isdigit() else 'DNS:') + host for host in hosts]
+        return f'subjectAltName={",".join(names)}\n' if names else ''
+
     def issue(self, name, hosts, days=30, client=False):
         """A certificate for host names and addresses: (certificate file, key file)."""
         key, request = self.dir / f'{name}.key', self.dir / f'{name}.csr'
         certificate, extensions = self.dir / f'{name}.crt', self.dir / f'{name}.ext'
-        names = [f'IP:{host}' if host.replace('.', '').isdigit() else f'DNS:{host}'
-                 for host in hosts]
         usage = 'clientAuth' if client else 'serverAuth'
         extensions.write_text(f'extendedKeyUsage={usage}\nbasicConstraints=CA:FALSE\n' +
-                              (f'subjectAltName={",".join(names)}\n' if names else ''),
+                              self._alternative_names(hosts),
                               encoding='utf-8')
         self._openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes',
                       '-keyout', key, '-out', request, '-subj', f'/CN={name}')
@@ -75,12 +78,11 @@ class Authority:
         database = self.dir / f'{name}.db'
         database.mkdir()
         (database / 'index.txt').touch()
-        names = ','.join(f'DNS:{host}' for host in hosts)
         (database / 'ca.cnf').write_text(
             f'[ca]\ndefault_ca=own\n[own]\ndatabase={database}/index.txt\nserial={database}/serial\n'
             f'new_certs_dir={database}\ndefault_md=sha256\npolicy=any\nx509_extensions=leaf\n'
             f'certificate={self.certificate}\nprivate_key={self.key}\n[any]\ncommonName=supplied\n'
-            f'[leaf]\nsubjectAltName={names}\n', encoding='utf-8')
+            f'[leaf]\n{self._alternative_names(hosts)}', encoding='utf-8')
         self._openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes',
                       '-keyout', key, '-out', database / 'csr', '-subj', f'/CN={name}')
         self._openssl('ca', '-batch', '-config', database / 'ca.cnf', '-rand_serial', '-startdate',

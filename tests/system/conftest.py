@@ -41,6 +41,17 @@ def pytest_generate_tests(metafunc):
         for name in names], indirect=True, scope='session')
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """All tests of one machine in a row: each machine is started once."""
+    order = ['', 'host', *sorted(KERNELS, reverse=True)]
+
+    def place(item):
+        return order.index(item.callspec.params.get('machine', '') if hasattr(item, 'callspec') else '')
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope='session')
 def authority(tmp_path_factory):
     """The certificate authority of the test registries."""
@@ -57,11 +68,8 @@ def _start_host(_):
 
 
 def _start_vm(name):
-    binaries = paths.build_dir('aarch64')
-    if not (binaries / 'wherry').exists():
-        raise FileNotFoundError(f'{binaries}/wherry is missing: run ./dev build aarch64')
     hosts = '127.0.0.1 localhost\n' + ''.join(f'10.0.2.2 {host}\n' for host in HOST_NAMES)
-    vm = Vm(kernel=KERNELS[name], memory=768, binaries=binaries,
+    vm = Vm(kernel=KERNELS[name], memory=768, binaries=paths.build_dir('aarch64'),
             files={'etc/hosts': (hosts, 0o644)})
     vm.start()
     return VmMachine(vm)
@@ -80,12 +88,13 @@ def machine(request, authority):
 @pytest.fixture(scope='session')
 def wherry_program(machine):
     """The path of the program under test, as the machine sees it."""
-    if machine.name in KERNELS:
-        return '/usr/bin/wherry'
-    program = paths.build_dir('host') / 'wherry'
-    if not program.exists():
-        raise FileNotFoundError(f'{program} is missing: run ./dev build')
-    return str(program)
+    in_vm = machine.name in KERNELS
+    preset = 'aarch64' if in_vm else 'host'
+    for name in ('wherry', 'wherry-shim'):
+        program = paths.build_dir(preset) / name
+        if not program.exists():
+            pytest.fail(f'{program} is missing: run ./dev build {preset}')
+    return '/usr/bin/wherry' if in_vm else str(paths.build_dir(preset) / 'wherry')
 
 
 @pytest.fixture(scope='session')

@@ -279,6 +279,13 @@ void HandleFrame(Session* session, char type, const std::string& payload) {
   }
 }
 
+void HandleFrames(Port& port, Session* session) {
+  char type = 0;
+  std::string payload;
+  while (port.Next(&type, &payload)) HandleFrame(session, type, payload);
+  FlushInput(session);
+}
+
 void Reap(Session* session) {
   int status = 0;
   if (waitpid(session->pid, &status, 0) != session->pid) return;
@@ -295,12 +302,9 @@ bool Step(Port& port, Session* session) {
                    {session->pidfd, POLLIN, 0}};
   if (poll(set, 5, -1) < 0) return errno == EINTR;
   if (set[0].revents != 0 && !port.Fill()) return false;
-  char type = 0;
-  std::string payload;
-  while (port.Next(&type, &payload)) HandleFrame(session, type, payload);
+  HandleFrames(port, session);
   if (set[1].revents != 0 && session->out >= 0) Forward(port, 'o', session->out);
   if (set[2].revents != 0 && session->err >= 0) Forward(port, 'x', session->err);
-  FlushInput(session);
   if (set[4].revents != 0) Reap(session);
   return true;
 }
@@ -316,6 +320,7 @@ bool Serve(Port& port, Request& request) {
     SetNonBlocking(session.out);
     SetNonBlocking(session.err);
   }
+  HandleFrames(port, &session);  // what came together with the request
   bool connected = true;
   while (started && connected && (session.pid == 0 ? session.out >= 0 : !session.exited))
     connected = Step(port, &session);
@@ -376,11 +381,28 @@ bool Collect(Request* request, char type, const std::string& payload) {
   }
 }
 
+// For tests of the bridge: takes one connection, reads to its end, sends all of it back.
+int EchoOnce(const char* path) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  strncpy(address.sun_path, path, sizeof(address.sun_path) - 1);
+  const int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+  if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) return 1;
+  if (listen(listener, 1) != 0) return 1;
+  const int fd = accept(listener, nullptr, nullptr);
+  std::string all;
+  char chunk[4096];
+  for (ssize_t n = 0; (n = read(fd, chunk, sizeof(chunk))) > 0;)
+    all.append(chunk, static_cast<size_t>(n));
+  return WriteAll(fd, all.data(), all.size()) ? 0 : 1;
+}
+
 }  // namespace
 
-// Arguments: the ports to serve.
+// Arguments: the ports to serve, or --echo and a socket path.
 int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
+  if (argc == 3 && strcmp(argv[1], "--echo") == 0) return EchoOnce(argv[2]);
   for (int i = 1; i < argc; i++) {
     if (fork() == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -207,8 +207,8 @@ class Vm:
         args = ['-device', f'virtio-serial-pci,max_ports={PORTS + 1}']
         for i in range(1, PORTS + 1):
             path = self._dir / f'p{i}'
-            args += ['-chardev', f'socket,id=c{i},path={path},server=off',
-                     '-device', f'virtserialport,chardev=c{i},nr={i},name=agent.{i}']
+            args += ['-chardev', f'socket,id=c{i},path={path},server=on,wait=off',
+                     '-device', f'virtserialport,chardev=c{i},nr={i}']
         args += ['-netdev', 'user,id=net', '-device', 'virtio-net-pci,netdev=net,romfile=',
                  '-object', 'rng-random,id=rng,filename=/dev/urandom',
                  '-device', 'virtio-rng-pci,rng=rng']
@@ -227,7 +227,7 @@ class Vm:
 
     def _command(self):
         options = ['console=ttyAMA0', 'quiet', 'panic=-1', 'oops=panic', 'mitigations=off',
-                   f'wherry.time={int(time.time())}', self.append]
+                   f'wherry.time={int(time.time())}', f'wherry.ports={PORTS}', self.append]
         if self.disk:
             options.append('wherry.disk=vdb')
         if self.share:
@@ -264,30 +264,34 @@ class Vm:
         self.boot_seconds = time.monotonic() - began
 
     def _boot(self, timeout):
-        listeners = []
-        for i in range(1, PORTS + 1):
-            listener = socket.socket(socket.AF_UNIX)
-            listener.bind(str(self._dir / f'p{i}'))
-            listener.listen(1)
-            listener.settimeout(10)
-            listeners.append(listener)
         with open(self._dir / 'qemu.log', 'wb') as log:
             self._qemu = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=log,
                                           stderr=log, preexec_fn=_die_with_parent)
         try:
-            for listener in listeners:
-                connection, _ = listener.accept()
-                self._all_ports.append(_Port(connection))
-                listener.close()
-        except TimeoutError:
-            raise VmError('QEMU did not start:\n' + self._read_log('qemu.log')) from None
-        for port in self._all_ports:
-            self._ports.put(port)
-        try:
+            self._connect(1)
             self.run(['true'], timeout=timeout, check=True)
         except (TimedOut, AssertionError):
             raise VmError('the machine did not come up:\n' + self._read_log('qemu.log') +
                           self.console()[-4000:]) from None
+        # only now: a kernel that starts drops such messages when many come at once
+        for i in range(2, PORTS + 1):
+            self._connect(i)
+
+    def _connect(self, number):
+        deadline = time.monotonic() + 10
+        while True:
+            connection = socket.socket(socket.AF_UNIX)
+            try:
+                connection.connect(str(self._dir / f'p{number}'))
+                break
+            except OSError:
+                connection.close()
+                if self._qemu.poll() is not None or time.monotonic() > deadline:
+                    raise VmError('QEMU did not start:\n' + self._read_log('qemu.log')) from None
+                time.sleep(0.01)
+        port = _Port(connection)
+        self._all_ports.append(port)
+        self._ports.put(port)
 
     def stop(self):
         """Ends the machine at once, like pulling the plug, and removes its files."""

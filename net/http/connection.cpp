@@ -22,6 +22,12 @@ constexpr size_t kCompactAbove = 64 << 10;
 constexpr uint32_t kReadable = EPOLLIN;
 constexpr uint32_t kWritable = EPOLLOUT;
 
+// Empties a buffer and gives its memory back, which assigning an empty string does not.
+void Free(std::string& buffer, size_t& taken) {
+  std::string().swap(buffer);
+  taken = 0;
+}
+
 }  // namespace
 
 Connection::Connection(std::shared_ptr<ServerCore> core, UniqueFd fd)
@@ -114,8 +120,7 @@ void Connection::HangUp() {
     return;
   }
   hung_up_ = true;
-  output_ = {};
-  output_taken_ = 0;
+  Free(output_, output_taken_);
   UpdateInterest();
 }
 
@@ -179,8 +184,7 @@ void Connection::SendPending() {
     }
     output_taken_ += static_cast<size_t>(count);
   }
-  output_ = {};
-  output_taken_ = 0;
+  Free(output_, output_taken_);
 }
 
 void Connection::Flush() {
@@ -219,8 +223,7 @@ void Connection::HandleInput() {
 void Connection::ConsumeInput(size_t count) {
   input_taken_ += count;
   if (input_taken_ == input_.size()) {
-    input_ = {};
-    input_taken_ = 0;
+    Free(input_, input_taken_);
   }
 }
 
@@ -239,7 +242,11 @@ void Connection::HandleRequestInput() {
     case RequestReader::Step::kHead:
       return;
     case RequestReader::Step::kError:
-      Refuse(reader_->error_status(), reader_->error_reason());
+      if (exchange_active_) {
+        Abort();  // a broken body; an answer may have begun
+      } else {
+        Refuse(reader_->error_status(), reader_->error_reason());
+      }
       return;
     case RequestReader::Step::kMore:
     case RequestReader::Step::kComplete:
@@ -248,7 +255,8 @@ void Connection::HandleRequestInput() {
   }
 }
 
-// True when the body is to be read next. A request whose body is streamed is handed to the handler here.
+// True when the body is to be read next. A request whose body is streamed is handed to the handler
+// here.
 bool Connection::AcceptHead() {
   Request& request = reader_->request();
   std::string_view expect = request.header("Expect");
@@ -354,8 +362,7 @@ void Connection::CloseAfterOutput() {
   mode_ = Mode::kLinger;
   exchange_active_ = false;
   consumer_.reset();
-  input_ = {};
-  input_taken_ = 0;
+  Free(input_, input_taken_);
   if (hung_up_) {
     Close();
   } else if (pending() == 0) {
@@ -402,10 +409,8 @@ void Connection::Close() {
   fd_.Reset();
   watched_ = false;
   consumer_.reset();
-  input_ = {};
-  input_taken_ = 0;
-  output_ = {};
-  output_taken_ = 0;
+  Free(input_, input_taken_);
+  Free(output_, output_taken_);
   core_->connections.erase(self);
 }
 

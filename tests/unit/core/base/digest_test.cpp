@@ -52,9 +52,10 @@ TEST(Digest, ParseIsStrict) {
   upper[10] = 'A';
   std::string nul = good;
   nul.back() = '\0';
-  for (const std::string& bad : {std::string(), std::string("sha256:"), good + "0", good.substr(0, 70), upper,
-                                 Cat("SHA256:", kAbc), std::string(kAbc), Cat(" ", good), nul, good + "\n",
-                                 std::string("sha256:../../../../etc/passwd")}) {
+  for (const std::string& bad :
+       {std::string(), std::string("sha256:"), good + "0", good.substr(0, 70), upper,
+        Cat("SHA256:", kAbc), std::string(kAbc), Cat(" ", good), nul, good + "\n",
+        std::string("sha256:../../../../etc/passwd")}) {
     auto result = Digest::Parse(bad);
     ASSERT_FALSE(result) << bad;
     EXPECT_EQ(result.error().code(), Errc::kInvalid);

@@ -39,7 +39,8 @@ TEST(Ini, SectionsKeysAndLines) {
       "insecure = true");
   EXPECT_EQ(out.error, "");
   EXPECT_EQ(out.entries,
-            "|top|1|1;daemon|socket|/run/x.sock|6;daemon|root|/var/lib/x|7;registry \"host:5000\"|insecure|true|9;");
+            "|top|1|1;daemon|socket|/run/x.sock|6;daemon|root|/var/lib/x|7;registry "
+            "\"host:5000\"|insecure|true|9;");
 }
 
 TEST(Ini, CommentsOnlyStartLines) {

@@ -16,7 +16,8 @@ JsonDocument Parsed(std::string_view text) {
 }
 
 TEST(JsonDocument, TypedLookups) {
-  auto doc = Parsed(R"({"s":"text","n":42,"neg":-7,"t":true,"f":false,"z":null,"a":["x",1,"y",null],"o":{"k":"v"}})");
+  auto doc = Parsed(
+      R"({"s":"text","n":42,"neg":-7,"t":true,"f":false,"z":null,"a":["x",1,"y",null],"o":{"k":"v"}})");
   EXPECT_TRUE(doc.root().IsObject());
   EXPECT_EQ(doc["s"].str(), "text");
   EXPECT_EQ(doc["n"].integer(), 42);
@@ -59,7 +60,8 @@ TEST(JsonDocument, KeysAsGoFindsThem) {
 }
 
 TEST(JsonDocument, NumbersAreClamped) {
-  auto doc = Parsed(R"([9007199254740991,1e300,-1e300,1e999,0.9,-0.9,9223372036854775807,-9223372036854775808])");
+  auto doc = Parsed(
+      R"([9007199254740991,1e300,-1e300,1e999,0.9,-0.9,9223372036854775807,-9223372036854775808])");
   EXPECT_EQ(doc.root().at(0).integer(), 9007199254740991);
   EXPECT_EQ(doc.root().at(1).integer(), std::numeric_limits<int64_t>::max());
   EXPECT_EQ(doc.root().at(2).integer(), std::numeric_limits<int64_t>::min());
@@ -71,15 +73,18 @@ TEST(JsonDocument, NumbersAreClamped) {
 }
 
 TEST(JsonDocument, RefusesMalformedText) {
-  for (std::string_view bad :
-       {"", " ", "{", "}", "[1,]", "{\"a\":1,}", "{a:1}", "{\"a\"}", "nul", "truex", "\"", "\"\\x\"", "'a'", "[1 2]",
-        "{} {}", "1 2", "[\"\\u12\"]", "[\"\\ud800\"]", "-", "\x01"}) {
+  for (std::string_view bad : {"",      " ",       "{",     "}",     "[1,]",        "{\"a\":1,}",
+                               "{a:1}", "{\"a\"}", "nul",   "truex", "\"",          "\"\\x\"",
+                               "'a'",   "[1 2]",   "{} {}", "1 2",   "[\"\\u12\"]", "[\"\\ud800\"]",
+                               "-",     "\x01"}) {
     auto result = JsonDocument::Parse(bad, "file");
     ASSERT_FALSE(result) << bad;
     EXPECT_EQ(result.error().code(), Errc::kInvalid);
-    EXPECT_TRUE(result.error().message().starts_with("file is not valid JSON")) << result.error().message();
+    EXPECT_TRUE(result.error().message().starts_with("file is not valid JSON"))
+        << result.error().message();
   }
-  EXPECT_NE(JsonDocument::Parse("{} x", "f").error().message().find("at byte 2"), std::string::npos);
+  EXPECT_NE(JsonDocument::Parse("{} x", "f").error().message().find("at byte 2"),
+            std::string::npos);
 }
 
 TEST(JsonDocument, RefusesWhatWouldCutStrings) {
@@ -129,19 +134,38 @@ TEST(JsonDocument, Moves) {
 TEST(JsonDocument, DumpRoundTrip) {
   constexpr std::string_view kText =
       R"({"a":[1,-2,true,false,null,"x\"\\\n\u0001é",1.5,0.1,1e+100,9007199254740992],"o":{},"e":[]})";
-  EXPECT_EQ(Parsed(kText).root().Dump(),
-            R"({"a":[1,-2,true,false,null,"x\"\\\n\u0001é",1.5,0.1,1e+100,9007199254740992],"o":{},"e":[]})");
+  EXPECT_EQ(
+      Parsed(kText).root().Dump(),
+      R"({"a":[1,-2,true,false,null,"x\"\\\n\u0001é",1.5,0.1,1e+100,9007199254740992],"o":{},"e":[]})");
   std::string again = Parsed(kText).root().Dump();
   EXPECT_EQ(Parsed(again).root().Dump(), again);
 }
 
 TEST(JsonWriter, BuildsNestedDocuments) {
   JsonWriter w;
-  w.Object().Key("Id").String("x").Key("Ports").Array().End().Field("N", -1).Field("U", ~uint64_t{0});
-  w.Field("B", true).Field("L", std::vector<std::string>{"a", "b"}).Key("Z").Null().Key("R").Raw("[1]");
-  w.Key("A").Array().Object().End().Array().Int(1).Int(2).End().Bool(false).End().Field("C", "c").End();
-  EXPECT_EQ(w.Take(),
-            R"({"Id":"x","Ports":[],"N":-1,"U":18446744073709551615,"B":true,"L":["a","b"],"Z":null,"R":[1],"A":[{},[1,2],false],"C":"c"})");
+  w.Object().Key("Id").String("x").Key("Ports").Array().End().Field("N", -1).Field("U",
+                                                                                   ~uint64_t{0});
+  w.Field("B", true)
+      .Field("L", std::vector<std::string>{"a", "b"})
+      .Key("Z")
+      .Null()
+      .Key("R")
+      .Raw("[1]");
+  w.Key("A")
+      .Array()
+      .Object()
+      .End()
+      .Array()
+      .Int(1)
+      .Int(2)
+      .End()
+      .Bool(false)
+      .End()
+      .Field("C", "c")
+      .End();
+  EXPECT_EQ(
+      w.Take(),
+      R"({"Id":"x","Ports":[],"N":-1,"U":18446744073709551615,"B":true,"L":["a","b"],"Z":null,"R":[1],"A":[{},[1,2],false],"C":"c"})");
   EXPECT_EQ(w.Array().Take(), "[");
 }
 
@@ -151,12 +175,22 @@ TEST(JsonWriter, EscapesAndRepairsUtf8) {
     AppendJsonString(out, value);
     return out;
   };
-  EXPECT_EQ(text("a\"b\\c\b\f\n\r\t\x01\x1f\x7f"), "\"a\\\"b\\\\c\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\"");
+  EXPECT_EQ(text("a\"b\\c\b\f\n\r\t\x01\x1f\x7f"),
+            "\"a\\\"b\\\\c\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\"");
   EXPECT_EQ(text(std::string_view("\0", 1)), "\"\\u0000\"");
-  EXPECT_EQ(text("\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x90\xB3"), "\"\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x90\xB3\"");
-  constexpr std::string_view kBad[] = {
-      "\x80", "\xC0\x80", "\xC1\xBF", "\xC3", "\xE2\x82", "\xE0\x80\x80", "\xED\xA0\x80", "\xF0\x80\x80\x80", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80",
-      "\xFF"};
+  EXPECT_EQ(text("\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x90\xB3"),
+            "\"\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x90\xB3\"");
+  constexpr std::string_view kBad[] = {"\x80",
+                                       "\xC0\x80",
+                                       "\xC1\xBF",
+                                       "\xC3",
+                                       "\xE2\x82",
+                                       "\xE0\x80\x80",
+                                       "\xED\xA0\x80",
+                                       "\xF0\x80\x80\x80",
+                                       "\xF4\x90\x80\x80",
+                                       "\xF5\x80\x80\x80",
+                                       "\xFF"};
   for (std::string_view bad : kBad) {
     std::string out = text(Cat("<", bad, ">"));
     EXPECT_TRUE(out.starts_with("\"<\xEF\xBF\xBD")) << out;

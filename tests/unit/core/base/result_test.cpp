@@ -48,7 +48,8 @@ TEST(Error, FromErrno) {
 }
 
 TEST(Error, ContextAndFollowers) {
-  Error error = Error(Errc::kBusy, "inner").Wrap("outer").FollowedBy(Error(Errc::kIo, "undo failed"));
+  Error error =
+      Error(Errc::kBusy, "inner").Wrap("outer").FollowedBy(Error(Errc::kIo, "undo failed"));
   EXPECT_EQ(error.message(), "outer: inner; then: undo failed");
   Error copy = error.Clone();
   EXPECT_EQ(copy.message(), error.message());

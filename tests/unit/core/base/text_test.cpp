@@ -68,7 +68,8 @@ TEST(Case, IsAsciiOnly) {
 TEST(ParseInt, TakesTheWholeTextOnly) {
   EXPECT_EQ(*ParseInt("-9223372036854775808"), std::numeric_limits<int64_t>::min());
   EXPECT_EQ(*ParseInt("007"), 7);
-  for (std::string_view bad : {"", "-", "+1", " 1", "1 ", "1x", "0x1", "9223372036854775808", "--1"}) {
+  for (std::string_view bad :
+       {"", "-", "+1", " 1", "1 ", "1x", "0x1", "9223372036854775808", "--1"}) {
     auto result = ParseInt(bad);
     ASSERT_FALSE(result) << bad;
     EXPECT_EQ(result.error().code(), Errc::kInvalid);
@@ -107,8 +108,8 @@ TEST(ParseSize, UnitsAsDocker) {
 }
 
 TEST(ParseSize, RefusesNonsense) {
-  for (std::string_view bad : {"", "k", "-1", "+1", "1x", "1kk", "1bb", "1.", ".5", "1.k", "1e3", "0x10",
-                               "16384p", "18446744073709551616", "99999999999t", "1 2"}) {
+  for (std::string_view bad : {"", "k", "-1", "+1", "1x", "1kk", "1bb", "1.", ".5", "1.k", "1e3",
+                               "0x10", "16384p", "18446744073709551616", "99999999999t", "1 2"}) {
     auto result = ParseSize(bad);
     ASSERT_FALSE(result) << bad;
     EXPECT_EQ(result.error().code(), Errc::kInvalid);
@@ -142,9 +143,13 @@ TEST(Hex, RoundTrip) {
 }
 
 TEST(Base64, KnownVectors) {  // RFC 4648 section 10
-  constexpr std::pair<std::string_view, std::string_view> kRows[] = {
-      {"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},         {"foo", "Zm9v"},
-      {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+  constexpr std::pair<std::string_view, std::string_view> kRows[] = {{"", ""},
+                                                                     {"f", "Zg=="},
+                                                                     {"fo", "Zm8="},
+                                                                     {"foo", "Zm9v"},
+                                                                     {"foob", "Zm9vYg=="},
+                                                                     {"fooba", "Zm9vYmE="},
+                                                                     {"foobar", "Zm9vYmFy"}};
   for (auto [plain, encoded] : kRows) {
     EXPECT_EQ(Base64Encode(plain), encoded);
     EXPECT_EQ(*Base64Decode(encoded), plain);
@@ -164,8 +169,8 @@ TEST(Base64, AllBytesAndBothAlphabets) {
 }
 
 TEST(Base64, RefusesBrokenText) {
-  for (std::string_view bad : {"A", "AAAAA", "A=", "A===", "=", "==", "====", "AA=", "AA=A", "A A=", "AAA\n", "Zg=",
-                               "Zg===", "AAAA="}) {
+  for (std::string_view bad : {"A", "AAAAA", "A=", "A===", "=", "==", "====", "AA=", "AA=A",
+                               "A A=", "AAA\n", "Zg=", "Zg===", "AAAA="}) {
     EXPECT_FALSE(Base64Decode(bad)) << bad;
   }
 }

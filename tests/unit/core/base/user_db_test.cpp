@@ -48,7 +48,8 @@ TEST(FindUser, ByNameAndNumber) {
 }
 
 TEST(FindUser, MalformedLinesAreNobody) {
-  for (std::string_view name : {"broken", "empty-uid", "hex", "big", "over", "negative", "toomany", "", "+", "# comment"}) {
+  for (std::string_view name :
+       {"broken", "empty-uid", "hex", "big", "over", "negative", "toomany", "", "+", "# comment"}) {
     EXPECT_FALSE(FindUser(kPasswd, name)) << name;
   }
   EXPECT_FALSE(FindUser("", "root"));
@@ -69,8 +70,9 @@ TEST(ParseUserNumber, IsStrict) {
   EXPECT_FALSE(*ParseUserNumber("alice"));
   EXPECT_FALSE(*ParseUserNumber("0x0"));
   EXPECT_FALSE(*ParseUserNumber("1a"));
-  for (std::string_view bad : {"", "-1", "+1", " 1", "1 ", "1\n", "2147483648", "4294967296", "4294967295",
-                               "18446744073709551616", "99999999999999999999999999", "a:b", "a b", "a\x01", "a\x7f"}) {
+  for (std::string_view bad :
+       {"", "-1", "+1", " 1", "1 ", "1\n", "2147483648", "4294967296", "4294967295",
+        "18446744073709551616", "99999999999999999999999999", "a:b", "a b", "a\x01", "a\x7f"}) {
     auto result = ParseUserNumber(bad);
     ASSERT_FALSE(result) << bad;
     EXPECT_EQ(result.error().code(), Errc::kInvalid);
@@ -137,7 +139,8 @@ TEST(ResolveUser, Errors) {
   EXPECT_NE(missing.error().message().find("carol"), std::string::npos);
   EXPECT_EQ(ResolveUser("alice:nogroup", kPasswd, kGroup).error().code(), Errc::kNotFound);
   EXPECT_EQ(ResolveUser("empty-uid", kPasswd, kGroup).error().code(), Errc::kNotFound);
-  for (std::string_view bad : {"-1", "4294967296", "2147483648", "1:2:3", "0:-1", "1:99999999999", " 0", "0 "}) {
+  for (std::string_view bad :
+       {"-1", "4294967296", "2147483648", "1:2:3", "0:-1", "1:99999999999", " 0", "0 "}) {
     auto result = ResolveUser(bad, kPasswd, kGroup);
     ASSERT_FALSE(result) << bad;
     EXPECT_EQ(result.error().code(), Errc::kInvalid) << bad;
@@ -145,7 +148,8 @@ TEST(ResolveUser, Errors) {
 }
 
 TEST(ResolveGroups, NamesAndNumbers) {
-  EXPECT_EQ(*ResolveGroups({"audio", "7", "29", "video"}, kGroup), (std::vector<uint32_t>{29, 7, 44}));
+  EXPECT_EQ(*ResolveGroups({"audio", "7", "29", "video"}, kGroup),
+            (std::vector<uint32_t>{29, 7, 44}));
   EXPECT_FALSE(ResolveGroups({"audio", "nope"}, kGroup));
   EXPECT_FALSE(ResolveGroups({"-1"}, kGroup));
 }

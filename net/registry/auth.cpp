@@ -16,30 +16,36 @@ constexpr std::chrono::seconds kLongestLife{24 * 3600};
 constexpr std::chrono::seconds kMargin{5};
 constexpr std::chrono::seconds kShortestLife{10};
 
-// Reads `key=value` and `key="quoted value"` lists.
+// Reads `scheme key=value, key="quoted value", scheme ...`. White space around '=' is allowed for (RFC 9110 section 11.2);
+// what cannot be understood is skipped.
 class ChallengeReader {
  public:
   explicit ChallengeReader(std::string_view text) : rest_(text) {}
 
   std::vector<Challenge> Read() {
     std::vector<Challenge> challenges;
-    while (SkipSeparators(), !rest_.empty()) {
+    while (Skip(" ,\t"), !rest_.empty()) {
       std::string_view word = Word();
-      if (word.empty()) return challenges;
-      if (!rest_.empty() && rest_[0] == '=') {
+      if (word.empty()) {
         rest_.remove_prefix(1);
-        std::string value = Value();
-        if (!challenges.empty()) challenges.back().parameters.emplace(ToLower(word), std::move(value));
-      } else {
-        challenges.push_back({ToLower(word), {}});
+        continue;
       }
+      Skip(" \t");
+      if (!rest_.starts_with('=')) {
+        challenges.push_back({ToLower(word), {}});
+        continue;
+      }
+      rest_.remove_prefix(1);
+      Skip(" \t");
+      std::string value = Value();
+      if (!challenges.empty()) challenges.back().parameters.emplace(ToLower(word), std::move(value));
     }
     return challenges;
   }
 
  private:
-  void SkipSeparators() {
-    while (!rest_.empty() && (rest_[0] == ' ' || rest_[0] == ',' || rest_[0] == '\t')) rest_.remove_prefix(1);
+  void Skip(std::string_view characters) {
+    rest_.remove_prefix(std::min(rest_.find_first_not_of(characters), rest_.size()));
   }
   std::string_view Word() {
     size_t end = std::min(rest_.find_first_of(" ,=\t\""), rest_.size());

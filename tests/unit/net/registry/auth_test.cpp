@@ -23,6 +23,12 @@ TEST(Challenges, SeveralInOneHeader) {
   EXPECT_EQ(challenges[2].parameters["realm"], "x");
 }
 
+TEST(Challenges, TokenOfAnotherSchemeDoesNotHideTheRest) {
+  auto challenges = ParseChallenges(R"(Negotiate YII=, Bearer realm="https://a/t")");
+  ASSERT_EQ(challenges.size(), 2u);
+  EXPECT_EQ(challenges[1].parameters["realm"], "https://a/t");
+}
+
 TEST(Challenges, HostileTextEnds) {
   for (std::string_view text : {"", "=", "\"", "Basic realm=\"", ",,,,", "Basic =\"\"\"\"", "a=b=c=\"d"}) {
     EXPECT_LT(ParseChallenges(text).size(), 10u) << text;

@@ -52,18 +52,23 @@ def machine_release():
 
 
 class AptRoot:
-    """A private apt for one architecture and a list of suites."""
+    """A private apt for one architecture and a list of suites.
 
-    def __init__(self, suites, arch):
+    With `installed`, what this machine has installed counts as there and is not downloaded.
+    """
+
+    def __init__(self, suites, arch, installed=False):
         self.suites = suites
         self.arch = arch
+        self._installed = installed
         self.dir = paths.cache_dir('apt', f'{arch}-' + '+'.join(suites))
         self._updated = False
 
     def _options(self):
         place = {
             'Dir::State': self.dir / 'state',
-            'Dir::State::status': self.dir / 'status',
+            'Dir::State::status': '/var/lib/dpkg/status' if self._installed else
+                                  self.dir / 'status',
             'Dir::Cache': self.dir / 'cache',
             'Dir::Etc::SourceList': self.dir / 'sources.list',
             'Dir::Etc::SourceParts': '/dev/null',
@@ -184,3 +189,34 @@ def tool(package, program, arch=None):
         if (target / directory / program).exists():
             return target / directory / program
     raise DebError(f'package {package} has no program {program}')
+
+
+def missing_tree(name, packages):
+    """A directory with the content of the packages and of all they need that is not installed.
+
+    Mounted over the system's directories in a private namespace, it stands for installing them.
+    Packages that cannot be had are left out.
+    """
+    native = subprocess.run(['dpkg', '--print-architecture'], check=True, capture_output=True,
+                            text=True).stdout.strip()
+    place = paths.cache_dir('tools')
+    target = place / f'{name}-{native}'
+    with paths.locked(place):
+        if target.exists():
+            return target
+        with paths.replacing(target) as temporary:
+            for directory in ('usr', 'etc'):
+                (temporary / directory).mkdir()
+            for merged in ('bin', 'sbin', 'lib', 'lib64'):
+                (temporary / 'usr' / merged).mkdir()
+                (temporary / merged).symlink_to(f'usr/{merged}')
+            release = machine_release()
+            root = AptRoot([release, f'{release}-updates', f'{release}-security'], native, True)
+            for package in packages:
+                try:
+                    files = root.closure([package])
+                except DebError:
+                    continue
+                for deb in files:
+                    extract(deb, temporary)
+    return target

@@ -279,6 +279,14 @@ if [ "$(stat -f -c %T /sys/fs/cgroup)" != cgroup2fs ]; then
     umount -R /sys/fs/cgroup 2>/dev/null || umount -l /sys/fs/cgroup
     mount -t cgroup2 none /sys/fs/cgroup
 fi
+if [ -n "$3" ]; then
+    mount -t tmpfs tmpfs /run
+    for name in usr etc; do
+        mkdir -p "/run/over/$name/upper" "/run/over/$name/work"
+        mount -t overlay -o "lowerdir=$3/$name:/$name,upperdir=/run/over/$name/upper,workdir=/run/over/$name/work" \
+            overlay "/$name"
+    done
+fi
 mount --bind "$1" /etc/hosts
 mount --bind "$2" "$(readlink -f /etc/resolv.conf)"
 echo ready
@@ -292,7 +300,8 @@ class LocalMachine(Machine):
     name = 'host'
     registry_host = '127.0.0.1'
 
-    def __init__(self, arch, host_names=()):
+    def __init__(self, arch, host_names=(), over=''):
+        """`over`: a directory with usr and etc to see on top of this machine's."""
         self.arch = arch
         self._count = 0
         self._names = EmptyNameServer()
@@ -303,7 +312,7 @@ class LocalMachine(Machine):
             with open(f'{self._dir}/{name}', 'w', encoding='utf-8') as handle:
                 handle.write(text)
         self._holder = subprocess.Popen(
-            ['unshare', '-m', 'sh', '-c', HOLDER, 'sh', *(f'{self._dir}/{name}' for name in files)],
+            ['unshare', '-m', 'sh', '-c', HOLDER, 'sh', *(f'{self._dir}/{name}' for name in files), str(over)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         if self._holder.stdout.readline() != b'ready\n':
             raise RuntimeError('no private mount namespace: the tests need root')

@@ -4,6 +4,7 @@
 
 #include "core/base/json.h"
 #include "core/base/text.h"
+#include "net/registry/retry.h"
 
 namespace wherry::registry {
 
@@ -164,12 +165,13 @@ Result<Transport::Answer> Endpoint::SendAuthenticated(const std::string& base_ur
 Result<std::unique_ptr<http::CurlTransfer>> Endpoint::Send(const Ask& ask) {
   retry_after_ = {};
   auto answer = SendAuthenticated(plan_.base_urls[protocol_], ask);
-  // The first request finds out which protocol the other side speaks; the first one's error is the one to tell.
+  // The first request finds out which protocol the other side speaks. When none works the error to tell is that of https,
+  // unless plain HTTP came further than failing to connect.
   for (size_t next = 1; !answer && !reached_ && next < plan_.base_urls.size(); ++next) {
     if (answer.error().code() == Errc::kCancelled) break;
     auto other = SendAuthenticated(plan_.base_urls[next], ask);
-    if (!other) continue;
-    protocol_ = next;
+    if (!other && Retry::IsPassing(other.error())) continue;
+    if (other) protocol_ = next;
     answer = std::move(other);
   }
   if (!answer) return std::unexpected(std::move(answer).error());

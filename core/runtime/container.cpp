@@ -111,6 +111,7 @@ Prepared& Prepared::operator=(Prepared&& other) noexcept {
   console_ = std::move(other.console_);
   cgroup_ = std::move(other.cgroup_);
   other.cgroup_.reset();
+  pid_ = other.pid_;
   start_time_ = other.start_time_;
   return *this;
 }
@@ -121,9 +122,8 @@ Prepared::~Prepared() {
 
 // The cgroup goes with the container until the program runs; then it is somebody else's.
 void Prepared::Discard() {
-  bool was_started = !child_ && started_;
   child_.KillAndReap();
-  if (cgroup_ && !was_started)
+  if (cgroup_)
     (void)cgroup_->Remove();
   cgroup_.reset();
 }
@@ -141,6 +141,7 @@ StartResult<> Prepared::Start() {
   }
   sync_.Reset();
   started_ = child_.Release();
+  cgroup_.reset();  // the running container's now
   return {};
 }
 
@@ -168,6 +169,7 @@ StartResult<Prepared> Prepare(const ContainerRequest& request) {
   sync.init.Reset();
   prepared.sync_ = std::move(sync.runtime);
   prepared.child_ = std::move(cloned.child);
+  prepared.pid_ = prepared.child_.pid();
   if (prepared.cgroup_ && !cloned.joined_cgroup) {
     TRY(prepared.cgroup_->AddProcess(prepared.child_.pid()));
     TRY(SendSync(prepared.sync_.get(), SyncKind::kProceed));

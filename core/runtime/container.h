@@ -67,11 +67,11 @@ class Prepared {
   Prepared& operator=(Prepared&&) noexcept;
   ~Prepared();
 
-  pid_t pid() const { return child_.pid(); }           // in the caller's pid namespace
+  pid_t pid() const { return pid_; }           // in the caller's pid namespace
   uint64_t start_time() const { return start_time_; }  // sys::ProcessStartTime
   // The pty master with process.terminal (empty otherwise); ownership passes on.
   UniqueFd TakeConsole() { return std::move(console_); }
-  // The container's cgroup; null without one.
+  // The container's cgroup, until it is started; null without one.
   const Cgroup* cgroup() const { return cgroup_ ? &*cgroup_ : nullptr; }
 
   // Lets init execute the program. Blocks until execve has succeeded (then the container is no
@@ -91,6 +91,7 @@ class Prepared {
   UniqueFd sync_;
   UniqueFd console_;
   std::optional<Cgroup> cgroup_;
+  pid_t pid_ = -1;
   uint64_t start_time_ = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -12,6 +13,7 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/runtime/capabilities.h"
 #include "core/sys/path.h"
 #include "tests/unit/core/runtime/bundle.h"
 
@@ -268,6 +270,24 @@ TEST_F(Container, SetsOomScore) {
   EXPECT_EQ(bundle.Shell("cat /proc/self/oom_score_adj").out, "500\n");
 }
 
+TEST_F(Container, SaysWhatItMayNotRaise) {
+  Result<CapabilitySets> own = CurrentCapabilities();
+  ASSERT_TRUE(own);
+  if ((own->effective & CapabilityBit(24)) != 0)
+    GTEST_SKIP() << "has CAP_SYS_RESOURCE";
+  Bundle bundle;
+  bundle.spec.process.oom_score_adj = -900;
+  EXPECT_EQ(bundle.Run().error,
+            "cannot lower oom_score_adj to -900: it needs CAP_SYS_RESOURCE, or a higher value");
+  bundle.spec.process.oom_score_adj.reset();
+  oci::Rlimit limit;
+  limit.type = "RLIMIT_NOFILE";
+  limit.resource = RLIMIT_NOFILE;
+  limit.soft = limit.hard = 1 << 30;
+  bundle.spec.process.rlimits = {limit};
+  EXPECT_TRUE(Contains(bundle.Run().error, "cannot raise RLIMIT_NOFILE"));
+}
+
 TEST_F(Container, ReadOnlyRoot) {
   Bundle bundle;
   bundle.spec.root_readonly = true;
@@ -319,6 +339,31 @@ TEST_F(Container, TmpfsTakesOptionsAndTheModeOfItsTarget) {
   bundle.AddMount("/made", "tmpfs", "tmpfs", {"mode=1777"});
   Ran ran = bundle.Shell("stat -c %a /private /made; grep -c 'size=1024k' /proc/mounts");
   EXPECT_EQ(ran.out, "710\n1777\n1\n") << ran.error;
+}
+
+// A bind mount with rslave sees what the host mounts later, one with rprivate does not.
+TEST_F(Container, BindMountsPropagateAsAsked) {
+  for (bool slave : {true, false}) {
+    Bundle bundle;
+    const std::string& dir = bundle.outside();
+    ASSERT_EQ(mount("tmpfs", dir.c_str(), "tmpfs", 0, nullptr), 0);
+    ASSERT_EQ(mount(nullptr, dir.c_str(), nullptr, MS_SHARED, nullptr), 0);
+    ASSERT_EQ(mkdir((dir + "/sub").c_str(), 0755), 0);
+    bundle.AddMount("/data", "bind", dir, {"rbind", slave ? "rslave" : "rprivate"});
+    bundle.spec.process.args = {
+        "sh", "-c", "while [ ! -e /data/go ]; do sleep 0.02; done; test -e /data/sub/seen"};
+    auto prepared = bundle.Prepare(-1, -1, -1);
+    ASSERT_TRUE(prepared) << prepared.error().error.message();
+    ASSERT_TRUE(prepared->Start());
+    EXPECT_EQ(mount("tmpfs", (dir + "/sub").c_str(), "tmpfs", 0, nullptr), 0);
+    EXPECT_TRUE(ReplaceFile(dir + "/sub/seen", "", 0644, Durability::kVolatile));
+    EXPECT_TRUE(ReplaceFile(dir + "/go", "", 0644, Durability::kVolatile));
+    auto status = prepared->TakeProcess().Wait();
+    ASSERT_TRUE(status);
+    EXPECT_EQ(status->code, slave ? 0 : 1);
+    EXPECT_EQ(umount2((dir + "/sub").c_str(), MNT_DETACH), 0);
+    EXPECT_EQ(umount2(dir.c_str(), MNT_DETACH), 0);
+  }
 }
 
 TEST_F(Container, ADanglingLinkAsTargetIsMadeInside) {

@@ -1,9 +1,11 @@
-// What the shim does with the container's cgroup when the container ends. Part of wherry-shim: no heap, one thread.
+// What the shim does with the container's cgroup when the container ends. Part of wherry-shim: no
+// heap, one thread.
 #pragma once
 
 namespace wherry::shim {
 
-// Whether the kernel's out-of-memory killer has struck in the cgroup (memory.events, oom_kill). False without the controller.
+// Whether the kernel's out-of-memory killer has struck in the cgroup (memory.events, oom_kill).
+// False without the controller.
 bool OomKilled(int cgroup);
 
 // SIGKILL for everything in the cgroup: cgroup.kill (Linux 5.14), else process by process.

@@ -10,21 +10,24 @@ namespace wherry::shim {
 
 namespace {
 
-constexpr size_t kReceiveSize = 4096;
-
 // More to come, as opposed to gone.
-bool WouldBlock() { return errno == EAGAIN || errno == EINTR; }
+bool WouldBlock() {
+  return errno == EAGAIN || errno == EINTR;
+}
 
 uint32_t FromBigEndian(const uint8_t* bytes) {
   return uint32_t{bytes[0]} << 24 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 8 | bytes[3];
 }
 
-uint16_t Word(const uint8_t* bytes) { return static_cast<uint16_t>(bytes[0] << 8 | bytes[1]); }
+uint16_t Word(const uint8_t* bytes) {
+  return static_cast<uint16_t>(bytes[0] << 8 | bytes[1]);
+}
 
 Frame MakeFrame(Kind kind, size_t length) {
   Frame frame{};
   frame.kind = kind;
-  for (int i = 0; i < 4; ++i) frame.length_be[i] = static_cast<uint8_t>(length >> (24 - 8 * i));
+  for (int i = 0; i < 4; ++i)
+    frame.length_be[i] = static_cast<uint8_t>(length >> (24 - 8 * i));
   return frame;
 }
 
@@ -34,6 +37,7 @@ void Client::Start(int fd) {
   fd_ = fd;
   wants_ = 0;
   told_exit_ = false;
+  said_hello_ = false;
   header_fill_ = 0;
   remaining_ = 0;
   pending_ = 0;
@@ -54,41 +58,59 @@ uint32_t Client::InputLength() const {
 }
 
 short Client::Events(const Container& container) const {
-  bool readable = (pending_ & kControlBit) == 0 && (InputLength() == 0 || container.InputRoom() > 0);
+  bool readable =
+      (pending_ & kControlBit) == 0 && (InputLength() == 0 || container.InputRoom() > 0);
   return static_cast<short>((readable ? POLLIN : 0) | (pending_ != 0 ? POLLOUT : 0));
 }
 
 bool Client::Receive(Container& container) {
   // One message at a time: other clients and the container get their turn in between.
-  if (header_fill_ < sizeof header_) return ReceiveHeader(container);
+  if (header_fill_ < sizeof header_)
+    return ReceiveHeader(container);
   return ReceivePayload(container);
 }
 
 bool Client::ReceiveHeader(Container& container) {
   char* at = reinterpret_cast<char*>(&header_) + header_fill_;
   ssize_t count = recv(fd_, at, sizeof header_ - header_fill_, MSG_DONTWAIT);
-  if (count <= 0) return count < 0 && WouldBlock();
+  if (count <= 0)
+    return count < 0 && WouldBlock();
   header_fill_ = static_cast<uint8_t>(header_fill_ + count);
-  if (header_fill_ < sizeof header_) return true;
+  if (header_fill_ < sizeof header_)
+    return true;
   remaining_ = FromBigEndian(header_.length_be);
   kept_fill_ = 0;
-  if (remaining_ > kMaxPayload) return false;
+  if (remaining_ > kMaxPayload)
+    return false;
   return remaining_ > 0 ? ReceivePayload(container) : Carry(container);
 }
 
 bool Client::ReceivePayload(Container& container) {
-  char buffer[kReceiveSize];
-  size_t wanted = remaining_ < sizeof buffer ? remaining_ : sizeof buffer;
-  if (header_.kind == kStdin && wanted > container.InputRoom()) wanted = container.InputRoom();
-  if (wanted == 0) return true;
-  ssize_t count = recv(fd_, buffer, wanted, MSG_DONTWAIT);
-  if (count <= 0) return count < 0 && WouldBlock();
+  return header_.kind == kStdin ? ReceiveInput(container) : ReceiveSmall(container);
+}
+
+bool Client::ReceiveInput(Container& container) {
+  size_t room = container.InputRoom();
+  size_t wanted = remaining_ < room ? remaining_ : room;
+  if (wanted == 0)
+    return true;
+  ssize_t count = recv(fd_, container.InputSpace(), wanted, MSG_DONTWAIT);
+  if (count <= 0)
+    return count < 0 && WouldBlock();
+  container.InputArrived(static_cast<size_t>(count));
   remaining_ -= static_cast<uint32_t>(count);
-  if (header_.kind == kStdin) {
-    container.Input(buffer, static_cast<size_t>(count));
-  } else {
-    for (ssize_t i = 0; i < count && kept_fill_ < sizeof kept_; ++i) kept_[kept_fill_++] = static_cast<uint8_t>(buffer[i]);
-  }
+  return remaining_ > 0 || Carry(container);
+}
+
+bool Client::ReceiveSmall(Container& container) {
+  uint8_t buffer[256];
+  size_t wanted = remaining_ < sizeof buffer ? remaining_ : sizeof buffer;
+  ssize_t count = recv(fd_, buffer, wanted, MSG_DONTWAIT);
+  if (count <= 0)
+    return count < 0 && WouldBlock();
+  remaining_ -= static_cast<uint32_t>(count);
+  for (ssize_t i = 0; i < count && kept_fill_ < sizeof kept_; ++i)
+    kept_[kept_fill_++] = buffer[i];
   return remaining_ > 0 || Carry(container);
 }
 
@@ -101,7 +123,8 @@ bool Client::Carry(Container& container) {
       Answer(kAttached, nullptr, 0);
       break;
     case kResize:
-      if (kept_fill_ >= 4) container.Resize(Word(kept_), Word(kept_ + 2));
+      if (kept_fill_ >= 4)
+        container.Resize(Word(kept_), Word(kept_ + 2));
       break;
     case kCloseStdin:
       container.CloseInput();
@@ -110,7 +133,8 @@ bool Client::Carry(Container& container) {
       container.ReopenLog();
       break;
     case kHello: {
-      FixedText<256> state;
+      said_hello_ = true;
+      StateText state;
       container.DescribeState(state);
       Answer(kState, state.data(), state.size());
       break;
@@ -133,11 +157,13 @@ void Client::Answer(Kind kind, const char* payload, size_t size) {
 
 void Client::Offer(Kind stream) {
   uint8_t wanted = stream == kStdout ? kWantStdout : kWantStderr;
-  if (fd_ >= 0 && (wants_ & wanted) != 0) pending_ |= Bit(stream);
+  if (fd_ >= 0 && (wants_ & wanted) != 0)
+    pending_ |= Bit(stream);
 }
 
 void Client::QueueExit(const char* record, size_t size) {
-  if ((pending_ & kControlBit) != 0 || told_exit_) return;
+  if ((pending_ & kControlBit) != 0 || told_exit_)
+    return;
   Answer(kExit, record, size);
   told_exit_ = true;
 }
@@ -152,7 +178,8 @@ bool Client::Send(const Chunk& out, const Chunk& err) {
     } else {
       good = bit == Bit(kStdout) ? SendFrame(kStdout, out, bit) : SendFrame(kStderr, err, bit);
     }
-    if (!good) return WouldBlock();
+    if (!good)
+      return WouldBlock();
   }
   return true;
 }
@@ -173,7 +200,8 @@ bool Client::SendFrame(Kind kind, const Chunk& payload, uint8_t bit) {
     message.msg_iovlen = header_left > 0 ? 2 : 1;
     ssize_t count = sendmsg(fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (count < 0) {
-      if (errno == EINTR) continue;
+      if (errno == EINTR)
+        continue;
       return false;
     }
     sent_ += static_cast<uint32_t>(count);

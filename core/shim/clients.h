@@ -1,8 +1,10 @@
-// The clients of the shim's socket: frames in, frames out (protocol.h). Part of wherry-shim: no heap, one thread, non-blocking.
+// The clients of the shim's socket: frames in, frames out (protocol.h). Part of wherry-shim: no
+// heap, one thread, non-blocking.
 //
-// Nothing is queued. A piece of output stays in its stream's buffer until every client attached to that stream has taken it,
-// and no more is read from the container until then: an attached client that does not read holds the container back, as
-// with Docker, and nothing of the output is lost. A client that goes away, or the end of the container, sets it free.
+// Nothing is queued. A piece of output stays in its stream's buffer until every client attached to
+// that stream has taken it, and no more is read from the container until then: an attached client
+// that does not read holds the container back, as with Docker, and nothing of the output is lost. A
+// client that goes away, or the end of the container, sets it free.
 #pragma once
 
 #include <stddef.h>
@@ -39,6 +41,7 @@ class Client {
   // Queues the final message.
   void QueueExit(const char* record, size_t size);
   bool told_exit() const { return told_exit_; }
+  bool said_hello() const { return said_hello_; }
 
  private:
   static constexpr uint8_t kControlBit = 1;
@@ -46,6 +49,8 @@ class Client {
 
   bool ReceiveHeader(Container& container);
   bool ReceivePayload(Container& container);
+  bool ReceiveInput(Container& container);
+  bool ReceiveSmall(Container& container);
   bool Carry(Container& container);
   void Answer(Kind kind, const char* payload, size_t size);
   bool SendFrame(Kind kind, const Chunk& payload, uint8_t bit);
@@ -54,6 +59,7 @@ class Client {
   int fd_ = -1;
   uint8_t wants_ = 0;
   bool told_exit_ = false;
+  bool said_hello_ = false;
 
   // Reception: the header, then `remaining_` bytes of payload, of which the first few are kept.
   Frame header_;
@@ -67,7 +73,7 @@ class Client {
   uint8_t under_way_ = 0;
   uint32_t sent_ = 0;
   Kind control_kind_;
-  FixedText<256> control_;
+  StateText control_;
 };
 
 }  // namespace wherry::shim

@@ -1,5 +1,5 @@
-// The container as the shim sees it: its output, which goes to the log and to clients, its input, its terminal, its end. Part
-// of wherry-shim: no heap, one thread, non-blocking.
+// The container as the shim sees it: its output, which goes to the log and to clients, its input,
+// its terminal, its end. Part of wherry-shim: no heap, one thread, non-blocking.
 #pragma once
 
 #include <stddef.h>
@@ -24,31 +24,45 @@ struct Options {
   bool stdin_once = false;
 };
 
+// Memory that is used page by page, apart from the small state that is always in use.
+struct Buffers {
+  static constexpr size_t kLine = 16 * 1024;
+  char log[LogWriter::kBufferSize];
+  char out[kLine];
+  char err[kLine];
+  char input[4096];
+};
+
+using RecordText = FixedText<112>;
+using StateText = FixedText<176>;
+
 // A piece of output on its way to the clients.
 struct Chunk {
   const char* data;
   size_t size;
 };
 
-// One output of the container. Lines are collected as Docker does it: whole lines, or 16 KiB parts of longer ones.
+// One output of the container. Lines are collected as Docker does it: whole lines, or 16 KiB parts
+// of longer ones.
 class Stream {
  public:
-  void Start(int fd, Kind kind);
+  // `buffer`: Buffers::kLine bytes of the caller's.
+  void Start(int fd, Kind kind, char* buffer);
   bool open() const { return fd_ >= 0; }
   int fd() const { return fd_; }
   Kind kind() const { return kind_; }
 
-  // Reads once and logs what became a line; the bytes are then the chunk, valid until the next Read. False when there is
-  // nothing to read now or the stream has ended; then open() tells which.
+  // Reads once and logs what became a line; the bytes are then the chunk, valid until the next
+  // Read. False when there is nothing to read now or the stream has ended; then open() tells which.
   bool Read(LogWriter& log);
   Chunk chunk() const { return {buffer_ + fresh_, end_ - fresh_}; }
   // Logs an unfinished line and closes.
   void End(LogWriter& log);
 
  private:
-  static constexpr size_t kCapacity = 16 * 1024;
-  // Few bytes at a time: the memory that is touched stays resident.
-  static constexpr size_t kReadSize = 4096;
+  static constexpr size_t kCapacity = Buffers::kLine;
+  // Memory that is touched stays resident: the rest of the buffer is for lines that need it.
+  static constexpr size_t kUsual = 4096;
 
   void LogLines(LogWriter& log);
   void LogPart(LogWriter& log, size_t size, LogWriter::End end, const timespec& now);
@@ -58,24 +72,25 @@ class Stream {
   size_t begin_ = 0;  // of what is not logged yet
   size_t fresh_ = 0;  // of what the last Read brought
   size_t end_ = 0;
-  bool in_parts_ = false;    // the beginning of the line has been logged as a part
+  bool in_parts_ = false;     // the beginning of the line has been logged as a part
   timespec first_part_ = {};  // every part carries the time of the first
-  char buffer_[kCapacity];
+  char* buffer_ = nullptr;
 };
 
 class Container {
  public:
-  void Start(const Options& options);
+  void Start(const Options& options, Buffers& buffers);
 
   Stream& out() { return out_; }
   Stream& err() { return err_; }
   LogWriter& log() { return log_; }
   const Options& options() const { return options_; }
 
-  // Input. What cannot be written at once is kept (4 KiB); InputRoom says how much more is taken. Without anybody to read
-  // it, input is swallowed.
-  size_t InputRoom() const { return sizeof input_ - input_end_; }
-  void Input(const char* data, size_t size);
+  // Input is put at InputSpace, at most InputRoom bytes, and then written as far as the container
+  // takes it. Without anybody to read it, it is swallowed.
+  size_t InputRoom() const { return sizeof(Buffers::input) - input_end_; }
+  char* InputSpace() { return input_ + input_end_; }
+  void InputArrived(size_t size);
   // End of input, after what is kept. A terminal has no end of input.
   void CloseInput();
   // The descriptor to wait for until input can be written again; -1: none.
@@ -93,8 +108,8 @@ class Container {
   // Writes the exit record and removes the cgroup. After Reap, when the output has been logged.
   void Finish();
   // {"code":137,"signal":9,"oom":true,"time_ns":1760000000000000000}
-  const FixedText<160>& record() const { return record_; }
-  void DescribeState(FixedText<256>& json) const;
+  const RecordText& record() const { return record_; }
+  void DescribeState(StateText& json) const;
 
  private:
   void DropInput();
@@ -105,13 +120,13 @@ class Container {
   LogWriter log_;
   bool has_cgroup_ = false;
   bool ended_ = false;
-  FixedText<160> record_;
+  RecordText record_;
 
   int input_fd_ = -1;
   bool input_closes_ = false;
   size_t input_begin_ = 0;
   size_t input_end_ = 0;
-  char input_[4096];
+  char* input_ = nullptr;
 };
 
 }  // namespace wherry::shim

@@ -14,21 +14,25 @@ constexpr std::string_view kDriverNames[] = {"json-file", "none"};
 constexpr std::string_view kSeccompNames[] = {"default", "spec", "unconfined"};
 
 template <class E, size_t N>
-Result<E> ParseName(const std::string_view (&names)[N], std::string_view text, std::string_view member) {
+Result<E> ParseName(const std::string_view (&names)[N], std::string_view text,
+                    std::string_view member) {
   for (size_t i = 0; i < N; ++i) {
-    if (names[i] == text) return static_cast<E>(i);
+    if (names[i] == text)
+      return static_cast<E>(i);
   }
   return Fail(Errc::kInvalid, Cat(kWhat, ": ", member, " is unknown: '", text, "'"));
 }
 
 Result<std::string> AbsolutePath(std::string_view text, std::string_view member) {
-  if (!text.starts_with('/')) return Fail(Errc::kInvalid, Cat(kWhat, ": ", member, " is not an absolute path"));
+  if (!text.starts_with('/'))
+    return Fail(Errc::kInvalid, Cat(kWhat, ": ", member, " is not an absolute path"));
   return std::string(text);
 }
 
 // "" is allowed: not given.
 Result<std::string> PathOrEmpty(std::string_view text, std::string_view member) {
-  if (text.empty()) return std::string();
+  if (text.empty())
+    return std::string();
   return AbsolutePath(text, member);
 }
 
@@ -37,14 +41,17 @@ Result<LaunchSpec::Overlay> ParseOverlay(JsonValue value) {
   for (const std::string& lower : value["lower"].strings()) {
     overlay.lower.push_back(TRY(AbsolutePath(lower, "overlay.lower")));
   }
-  if (overlay.lower.empty()) return Fail(Errc::kInvalid, Cat(kWhat, ": overlay.lower is empty"));
+  if (overlay.lower.empty())
+    return Fail(Errc::kInvalid, Cat(kWhat, ": overlay.lower is empty"));
   overlay.upper = TRY(PathOrEmpty(value["upper"].str(), "overlay.upper"));
   overlay.work = TRY(PathOrEmpty(value["work"].str(), "overlay.work"));
   overlay.is_volatile = value["volatile"].boolean();
   return overlay;
 }
 
-uint16_t Dimension(JsonValue value) { return static_cast<uint16_t>(std::clamp<int64_t>(value.integer(), 0, UINT16_MAX)); }
+uint16_t Dimension(JsonValue value) {
+  return static_cast<uint16_t>(std::clamp<int64_t>(value.integer(), 0, UINT16_MAX));
+}
 
 void WriteOverlay(JsonWriter& json, const LaunchSpec::Overlay& overlay) {
   json.Key("overlay").Object().Field("lower", overlay.lower).Field("upper", overlay.upper);
@@ -60,7 +67,8 @@ std::string LaunchSpec::ToJson() const {
   json.Field("max_size", log.max_size).Field("max_files", log.max_files).End();
   json.Field("tty", tty).Field("stdin", with_stdin).Field("stdin_once", stdin_once);
   json.Key("console").Object().Field("rows", rows).Field("columns", columns).End();
-  if (overlay) WriteOverlay(json, *overlay);
+  if (overlay)
+    WriteOverlay(json, *overlay);
   json.Field("cgroup", cgroup).Field("shim_cgroup", shim_cgroup).Field("shim", shim);
   json.Field("seccomp", kSeccompNames[static_cast<size_t>(seccomp)]).End();
   return json.Take();
@@ -70,13 +78,16 @@ Result<LaunchSpec> LaunchSpec::Parse(std::string_view text) {
   auto json = TRY(JsonDocument::Parse(text, kWhat));
   LaunchSpec spec;
   spec.id = json["id"].str();
-  if (spec.id.empty()) return Fail(Errc::kInvalid, Cat(kWhat, ": id is missing"));
+  if (spec.id.empty())
+    return Fail(Errc::kInvalid, Cat(kWhat, ": id is missing"));
   spec.bundle = TRY(AbsolutePath(json["bundle"].str(), "bundle"));
   spec.log_dir = TRY(PathOrEmpty(json["log_dir"].str(), "log_dir"));
   JsonValue log = json["log"];
-  spec.log.driver = TRY(ParseName<LogDriver>(kDriverNames, log["driver"].str(kDriverNames[0]), "log.driver"));
+  spec.log.driver =
+      TRY(ParseName<LogDriver>(kDriverNames, log["driver"].str(kDriverNames[0]), "log.driver"));
   spec.log.max_size = static_cast<uint64_t>(std::max<int64_t>(log["max_size"].integer(), 0));
-  spec.log.max_files = static_cast<uint32_t>(std::clamp<int64_t>(log["max_files"].integer(1), 1, 1000));
+  spec.log.max_files =
+      static_cast<uint32_t>(std::clamp<int64_t>(log["max_files"].integer(1), 1, 1000));
   if (spec.log.driver == LogDriver::kJsonFile && spec.log_dir.empty()) {
     return Fail(Errc::kInvalid, Cat(kWhat, ": log_dir is missing"));
   }
@@ -85,37 +96,48 @@ Result<LaunchSpec> LaunchSpec::Parse(std::string_view text) {
   spec.stdin_once = json["stdin_once"].boolean();
   spec.rows = Dimension(json["console"]["rows"]);
   spec.columns = Dimension(json["console"]["columns"]);
-  if (json["overlay"].IsObject()) spec.overlay = TRY(ParseOverlay(json["overlay"]));
+  if (json["overlay"].IsObject())
+    spec.overlay = TRY(ParseOverlay(json["overlay"]));
   spec.cgroup = TRY(PathOrEmpty(json["cgroup"].str(), "cgroup"));
   spec.shim_cgroup = TRY(PathOrEmpty(json["shim_cgroup"].str(), "shim_cgroup"));
   spec.shim = TRY(AbsolutePath(json["shim"].str(), "shim"));
-  spec.seccomp = TRY(ParseName<SeccompMode>(kSeccompNames, json["seccomp"].str(kSeccompNames[0]), "seccomp"));
+  spec.seccomp =
+      TRY(ParseName<SeccompMode>(kSeccompNames, json["seccomp"].str(kSeccompNames[0]), "seccomp"));
   return spec;
 }
 
 std::string LaunchResult::ToLine() const {
-  if (pid > 0) return Cat("ok ", pid, "\n");
+  if (pid > 0)
+    return Cat("ok ", pid, "\n");
   std::string line = Cat("error ", exit_code, " ", message);
   std::replace(line.begin(), line.end(), '\n', ' ');
   return line + "\n";
 }
 
 Result<LaunchResult> LaunchResult::Parse(std::string_view line) {
-  if (line.empty()) return Fail(Errc::kUnavailable, "the launcher ended without an answer");
-  auto bad = [line] { return Fail(Errc::kCorrupt, Cat("the launcher's answer is malformed: ", Trim(line).substr(0, 200))); };
-  if (!line.ends_with('\n')) return bad();
+  if (line.empty())
+    return Fail(Errc::kUnavailable, "the launcher ended without an answer");
+  auto bad = [line] {
+    return Fail(Errc::kCorrupt,
+                Cat("the launcher's answer is malformed: ", Trim(line).substr(0, 200)));
+  };
+  if (!line.ends_with('\n'))
+    return bad();
   line.remove_suffix(1);
   LaunchResult result;
   if (line.starts_with("ok ")) {
     auto pid = ParseUint(line.substr(3));
-    if (!pid || *pid == 0 || *pid > INT32_MAX) return bad();
+    if (!pid || *pid == 0 || *pid > INT32_MAX)
+      return bad();
     result.pid = static_cast<int>(*pid);
     return result;
   }
-  if (!line.starts_with("error ")) return bad();
+  if (!line.starts_with("error "))
+    return bad();
   auto split = SplitFirst(line.substr(6), ' ');
   auto code = ParseUint(split ? split->head : std::string_view());
-  if (!code || *code < 125 || *code > 127) return bad();
+  if (!code || *code < 125 || *code > 127)
+    return bad();
   result.exit_code = static_cast<int>(*code);
   result.message = split->tail;
   return result;

@@ -27,7 +27,8 @@ namespace wherry::shim {
 namespace {
 
 constexpr size_t kMaxSpec = 1 << 20;
-constexpr int kFirstFree = kCgroupFd + 1;  // descriptors from here on do not collide with the shim's
+constexpr int kFirstFree =
+    kCgroupFd + 1;  // descriptors from here on do not collide with the shim's
 
 struct Pipe {
   UniqueFd read, write;
@@ -35,19 +36,21 @@ struct Pipe {
 
 Result<Pipe> MakePipe() {
   int fds[2];
-  if (pipe2(fds, O_CLOEXEC) != 0) return FailSys("pipe2");
+  if (pipe2(fds, O_CLOEXEC) != 0)
+    return FailSys("pipe2");
   return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
 // What the shim will hold; numbers of protocol.h.
 struct Streams {
-  UniqueFd shim_out, shim_err, shim_in;               // of the shim
+  UniqueFd shim_out, shim_err, shim_in;                 // of the shim
   UniqueFd container_out, container_err, container_in;  // of the container
 };
 
 Result<Streams> MakeStreams(const LaunchSpec& spec) {
   Streams streams;
-  if (spec.tty) return streams;  // the pty comes from inside the container
+  if (spec.tty)
+    return streams;  // the pty comes from inside the container
   Pipe out = TRY(MakePipe());
   Pipe err = TRY(MakePipe());
   streams.shim_out = std::move(out.read);
@@ -62,31 +65,41 @@ Result<Streams> MakeStreams(const LaunchSpec& spec) {
   return streams;
 }
 
-// Bound through the directory's descriptor: a socket address holds 107 characters, a run directory may be longer.
+// Bound through the directory's descriptor: a socket address holds 107 characters, a run directory
+// may be longer.
 Result<UniqueFd> Listen(int directory) {
   UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!listener) return FailSys("socket");
-  if (unlinkat(directory, kSocketName, 0) != 0 && errno != ENOENT) return FailSys("unlinkat", kSocketName);
+  if (!listener)
+    return FailSys("socket");
+  if (unlinkat(directory, kSocketName, 0) != 0 && errno != ENOENT)
+    return FailSys("unlinkat", kSocketName);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::string path = Cat("/proc/self/fd/", directory, "/", kSocketName);
   memcpy(address.sun_path, path.c_str(), path.size() + 1);
   mode_t mask = umask(0177);
-  int bound = bind(listener.get(), static_cast<const sockaddr*>(static_cast<const void*>(&address)), sizeof address);
+  int bound = bind(listener.get(), static_cast<const sockaddr*>(static_cast<const void*>(&address)),
+                   sizeof address);
   int error_number = errno;
   umask(mask);
   errno = error_number;
-  if (bound != 0) return FailSys("bind", kSocketName);
-  if (listen(listener.get(), 16) != 0) return FailSys("listen", kSocketName);
+  if (bound != 0)
+    return FailSys("bind", kSocketName);
+  if (listen(listener.get(), 128) != 0)
+    return FailSys("listen", kSocketName);
   return listener;
 }
 
 Result<runtime::SeccompFilter> MakeSeccomp(const LaunchSpec& spec, const oci::RuntimeSpec& config) {
-  if (spec.seccomp == SeccompMode::kUnconfined) return runtime::SeccompFilter();
+  if (spec.seccomp == SeccompMode::kUnconfined)
+    return runtime::SeccompFilter();
   runtime::CapabilitySet bounding = 0;
-  if (config.process.capabilities) bounding = TRY(runtime::ParseCapabilities(config.process.capabilities->bounding));
-  if (spec.seccomp == SeccompMode::kDefault) return runtime::DefaultSeccomp(bounding);
-  if (config.seccomp.empty()) return runtime::SeccompFilter();
+  if (config.process.capabilities)
+    bounding = TRY(runtime::ParseCapabilities(config.process.capabilities->bounding));
+  if (spec.seccomp == SeccompMode::kDefault)
+    return runtime::DefaultSeccomp(bounding);
+  if (config.seccomp.empty())
+    return runtime::SeccompFilter();
   auto profile = TRY(JsonDocument::Parse(config.seccomp, "linux.seccomp"));
   return runtime::CompileSeccomp(profile.root(), bounding);
 }
@@ -96,7 +109,8 @@ class Launch {
  public:
   explicit Launch(LaunchSpec spec) : spec_(std::move(spec)) {}
   ~Launch() {
-    if (state_dir_ && !done_) (void)unlinkat(state_dir_.get(), kSocketName, 0);
+    if (state_dir_ && !done_)
+      (void)unlinkat(state_dir_.get(), kSocketName, 0);
   }
 
   Result<> Prepare();
@@ -125,18 +139,23 @@ Result<> Launch::Prepare() {
   config_ = TRY_CTX("config.json", oci::RuntimeSpec::Parse(config));
   seccomp_ = TRY(MakeSeccomp(spec_, config_));
   shim_ = TRY_CTX("the shim", Open(spec_.shim, O_RDONLY));
-  if (spec_.log.driver == LogDriver::kJsonFile) log_dir_ = TRY_CTX("log", OpenDir(spec_.log_dir));
+  if (spec_.log.driver == LogDriver::kJsonFile)
+    log_dir_ = TRY_CTX("log", OpenDir(spec_.log_dir));
   listener_ = TRY(Listen(state_dir_.get()));
   streams_ = TRY(MakeStreams(spec_));
   return {};
 }
 
 runtime::ContainerRequest Launch::Request() const {
-  runtime::ContainerRequest request{.id = spec_.id, .spec = config_, .bundle = spec_.bundle, .overlay = {}, .cgroup = {},
+  runtime::ContainerRequest request{.id = spec_.id,
+                                    .spec = config_,
+                                    .bundle = spec_.bundle,
+                                    .overlay = {},
+                                    .cgroup = {},
                                     .seccomp = {}};
   if (spec_.overlay) {
-    request.overlay = sys::OverlayOptions{spec_.overlay->lower, spec_.overlay->upper, spec_.overlay->work,
-                                          spec_.overlay->is_volatile};
+    request.overlay = sys::OverlayOptions{spec_.overlay->lower, spec_.overlay->upper,
+                                          spec_.overlay->work, spec_.overlay->is_volatile};
   }
   request.stdin_fd = streams_.container_in.get();
   request.stdout_fd = streams_.container_out.get();
@@ -151,28 +170,37 @@ Result<> Launch::WriteState(const runtime::Prepared& container) {
   JsonWriter json;
   json.Object().Field("pid", container.pid()).Field("start_time", container.start_time());
   json.Field("cgroup", spec_.cgroup).End();
-  return ReplaceFileAt(state_dir_.get(), "state", Cat(json.text(), "\n"), 0600, Durability::kVolatile);
+  return ReplaceFileAt(state_dir_.get(), "state", Cat(json.text(), "\n"), 0600,
+                       Durability::kVolatile);
 }
 
 Result<> Launch::LeaveForShimCgroup() {
-  if (spec_.shim_cgroup.empty()) return {};
+  if (spec_.shim_cgroup.empty())
+    return {};
   auto host = TRY(sys::FindCgroupHost());
   UniqueFd leaf = TRY(runtime::MakeLeafCgroup(host, spec_.shim_cgroup));
   return WriteExistingAt(leaf.get(), "cgroup.procs", "0");
 }
 
 runtime::StartResult<int> Launch::Start() {
-  auto setup_error = [](Error error) { return std::unexpected(runtime::StartError(std::move(error))); };
+  auto setup_error = [](Error error) {
+    return std::unexpected(runtime::StartError(std::move(error)));
+  };
   auto container = runtime::Prepare(Request());
-  if (!container) return std::unexpected(std::move(container).error());
-  if (container->cgroup() != nullptr) cgroup_.Reset(fcntl(container->cgroup()->fd(), F_DUPFD_CLOEXEC, kFirstFree));
+  if (!container)
+    return std::unexpected(std::move(container).error());
+  if (container->cgroup() != nullptr)
+    cgroup_.Reset(fcntl(container->cgroup()->fd(), F_DUPFD_CLOEXEC, kFirstFree));
   if (spec_.tty) {
     streams_.shim_out = container->TakeConsole();
     winsize size{spec_.rows, spec_.columns, 0, 0};
-    if (spec_.rows != 0) (void)ioctl(streams_.shim_out.get(), TIOCSWINSZ, &size);  // a wrong size is no failure
+    if (spec_.rows != 0)
+      (void)ioctl(streams_.shim_out.get(), TIOCSWINSZ, &size);  // a wrong size is no failure
   }
-  if (auto moved = LeaveForShimCgroup(); !moved) return setup_error(std::move(moved).error().Wrap("shim's cgroup"));
-  if (auto written = WriteState(*container); !written) return setup_error(std::move(written).error());
+  if (auto moved = LeaveForShimCgroup(); !moved)
+    return setup_error(std::move(moved).error().Wrap("shim's cgroup"));
+  if (auto written = WriteState(*container); !written)
+    return setup_error(std::move(written).error());
   int pid = container->pid();
   auto started = container->Start();
   if (!started) {
@@ -204,20 +232,29 @@ Error Launch::BecomeShim() {
   };
   UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   UniqueFd process(fcntl(init_.fd(), F_DUPFD_CLOEXEC, kFirstFree));
-  Place places[] = {{&listener_, kListenFd},         {&state_dir_, kStateDirFd},      {&log_dir_, kLogDirFd},
-                    {&streams_.shim_out, kStdoutFd}, {&streams_.shim_err, kStderrFd}, {&streams_.shim_in, kStdinFd},
-                    {&process, kPidFd},              {&cgroup_, kCgroupFd}};
+  Place places[] = {{&listener_, kListenFd},
+                    {&state_dir_, kStateDirFd},
+                    {&log_dir_, kLogDirFd},
+                    {&streams_.shim_out, kStdoutFd},
+                    {&streams_.shim_err, kStderrFd},
+                    {&streams_.shim_in, kStdinFd},
+                    {&process, kPidFd},
+                    {&cgroup_, kCgroupFd}};
   for (Place& place : places) {
-    if (*place.fd) place.fd->Reset(fcntl(place.fd->get(), F_DUPFD_CLOEXEC, kFirstFree));
+    if (*place.fd)
+      place.fd->Reset(fcntl(place.fd->get(), F_DUPFD_CLOEXEC, kFirstFree));
   }
   UniqueFd program(fcntl(shim_.get(), F_DUPFD_CLOEXEC, kFirstFree));
   std::vector<std::string> arguments = ShimArguments();
   std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
+  for (std::string& argument : arguments)
+    argv.push_back(argument.data());
   argv.push_back(nullptr);
-  for (int number = kListenFd; number <= kCgroupFd; ++number) close(number);
+  for (int number = kListenFd; number <= kCgroupFd; ++number)
+    close(number);
   for (const Place& place : places) {
-    if (*place.fd) (void)dup2(place.fd->get(), place.number);
+    if (*place.fd)
+      (void)dup2(place.fd->get(), place.number);
   }
   (void)dup2(null.get(), STDIN_FILENO);
   (void)dup2(null.get(), STDOUT_FILENO);
@@ -226,7 +263,9 @@ Error Launch::BecomeShim() {
   return Error::Sys(errno, "execve", spec_.shim);
 }
 
-void Answer(int fd, const LaunchResult& result) { (void)WriteAll(fd, result.ToLine(), "launch result"); }
+void Answer(int fd, const LaunchResult& result) {
+  (void)WriteAll(fd, result.ToLine(), "launch result");
+}
 
 int Refuse(int fd, int exit_code, const Error& error) {
   Answer(fd, {0, exit_code, error.message()});
@@ -241,18 +280,22 @@ int LauncherMain() {
   UniqueFd output(fcntl(kLaunchResultFd, F_DUPFD_CLOEXEC, kFirstFree));
   close(kLaunchSpecFd);
   close(kLaunchResultFd);
-  if (!input || !output) return runtime::StartError::kSetup;
+  if (!input || !output)
+    return runtime::StartError::kSetup;
   signal(SIGPIPE, SIG_IGN);
   auto text = ReadAll(input.get(), kMaxSpec, "launch specification");
-  if (!text) return Refuse(output.get(), runtime::StartError::kSetup, text.error());
+  if (!text)
+    return Refuse(output.get(), runtime::StartError::kSetup, text.error());
   auto spec = LaunchSpec::Parse(*text);
-  if (!spec) return Refuse(output.get(), runtime::StartError::kSetup, spec.error());
+  if (!spec)
+    return Refuse(output.get(), runtime::StartError::kSetup, spec.error());
   Launch launch(std::move(*spec));
   if (auto prepared = launch.Prepare(); !prepared) {
     return Refuse(output.get(), runtime::StartError::kSetup, prepared.error());
   }
   auto pid = launch.Start();
-  if (!pid) return Refuse(output.get(), pid.error().exit_code, pid.error().error);
+  if (!pid)
+    return Refuse(output.get(), pid.error().exit_code, pid.error().error);
   Answer(output.get(), {*pid, 0, {}});
   Error error = launch.BecomeShim();
   (void)WriteAll(STDERR_FILENO, Cat("wherry-launch: ", error.message(), "\n"), "standard error");

@@ -1,7 +1,9 @@
-// The log of a container in Docker's json-file format, with rotation by size. Part of wherry-shim: no heap, one thread.
+// The log of a container in Docker's json-file format, with rotation by size. Part of wherry-shim:
+// no heap, one thread.
 //
-// A full disk costs log lines, never the container: what cannot be written is dropped whole (the file never holds part of a
-// line), standard error gets one note, and the log gets one line with the number of lost bytes once it can be written again.
+// A full disk costs log lines, never the container: what cannot be written is dropped whole (the
+// file never holds part of a line), standard error gets one note, and the log gets one line with
+// the number of lost bytes once it can be written again.
 #pragma once
 
 #include <stddef.h>
@@ -14,8 +16,11 @@ namespace wherry::shim {
 
 class LogWriter {
  public:
-  // `dir`: directory of the log (borrowed for good), -1 for no log at all. `max_size` 0: never rotated. `name`: for notes.
-  void Open(int dir, uint64_t max_size, uint32_t max_files, const char* name);
+  static constexpr size_t kBufferSize = 4096;
+
+  // `dir`: directory of the log (borrowed for good), -1 for no log at all. `max_size` 0: never
+  // rotated. `name`: for notes. `buffer`: kBufferSize bytes of the caller's.
+  void Open(int dir, uint64_t max_size, uint32_t max_files, const char* name, char* buffer);
 
   enum class End : uint8_t {
     kLine,  // a newline is appended: the end of a line
@@ -45,11 +50,11 @@ class LogWriter {
   uint32_t max_files_ = 1;
   const char* name_ = "";
 
-  char buffer_[8192];
+  char* buffer_ = nullptr;
   size_t fill_ = 0;
-  size_t whole_ = 0;         // bytes of the buffer up to the end of its last whole entry
-  uint64_t size_ = 0;        // of the file
-  uint64_t whole_size_ = 0;  // of the file up to the end of its last whole entry
+  size_t whole_ = 0;              // bytes of the buffer up to the end of its last whole entry
+  uint64_t size_ = 0;             // of the file
+  uint64_t whole_size_ = 0;       // of the file up to the end of its last whole entry
   uint64_t buffered_output_ = 0;  // bytes of output that the buffer stands for
   uint64_t lost_ = 0;             // bytes of output dropped since the log last worked
   bool failing_ = false;

@@ -1,4 +1,5 @@
-// Clients of wherry-shim: several at once, slow ones, the daemon's death and return, what it costs to wait.
+// Clients of wherry-shim: several at once, slow ones, the daemon's death and return, what it costs
+// to wait.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -14,7 +15,9 @@
 namespace wherry::shim {
 namespace {
 
-int Print(int fd, std::string_view text) { return WriteAll(fd, text, "out") ? 0 : 1; }
+int Print(int fd, std::string_view text) {
+  return WriteAll(fd, text, "out") ? 0 : 1;
+}
 
 // Waits for a line of input before it does anything, so that clients can attach first.
 void AwaitGo() {
@@ -25,7 +28,8 @@ void AwaitGo() {
 TEST(ShimAttach, TwoClientsSeeTheSame) {
   ShimUnderTest shim({.with_stdin = true}, [] {
     AwaitGo();
-    for (int i = 0; i < 5000; ++i) Print(i % 2 == 0 ? 1 : 2, Cat("line ", i, "\n"));
+    for (int i = 0; i < 5000; ++i)
+      Print(i % 2 == 0 ? 1 : 2, Cat("line ", i, "\n"));
     return 5;
   });
   auto one = shim.Connect();
@@ -43,9 +47,12 @@ TEST(ShimAttach, TwoClientsSeeTheSame) {
   while (!open.empty()) {
     for (int i : std::set<int>(open)) {
       auto message = clients[i]->Next(milliseconds(20));
-      if (!message) continue;
-      if (message->kind == kStdout) outputs[i] += message->payload;
-      if (message->kind == kStderr) errors[i] += message->payload;
+      if (!message)
+        continue;
+      if (message->kind == kStdout)
+        outputs[i] += message->payload;
+      if (message->kind == kStderr)
+        errors[i] += message->payload;
       if (message->kind == kExit) {
         open.erase(i);
         EXPECT_TRUE(clients[i]->AtEnd());
@@ -64,9 +71,50 @@ TEST(ShimAttach, TwoClientsSeeTheSame) {
   shim.Finish();
 }
 
+TEST(ShimAttach, OutputWaitsForTheFirstHello) {
+  ShimUnderTest shim({.hello = false}, [] {
+    Print(1, "first words\n");
+    return 6;
+  });
+  usleep(300000);
+  EXPECT_TRUE(shim.Running());
+  auto attached = shim.Connect();
+  attached.Attach(kWantStdout);
+  usleep(100000);
+  EXPECT_FALSE(PathExists(shim.log_dir() + "/log") && !ReadLog(shim.log_dir() + "/log").empty());
+  // One that has not been accepted yet, and whose wish arrives together with the hello.
+  auto late = shim.Connect();
+  late.Send(kAttach, "\x02");
+  auto watcher = shim.Connect();
+  watcher.Send(kHello);
+  EXPECT_EQ(attached.Collect(kStdout), "first words\n");
+  EXPECT_EQ(late.Collect(kStdout), "first words\n");
+  auto state = watcher.Next();
+  ASSERT_TRUE(state);
+  EXPECT_EQ(state->kind, kState);
+  auto exit = watcher.Next();
+  ASSERT_TRUE(exit);
+  EXPECT_EQ(exit->kind, kExit);
+  attached.Close();
+  late.Close();
+  watcher.Close();
+  shim.Finish();
+}
+
+TEST(ShimAttach, WithoutADaemonItGoesOnAfterTenSeconds) {
+  ShimUnderTest shim({.hello = false}, [] { return Print(1, "x\n"); });
+  auto start = std::chrono::steady_clock::now();
+  shim.Finish(milliseconds(15000));
+  auto took = std::chrono::steady_clock::now() - start;
+  EXPECT_GT(took, milliseconds(9000));
+  EXPECT_LT(took, milliseconds(12000));
+  EXPECT_EQ(ReadLog(shim.log_dir() + "/log").size(), 1u);
+}
+
 size_t LogSize(const ShimUnderTest& shim) {
-  struct stat info {};
-  return stat((shim.log_dir() + "/log").c_str(), &info) == 0 ? static_cast<size_t>(info.st_size) : 0;
+  struct stat info{};
+  return stat((shim.log_dir() + "/log").c_str(), &info) == 0 ? static_cast<size_t>(info.st_size)
+                                                             : 0;
 }
 
 // Writes 8 MB in numbered lines.
@@ -75,7 +123,8 @@ int WriteMuch() {
   std::string block;
   for (int i = 0; i < 100000; ++i) {
     Append(block, "number ", i, " ", std::string(64, '.'), "\n");
-    if (block.size() > 50000 && Print(1, block) == 0) block.clear();
+    if (block.size() > 50000 && Print(1, block) == 0)
+      block.clear();
   }
   return Print(1, block);
 }
@@ -123,7 +172,8 @@ TEST(ShimAttach, AStuckClientDoesNotOutliveTheContainer) {
   // All that the container got rid of is there, in order.
   auto log = ReadLog(shim.log_dir() + "/log");
   ASSERT_GT(log.size(), 100u);
-  for (size_t i = 0; i + 1 < log.size(); ++i) ASSERT_TRUE(log[i].log.starts_with(Cat("number ", i, " ")));
+  for (size_t i = 0; i + 1 < log.size(); ++i)
+    ASSERT_TRUE(log[i].log.starts_with(Cat("number ", i, " ")));
 }
 
 TEST(ShimAttach, TheDaemonDiesAndComesBack) {
@@ -162,7 +212,8 @@ TEST(ShimAttach, TheDaemonDiesAndComesBack) {
   shim.Finish();
   auto log = ReadLog(shim.log_dir() + "/log");
   ASSERT_EQ(log.size(), 200u);
-  for (size_t i = 0; i < log.size(); ++i) EXPECT_EQ(log[i].log, Cat("tick ", i, "\n"));
+  for (size_t i = 0; i < log.size(); ++i)
+    EXPECT_EQ(log[i].log, Cat("tick ", i, "\n"));
 }
 
 TEST(ShimAttach, EndsWithoutAnybodyWatching) {
@@ -173,11 +224,14 @@ TEST(ShimAttach, EndsWithoutAnybodyWatching) {
 }
 
 TEST(ShimAttach, ASilentWatcherIsLeftAfterASecond) {
-  ShimUnderTest shim({}, [] { return 0; });
+  ShimUnderTest shim({}, [] { return usleep(200000); });
   auto watcher = shim.Connect();
+  ASSERT_TRUE(watcher.connected());
   auto start = std::chrono::steady_clock::now();
   shim.Finish();
-  EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(2500));
+  auto took = std::chrono::steady_clock::now() - start;
+  EXPECT_GT(took, milliseconds(900));
+  EXPECT_LT(took, milliseconds(2500));
 }
 
 TEST(ShimAttach, ManyClientsAndNonsense) {
@@ -186,7 +240,8 @@ TEST(ShimAttach, ManyClientsAndNonsense) {
     return 0;
   });
   std::vector<TestClient> clients;
-  for (int i = 0; i < 30; ++i) clients.push_back(shim.Connect());
+  for (int i = 0; i < 30; ++i)
+    clients.push_back(shim.Connect());
   // Too long a payload: the connection ends.
   clients[0].TrySend(std::string_view("\x10\0\0\0\xff\0\0\0", 8));
   EXPECT_TRUE(clients[0].AtEnd());
@@ -195,7 +250,8 @@ TEST(ShimAttach, ManyClientsAndNonsense) {
   clients[1].Send(kHello);
   ASSERT_TRUE(clients[1].Next());
   // A client that goes makes room for one that waits.
-  for (size_t i = 0; i < 20; ++i) clients[i].Close();
+  for (size_t i = 0; i < 20; ++i)
+    clients[i].Close();
   clients[29].Send(kHello);
   EXPECT_TRUE(clients[29].Next());
   // Half a header, then nothing.
@@ -212,7 +268,8 @@ TEST(ShimAttach, ReopensTheLog) {
   });
   auto client = shim.Connect();
   client.Attach(kWantStdin);
-  while (LogSize(shim) == 0) usleep(1000);
+  while (LogSize(shim) == 0)
+    usleep(1000);
   ASSERT_EQ(rename((shim.log_dir() + "/log").c_str(), (shim.log_dir() + "/moved").c_str()), 0);
   client.Send(kReopenLog);
   client.Send(kHello);
@@ -228,7 +285,8 @@ TEST(ShimAttach, ReopensTheLog) {
 uint64_t StatusNumber(pid_t pid, const char* file, std::string_view key) {
   auto text = ReadFile(Cat("/proc/", pid, "/", file));
   for (std::string_view line : Split(*text, '\n')) {
-    if (!line.starts_with(key)) continue;
+    if (!line.starts_with(key))
+      continue;
     std::string_view value = Trim(line.substr(key.size()));
     return *ParseUint(value.substr(0, value.find(' ')));
   }
@@ -236,12 +294,13 @@ uint64_t StatusNumber(pid_t pid, const char* file, std::string_view key) {
 }
 
 TEST(ShimCost, StaysWithinItsBudget) {
-  struct stat file {};
+  struct stat file{};
   ASSERT_EQ(stat(WHERRY_SHIM, &file), 0);
   EXPECT_LE(file.st_size, 40 * 1024);
   RecordProperty("file_bytes", static_cast<int>(file.st_size));
   ShimUnderTest shim({.with_stdin = true}, [] {
-    for (int i = 0; i < 2000; ++i) Print(1, Cat("a line of ordinary length, number ", i, "\n"));
+    for (int i = 0; i < 2000; ++i)
+      Print(1, Cat("a line of ordinary length, number ", i, "\n"));
     pause();
     return 0;
   });
@@ -262,7 +321,8 @@ TEST(ShimCost, StaysWithinItsBudget) {
   // Counted in pages: twice as much where pages are large.
   EXPECT_LE(rss, sysconf(_SC_PAGESIZE) == 4096 ? 60u : 160u);
   sleep(2);
-  EXPECT_EQ(StatusNumber(shim.pid(), "status", "voluntary_ctxt_switches:"), before) << "woke up while idle";
+  EXPECT_EQ(StatusNumber(shim.pid(), "status", "voluntary_ctxt_switches:"), before)
+      << "woke up while idle";
   kill(shim.init_pid(), SIGKILL);
   watcher.Collect(kStdout);
   shim.Finish();

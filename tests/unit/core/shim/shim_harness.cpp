@@ -36,7 +36,7 @@ UniqueFd Listen(const std::string& path) {
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address = Address(path);
   EXPECT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  EXPECT_EQ(listen(fd.get(), 16), 0);
+  EXPECT_EQ(listen(fd.get(), 128), 0);
   return fd;
 }
 
@@ -46,7 +46,8 @@ struct Ends {
 };
 Ends MakePipe() {
   int fds[2];
-  if (pipe2(fds, O_CLOEXEC) != 0) abort();
+  if (pipe2(fds, O_CLOEXEC) != 0)
+    abort();
   return {UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
@@ -60,10 +61,12 @@ struct Handover {
   const int sources[] = {from.listen.get(), from.state.get(), from.log.get(),   from.out.get(),
                          from.err.get(),    from.in.get(),    from.pidfd.get(), from.cgroup.get()};
   int high[8];
-  for (int i = 0; i < 8; ++i) high[i] = sources[i] < 0 ? -1 : fcntl(sources[i], F_DUPFD_CLOEXEC, 100);
+  for (int i = 0; i < 8; ++i)
+    high[i] = sources[i] < 0 ? -1 : fcntl(sources[i], F_DUPFD_CLOEXEC, 100);
   for (int i = 0; i < 8; ++i) {
     close(kListenFd + i);
-    if (high[i] >= 0) dup2(high[i], kListenFd + i);
+    if (high[i] >= 0)
+      dup2(high[i], kListenFd + i);
   }
   syscall(SYS_close_range, 11, ~0U, 0);
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -78,8 +81,10 @@ struct Handover {
   _exit(99);
 }
 
-[[noreturn]] void RunInit(const ShimSetup& setup, const std::function<int()>& init, int in, int out, int err) {
-  if (!setup.cgroup.empty() && !WriteExisting(setup.cgroup + "/cgroup.procs", "0")) _exit(98);
+[[noreturn]] void RunInit(const ShimSetup& setup, const std::function<int()>& init, int in, int out,
+                          int err) {
+  if (!setup.cgroup.empty() && !WriteExisting(setup.cgroup + "/cgroup.procs", "0"))
+    _exit(98);
   if (setup.tty) {
     setsid();
     ioctl(in, TIOCSCTTY, 0);
@@ -93,7 +98,8 @@ struct Handover {
 }
 
 // Runs as the launcher: makes init, tells its pid, becomes the shim.
-[[noreturn]] void Launch(const ShimSetup& setup, const std::function<int()>& init, Handover handover, int report) {
+[[noreturn]] void Launch(const ShimSetup& setup, const std::function<int()>& init,
+                         Handover handover, int report) {
   UniqueFd in, out, err;
   if (setup.tty) {
     handover.out.Reset(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
@@ -118,24 +124,30 @@ struct Handover {
     }
   }
   pid_t pid = fork();
-  if (pid == 0) RunInit(setup, init, in.get(), out.get(), err.get());
+  if (pid == 0)
+    RunInit(setup, init, in.get(), out.get(), err.get());
   handover.pidfd.Reset(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  if (!setup.cgroup.empty()) handover.cgroup.Reset(open(setup.cgroup.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (write(report, &pid, sizeof pid) != sizeof pid) _exit(97);
+  if (!setup.cgroup.empty())
+    handover.cgroup.Reset(open(setup.cgroup.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (write(report, &pid, sizeof pid) != sizeof pid)
+    _exit(97);
   BecomeShim(setup, handover, pid);
 }
 
 }  // namespace
 
-TestClient::TestClient(const std::string& socket_path) : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+TestClient::TestClient(const std::string& socket_path)
+    : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   sockaddr_un address = Address(socket_path);
-  if (connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) fd_.Reset();
+  if (connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    fd_.Reset();
 }
 
 void TestClient::Send(Kind kind, std::string_view payload) {
   std::string message(8, '\0');
   message[0] = static_cast<char>(kind);
-  for (int i = 0; i < 4; ++i) message[static_cast<size_t>(4 + i)] = static_cast<char>(payload.size() >> (24 - 8 * i));
+  for (int i = 0; i < 4; ++i)
+    message[static_cast<size_t>(4 + i)] = static_cast<char>(payload.size() >> (24 - 8 * i));
   message += payload;
   ASSERT_TRUE(WriteAll(fd_.get(), message, "client"));
 }
@@ -157,9 +169,11 @@ bool TestClient::ReadExactly(char* buffer, size_t size, milliseconds timeout) {
   for (size_t got = 0; got < size;) {
     auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now()).count();
     pollfd waiter{fd_.get(), POLLIN, 0};
-    if (left <= 0 || poll(&waiter, 1, static_cast<int>(left)) <= 0) return false;
+    if (left <= 0 || poll(&waiter, 1, static_cast<int>(left)) <= 0)
+      return false;
     ssize_t count = read(fd_.get(), buffer + got, size - got);
-    if (count <= 0) return false;
+    if (count <= 0)
+      return false;
     got += static_cast<size_t>(count);
   }
   return true;
@@ -167,19 +181,24 @@ bool TestClient::ReadExactly(char* buffer, size_t size, milliseconds timeout) {
 
 std::optional<Message> TestClient::Next(milliseconds timeout) {
   unsigned char header[8];
-  if (!ReadExactly(reinterpret_cast<char*>(header), sizeof header, timeout)) return std::nullopt;
-  size_t size = size_t{header[4]} << 24 | size_t{header[5]} << 16 | size_t{header[6]} << 8 | header[7];
+  if (!ReadExactly(reinterpret_cast<char*>(header), sizeof header, timeout))
+    return std::nullopt;
+  size_t size =
+      size_t{header[4]} << 24 | size_t{header[5]} << 16 | size_t{header[6]} << 8 | header[7];
   EXPECT_LE(size, kMaxPayload);
   Message message{header[0], std::string(size, '\0')};
-  if (!ReadExactly(message.payload.data(), size, timeout)) return std::nullopt;
+  if (!ReadExactly(message.payload.data(), size, timeout))
+    return std::nullopt;
   return message;
 }
 
 std::string TestClient::Collect(Kind kind, Kind end) {
   std::string all;
   while (auto message = Next()) {
-    if (message->kind == kind) all += message->payload;
-    if (message->kind == end) return all;
+    if (message->kind == kind)
+      all += message->payload;
+    if (message->kind == end)
+      return all;
   }
   ADD_FAILURE() << "the connection ended early after " << all.size() << " bytes";
   return all;
@@ -193,7 +212,8 @@ std::string TestClient::CollectUntil(Kind kind, std::string_view text) {
       ADD_FAILURE() << "no \"" << text << "\" in \"" << all << "\"";
       return all;
     }
-    if (message->kind == kind) all += message->payload;
+    if (message->kind == kind)
+      all += message->payload;
   }
   return all;
 }
@@ -206,7 +226,8 @@ bool TestClient::AtEnd(milliseconds timeout) {
 
 ShimUnderTest::ShimUnderTest(const ShimSetup& setup, const std::function<int()>& init) {
   char base[] = "/tmp/wherry-shim-test-XXXXXX";
-  if (mkdtemp(base) == nullptr) abort();
+  if (mkdtemp(base) == nullptr)
+    abort();
   base_ = base;
   state_dir_ = base_ + "/state";
   log_dir_ = setup.log_dir.empty() ? base_ + "/log" : setup.log_dir;
@@ -215,12 +236,20 @@ ShimUnderTest::ShimUnderTest(const ShimSetup& setup, const std::function<int()>&
   Handover handover;
   handover.listen = Listen(socket_path());
   handover.state.Reset(open(state_dir_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (setup.log) handover.log.Reset(open(log_dir_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (setup.log)
+    handover.log.Reset(open(log_dir_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   Ends report = MakePipe();
   pid_ = fork();
-  if (pid_ == 0) Launch(setup, init, std::move(handover), report.write.get());
+  if (pid_ == 0)
+    Launch(setup, init, std::move(handover), report.write.get());
   report.write.Reset();
-  if (read(report.read.get(), &init_pid_, sizeof init_pid_) != sizeof init_pid_) ADD_FAILURE() << "no init";
+  if (read(report.read.get(), &init_pid_, sizeof init_pid_) != sizeof init_pid_)
+    ADD_FAILURE() << "no init";
+  if (setup.hello) {
+    auto watcher = Connect();
+    watcher.Send(kHello);
+    watcher.Next();
+  }
 }
 
 ShimUnderTest::~ShimUnderTest() {
@@ -234,7 +263,8 @@ ShimUnderTest::~ShimUnderTest() {
 
 bool ShimUnderTest::Running() const {
   siginfo_t info{};
-  return waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
+  return waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         info.si_pid == 0;
 }
 
 std::string ShimUnderTest::Finish(milliseconds timeout) {
@@ -259,13 +289,16 @@ std::vector<LogEntry> ReadLog(const std::string& path) {
   std::vector<LogEntry> entries;
   auto text = ReadFile(path, size_t{1} << 30);
   EXPECT_TRUE(text) << path;
-  if (!text) return entries;
+  if (!text)
+    return entries;
   EXPECT_TRUE(text->empty() || text->ends_with('\n')) << path;
   for (std::string_view line : Split(*text, '\n')) {
-    if (line.empty()) continue;
+    if (line.empty())
+      continue;
     auto json = JsonDocument::Parse(line, "log line");
     EXPECT_TRUE(json) << line.substr(0, 200);
-    if (!json) return entries;
+    if (!json)
+      return entries;
     entries.push_back({std::string((*json)["log"].str()), std::string((*json)["stream"].str()),
                        std::string((*json)["time"].str())});
   }
@@ -275,7 +308,8 @@ std::vector<LogEntry> ReadLog(const std::string& path) {
 std::string JoinLog(const std::vector<LogEntry>& entries, std::string_view stream) {
   std::string all;
   for (const LogEntry& entry : entries) {
-    if (entry.stream == stream) all += entry.log;
+    if (entry.stream == stream)
+      all += entry.log;
   }
   return all;
 }

@@ -1,4 +1,5 @@
-// Plays launcher and daemon for a real wherry-shim: a forked child is the container's init, the shim its parent.
+// Plays launcher and daemon for a real wherry-shim: a forked child is the container's init, the
+// shim its parent.
 #pragma once
 
 #include <sys/types.h>
@@ -55,6 +56,7 @@ struct ShimSetup {
   uint64_t log_size = 0;
   int log_files = 1;
   std::string log_dir = {};  // "": a directory of its own
+  bool hello = true;         // a watcher says hello at once
   std::string cgroup = {};   // absolute path of a cgroup directory; init is moved into it
 };
 
@@ -64,7 +66,7 @@ class ShimUnderTest {
   ShimUnderTest(const ShimSetup& setup, const std::function<int()>& init);
   ~ShimUnderTest();
 
-  pid_t pid() const { return pid_; }            // of the shim
+  pid_t pid() const { return pid_; }  // of the shim
   pid_t init_pid() const { return init_pid_; }
   std::string socket_path() const { return state_dir_ + "/" + kSocketName; }
   std::string log_dir() const { return log_dir_; }

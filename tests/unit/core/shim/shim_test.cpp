@@ -19,7 +19,9 @@
 namespace wherry::shim {
 namespace {
 
-int Print(int fd, std::string_view text) { return WriteAll(fd, text, "out") ? 0 : 1; }
+int Print(int fd, std::string_view text) {
+  return WriteAll(fd, text, "out") ? 0 : 1;
+}
 
 JsonDocument Json(const std::string& text) {
   auto json = JsonDocument::Parse(text, "record");
@@ -29,7 +31,9 @@ JsonDocument Json(const std::string& text) {
 
 TEST(Shim, LogsLinesOfBothStreams) {
   int64_t before = UnixNanosNow();
-  ShimUnderTest shim({}, [] { return Print(1, "one\ntwo\n") + Print(2, "problem\n") + Print(1, "\nlast without end"); });
+  ShimUnderTest shim({}, [] {
+    return Print(1, "one\ntwo\n") + Print(2, "problem\n") + Print(1, "\nlast without end");
+  });
   auto record = Json(shim.Finish());
   EXPECT_EQ(record["code"].integer(-1), 0);
   EXPECT_EQ(record["signal"].integer(-1), 0);
@@ -50,15 +54,20 @@ TEST(Shim, LogsLinesOfBothStreams) {
 
 TEST(Shim, EscapesAsDockerDoes) {
   ShimUnderTest shim({}, [] {
-    return Print(1, std::string_view("q\" b\\ t\t r\r nul\0 <a&b> \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 bad\xff\xc3( "
-                                     "\xed\xa0\x80 \xe2\x80\xa8\x7f\x1b[0m\n", 69));
+    return Print(
+        1, std::string_view(
+               "q\" b\\ t\t r\r nul\0 <a&b> \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 bad\xff\xc3( "
+               "\xed\xa0\x80 \xe2\x80\xa8\x7f\x1b[0m\n",
+               69));
   });
   shim.Finish();
   auto text = ReadFile(shim.log_dir() + "/log");
   ASSERT_TRUE(text);
   std::string expected =
-      "{\"log\":\"q\\\" b\\\\ t\\u0009 r\\r nul\\u0000 \\u003ca\\u0026b\\u003e \xc3\xa9 \xe2\x82\xac "
-      "\xf0\x9f\x98\x80 bad\\ufffd\\ufffd( \\ufffd\\ufffd\\ufffd \\u2028\x7f\\u001b[0m\\n\",\"stream\":\"stdout\",";
+      "{\"log\":\"q\\\" b\\\\ t\\u0009 r\\r nul\\u0000 \\u003ca\\u0026b\\u003e \xc3\xa9 "
+      "\xe2\x82\xac "
+      "\xf0\x9f\x98\x80 bad\\ufffd\\ufffd( \\ufffd\\ufffd\\ufffd "
+      "\\u2028\x7f\\u001b[0m\\n\",\"stream\":\"stdout\",";
   EXPECT_EQ(text->substr(0, expected.size()), expected);
 }
 
@@ -84,7 +93,8 @@ TEST(Shim, SplitsLongLinesAt16K) {
 TEST(Shim, RotatesBySize) {
   ShimUnderTest shim({.log_size = 20000, .log_files = 3}, [] {
     for (int i = 0; i < 1000; ++i) {
-      if (Print(1, Cat("line ", i, "\n")) != 0) return 1;
+      if (Print(1, Cat("line ", i, "\n")) != 0)
+        return 1;
     }
     return 0;
   });
@@ -96,7 +106,8 @@ TEST(Shim, RotatesBySize) {
     all.insert(all.end(), more.begin(), more.end());
   }
   ASSERT_GT(all.size(), 400u);
-  for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(all[i].log, Cat("line ", 1000 - all.size() + i, "\n"));
+  for (size_t i = 0; i < all.size(); ++i)
+    EXPECT_EQ(all[i].log, Cat("line ", 1000 - all.size() + i, "\n"));
   for (const char* name : {"/log.2", "/log.1"}) {
     size_t size = ReadFile(shim.log_dir() + name)->size();
     EXPECT_GE(size, 20000u);
@@ -106,7 +117,8 @@ TEST(Shim, RotatesBySize) {
 
 TEST(Shim, OneFileIsTruncatedInstead) {
   ShimUnderTest shim({.log_size = 5000, .log_files = 1}, [] {
-    for (int i = 0; i < 500; ++i) Print(1, Cat("line ", i, "\n"));
+    for (int i = 0; i < 500; ++i)
+      Print(1, Cat("line ", i, "\n"));
     return 0;
   });
   shim.Finish();
@@ -122,8 +134,10 @@ TEST(Shim, ManyMegabytesArriveWhole) {
   ShimUnderTest shim({}, [] {
     std::string block;
     for (int i = 0; i < kLines; ++i) {
-      Append(block, "line number ", i, " with some text behind it to make it longer: abcdefghijklmnopqrstuvwxyz\n");
-      if (block.size() > 100000 && Print(1, block) == 0) block.clear();
+      Append(block, "line number ", i,
+             " with some text behind it to make it longer: abcdefghijklmnopqrstuvwxyz\n");
+      if (block.size() > 100000 && Print(1, block) == 0)
+        block.clear();
     }
     return Print(1, block);
   });
@@ -132,7 +146,8 @@ TEST(Shim, ManyMegabytesArriveWhole) {
   ASSERT_TRUE(log);
   int count = 0;
   for (std::string_view line : Split(*log, '\n')) {
-    if (line.empty()) continue;
+    if (line.empty())
+      continue;
     ASSERT_TRUE(line.starts_with(Cat("{\"log\":\"line number ", count, " with"))) << line;
     ++count;
   }
@@ -171,7 +186,8 @@ TEST(Shim, OutlivesPoliteSignals) {
   auto client = shim.Connect();
   client.Send(kHello);
   ASSERT_TRUE(client.Next());
-  for (int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE}) kill(shim.pid(), number);
+  for (int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE})
+    kill(shim.pid(), number);
   client.Send(kHello);
   EXPECT_TRUE(client.Next());
   kill(shim.init_pid(), SIGKILL);
@@ -198,7 +214,8 @@ TEST(Shim, GrandchildrenHoldTheOutputForTwoSeconds) {
 int Repeat() {
   char buffer[4096];
   ssize_t count;
-  while ((count = read(0, buffer, sizeof buffer)) > 0) Print(1, std::string_view(buffer, static_cast<size_t>(count)));
+  while ((count = read(0, buffer, sizeof buffer)) > 0)
+    Print(1, std::string_view(buffer, static_cast<size_t>(count)));
   return Print(1, "bye\n");
 }
 
@@ -230,7 +247,8 @@ TEST(Shim, MuchInputIsHeldBackNotLost) {
   std::string_view left = sent;
   while (got.size() < expected.size()) {
     left.remove_prefix(client.TrySend(left));
-    while (auto message = client.Next(milliseconds(20))) got += message->payload;
+    while (auto message = client.Next(milliseconds(20)))
+      got += message->payload;
   }
   EXPECT_EQ(got, expected);
   client.Send(kCloseStdin);
@@ -275,10 +293,12 @@ TEST(Shim, InputNobodyReadsIsSwallowed) {
   });
   auto client = shim.Connect();
   client.Attach(kWantStdin | kWantStdout);
-  for (int i = 0; i < 50; ++i) client.Send(kStdin, std::string(30000, 'x'));
+  for (int i = 0; i < 50; ++i)
+    client.Send(kStdin, std::string(30000, 'x'));
   client.Send(kHello);
   while (auto message = client.Next()) {
-    if (message->kind == kState) break;
+    if (message->kind == kState)
+      break;
   }
   EXPECT_TRUE(shim.Running());
   kill(shim.init_pid(), SIGKILL);
@@ -288,9 +308,11 @@ TEST(Shim, InputNobodyReadsIsSwallowed) {
 TEST(Shim, Terminal) {
   ShimUnderTest shim({.tty = true}, [] {
     char line[100] = {};
-    if (isatty(0) == 0 || isatty(1) == 0) return 1;
+    if (isatty(0) == 0 || isatty(1) == 0)
+      return 1;
     Print(1, "ready\n");
-    if (read(0, line, sizeof line) <= 0) return 2;
+    if (read(0, line, sizeof line) <= 0)
+      return 2;
     winsize size{};
     ioctl(0, TIOCGWINSZ, &size);
     Print(2, Cat("size ", size.ws_row, "x", size.ws_col, " line ", line));
@@ -311,62 +333,76 @@ TEST(Shim, Terminal) {
 
 // In a private mount namespace: a log on a tiny file system that gets full and is then freed.
 int FullDisk() {
-  if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 77;
+  if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+    return 77;
   char dir[] = "/tmp/wherry-shim-full-XXXXXX";
-  if (mkdtemp(dir) == nullptr || mount("tmpfs", dir, "tmpfs", 0, "size=256k") != 0) return 77;
+  if (mkdtemp(dir) == nullptr || mount("tmpfs", dir, "tmpfs", 0, "size=256k") != 0)
+    return 77;
   std::string ballast = Cat(dir, "/ballast");
   (void)ReplaceFile(ballast, std::string(150000, 'b'), 0600, Durability::kVolatile);
   int quiet = open("/dev/null", O_WRONLY | O_CLOEXEC);
   dup2(quiet, 2);
   ShimUnderTest shim({.with_stdin = true, .log_dir = dir}, [] {
-    for (int i = 0; i < 3000; ++i) Print(1, Cat("first ", i, "\n"));
+    for (int i = 0; i < 3000; ++i)
+      Print(1, Cat("first ", i, "\n"));
     Print(1, "half\n");
     char byte;
-    if (read(0, &byte, 1) != 1) return 1;
-    for (int i = 0; i < 10; ++i) Print(1, Cat("second ", i, "\n"));
+    if (read(0, &byte, 1) != 1)
+      return 1;
+    for (int i = 0; i < 10; ++i)
+      Print(1, Cat("second ", i, "\n"));
     return 0;
   });
   auto client = shim.Connect();
   client.Attach(kWantStdin);
   usleep(300000);
-  if (unlink(ballast.c_str()) != 0) return 3;
+  if (unlink(ballast.c_str()) != 0)
+    return 3;
   client.Send(kStdin, "x");
   client.Collect(kStdout);
   auto record = Json(shim.Finish());
   auto log = ReadLog(Cat(dir, "/log"));
   umount2(dir, MNT_DETACH);
   rmdir(dir);
-  if (record["code"].integer(-1) != 0 || log.size() < 100) return 4;
+  if (record["code"].integer(-1) != 0 || log.size() < 100)
+    return 4;
   bool first_complete = log[0].log == "first 0\n";
   bool last_complete = log.back().log == "second 9\n" && log[log.size() - 10].log == "second 0\n";
-  bool noted = log[log.size() - 11].log.find("bytes of output are missing here") != std::string::npos;
+  bool noted =
+      log[log.size() - 11].log.find("bytes of output are missing here") != std::string::npos;
   return first_complete && last_complete && noted ? 0 : 5;
 }
 
 // The value of `body`, run in a child of its own.
 int InChild(int (*body)()) {
   pid_t child = fork();
-  if (child == 0) _exit(testing::Test::HasFailure() ? 1 : body());
+  if (child == 0)
+    _exit(testing::Test::HasFailure() ? 1 : body());
   int status = 0;
   waitpid(child, &status, 0);
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 TEST(Shim, AFullDiskCostsLinesNotTheContainer) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  if (geteuid() != 0)
+    GTEST_SKIP() << "needs root";
   int status = InChild(FullDisk);
-  if (status == 77) GTEST_SKIP() << "cannot mount here";
+  if (status == 77)
+    GTEST_SKIP() << "cannot mount here";
   EXPECT_EQ(status, 0);
 }
 
-// In a private mount namespace with cgroup2: what init leaves behind is killed, and the cgroup goes.
+// In a private mount namespace with cgroup2: what init leaves behind is killed, and the cgroup
+// goes.
 int CgroupClean() {
-  if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+  if (unshare(CLONE_NEWNS) != 0 ||
+      mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
       mount("none", "/sys/fs/cgroup", "cgroup2", 0, nullptr) != 0) {
     return 77;
   }
   std::string group = Cat("/sys/fs/cgroup/wherry-shim-test-", getpid());
-  if (!MakeDirs(group + "/inner/deep", 0755)) return 77;
+  if (!MakeDirs(group + "/inner/deep", 0755))
+    return 77;
   auto start = std::chrono::steady_clock::now();
   ShimUnderTest shim({.cgroup = group}, [] {
     for (int i = 0; i < 5; ++i) {
@@ -380,11 +416,14 @@ int CgroupClean() {
   auto record = Json(shim.Finish());
   bool quick = std::chrono::steady_clock::now() - start < milliseconds(1500);
   bool gone = !PathExists(group);
-  if (!gone) return 2;
+  if (!gone)
+    return 2;
 
-  if (!MakeDirs(group, 0755)) return 77;
+  if (!MakeDirs(group, 0755))
+    return 77;
   ShimUnderTest other({.cgroup = group}, [] {
-    while (true) pause();
+    while (true)
+      pause();
     return 0;
   });
   auto client = other.Connect();
@@ -398,15 +437,18 @@ int CgroupClean() {
 }
 
 TEST(Shim, KillsLeftOversAndRemovesTheCgroup) {
-  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  if (geteuid() != 0)
+    GTEST_SKIP() << "needs root";
   int status = InChild(CgroupClean);
-  if (status == 77) GTEST_SKIP() << "no private cgroup2 mount here";
+  if (status == 77)
+    GTEST_SKIP() << "no private cgroup2 mount here";
   EXPECT_EQ(status, 0);
 }
 
 TEST(Shim, KillAllWithoutCgroupKillsInit) {
   ShimUnderTest shim({}, [] {
-    while (true) pause();
+    while (true)
+      pause();
     return 0;
   });
   auto client = shim.Connect();

@@ -1,5 +1,6 @@
-// Digest of content: sha256 only, "sha256:<64 hex>" (OCI image-spec v1.1, descriptor.md#digests). sha512 is recognised as
-// not supported. Hashing is mbedTLS's SHA-256, which uses the ARMv8 instructions where the processor has them.
+// Digest of content: sha256 only, "sha256:<64 hex>" (OCI image-spec v1.1, descriptor.md#digests).
+// sha512 is recognised as not supported. Hashing is mbedTLS's SHA-256, which uses the ARMv8
+// instructions where the processor has them.
 #pragma once
 
 #include <array>

@@ -1,4 +1,5 @@
-// Owning descriptor. Rules: every descriptor is O_CLOEXEC; close is never retried (the descriptor is gone after EINTR).
+// Owning descriptor. Rules: every descriptor is O_CLOEXEC; close is never retried (the descriptor
+// is gone after EINTR).
 #pragma once
 
 #include <unistd.h>

@@ -39,16 +39,19 @@ Result<> WriteAll(int fd, std::span<const std::byte> bytes, std::string_view nam
 Result<> WriteExisting(const std::string& path, std::string_view content);
 Result<> WriteExistingAt(int dir, const std::string& path, std::string_view content);
 
-// Persistent: survives power loss (temporary file, fsync, rename, fsync of the directory). Volatile: the same without
-// fsync, for tmpfs. Readers see the old or the new content, never a mixture.
+// Persistent: survives power loss (temporary file, fsync, rename, fsync of the directory).
+// Volatile: the same without fsync, for tmpfs. Readers see the old or the new content, never a
+// mixture.
 enum class Durability : uint8_t { kPersistent, kVolatile };
-Result<> ReplaceFileAt(int dir, const std::string& name, std::string_view content, uint32_t mode, Durability durability);
-Result<> ReplaceFile(const std::string& path, std::string_view content, uint32_t mode, Durability durability);
+Result<> ReplaceFileAt(int dir, const std::string& name, std::string_view content, uint32_t mode,
+                       Durability durability);
+Result<> ReplaceFile(const std::string& path, std::string_view content, uint32_t mode,
+                     Durability durability);
 
 // mkdir -p; existing directories keep their mode, new ones get `mode`.
 Result<> MakeDirs(const std::string& path, uint32_t mode);
-// Removes a file or a whole tree without following symbolic links; absent is success. A mount point inside is kBusy.
-// `name` is one component below `dir`.
+// Removes a file or a whole tree without following symbolic links; absent is success. A mount point
+// inside is kBusy. `name` is one component below `dir`.
 Result<> RemoveTreeAt(int dir, const std::string& name);
 Result<> RemoveTree(const std::string& path);
 

@@ -1,5 +1,6 @@
-// JSON: reading small documents by cJSON (owning tree, typed look-ups that never fail hard on hostile input) and writing by
-// a streaming writer without a tree. Documents over a few hundred kB must not be read through this header.
+// JSON: reading small documents by cJSON (owning tree, typed look-ups that never fail hard on
+// hostile input) and writing by a streaming writer without a tree. Documents over a few hundred kB
+// must not be read through this header.
 #pragma once
 
 #include <concepts>
@@ -16,8 +17,8 @@ struct cJSON;
 
 namespace wherry {
 
-// A borrowed value inside a JsonDocument (or nothing). Cheap to copy; valid while the document lives. Every accessor is
-// total: on a wrong type it gives the fallback.
+// A borrowed value inside a JsonDocument (or nothing). Cheap to copy; valid while the document
+// lives. Every accessor is total: on a wrong type it gives the fallback.
 class JsonValue {
  public:
   JsonValue() = default;
@@ -31,17 +32,18 @@ class JsonValue {
   bool IsNumber() const;
   bool IsBool() const;
 
-  // Member by name: exact match first, then ignoring ASCII case; of several the last, as Go's decoder does. Absent: an
-  // empty value.
+  // Member by name: exact match first, then ignoring ASCII case; of several the last, as Go's
+  // decoder does. Absent: an empty value.
   JsonValue operator[](std::string_view key) const;
-  size_t size() const;                  // members or elements
-  JsonValue at(size_t index) const;     // O(index)
-  std::string_view key() const;         // this member's name inside its object
+  size_t size() const;               // members or elements
+  JsonValue at(size_t index) const;  // O(index)
+  std::string_view key() const;      // this member's name inside its object
 
   std::string_view str(std::string_view fallback = {}) const;
-  int64_t integer(int64_t fallback = 0) const;  // exact up to 2^53; a number out of range is clamped
+  // Exact up to 2^53; a number out of range is clamped.
+  int64_t integer(int64_t fallback = 0) const;
   bool boolean(bool fallback = false) const;
-  std::vector<std::string> strings() const;     // of an array; non-strings are left out
+  std::vector<std::string> strings() const;  // of an array; non-strings are left out
 
   // Iteration over members or elements: for (JsonValue v : value).
   class Iterator {
@@ -67,8 +69,8 @@ class JsonValue {
 
 class JsonDocument {
  public:
-  // kInvalid with the position for malformed text, trailing garbage, NUL in a string, or nesting deeper than 128. `what`
-  // names the document. Strings keep invalid UTF-8 as it is.
+  // kInvalid with the position for malformed text, trailing garbage, NUL in a string, or nesting
+  // deeper than 128. `what` names the document. Strings keep invalid UTF-8 as it is.
   static Result<JsonDocument> Parse(std::string_view text, std::string_view what);
 
   JsonDocument(JsonDocument&& other) noexcept;
@@ -83,7 +85,8 @@ class JsonDocument {
   cJSON* root_ = nullptr;
 };
 
-// Writes compact JSON in order of the calls. Keys and strings are escaped; invalid UTF-8 becomes U+FFFD as Go does.
+// Writes compact JSON in order of the calls. Keys and strings are escaped; invalid UTF-8 becomes
+// U+FFFD as Go does.
 //   JsonWriter w; w.Object().Key("Id").String(id).Key("Ports").Array().End().End(); w.Take()
 class JsonWriter {
  public:
@@ -103,15 +106,23 @@ class JsonWriter {
   // Key and value in one call.
   JsonWriter& Field(std::string_view key, std::string_view value) { return Key(key).String(value); }
   JsonWriter& Field(std::string_view key, const char* value) { return Key(key).String(value); }
-  JsonWriter& Field(std::string_view key, const std::string& value) { return Key(key).String(value); }
-  JsonWriter& Field(std::string_view key, const std::vector<std::string>& v) { return Key(key).Strings(v); }
+  JsonWriter& Field(std::string_view key, const std::string& value) {
+    return Key(key).String(value);
+  }
+  JsonWriter& Field(std::string_view key, const std::vector<std::string>& v) {
+    return Key(key).Strings(v);
+  }
   JsonWriter& Field(std::string_view key, JsonValue value) { return Key(key).Value(value); }
   template <std::integral T>
   JsonWriter& Field(std::string_view key, T value) {
     Key(key);
-    if constexpr (std::same_as<T, bool>) return Bool(value);
-    else if constexpr (std::is_signed_v<T>) return Int(value);
-    else return Uint(value);
+    if constexpr (std::same_as<T, bool>) {
+      return Bool(value);
+    } else if constexpr (std::is_signed_v<T>) {
+      return Int(value);
+    } else {
+      return Uint(value);
+    }
   }
 
   const std::string& text() const { return out_; }

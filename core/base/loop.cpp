@@ -60,7 +60,8 @@ Result<std::unique_ptr<Loop>> Loop::Create() {
 }
 
 Loop::~Loop() {
-  // What the callbacks own may call Remove, Cancel or Post from its destructor: the members stay usable meanwhile.
+  // What the callbacks own may call Remove, Cancel or Post from its destructor: the members stay
+  // usable meanwhile.
   auto posted = std::exchange(posted_, {});
   auto timers = std::exchange(timers_, {});
   auto watches = std::exchange(watches_, {});

@@ -1,5 +1,6 @@
-// The event loop: one thread, epoll, timers, signals, and work posted from other threads. All callbacks run on the thread
-// that calls Run. Only Post and Stop may be called from other threads. Level triggered.
+// The event loop: one thread, epoll, timers, signals, and work posted from other threads. All
+// callbacks run on the thread that calls Run. Only Post and Stop may be called from other threads.
+// Level triggered.
 #pragma once
 
 #include <sys/epoll.h>
@@ -21,7 +22,8 @@ namespace wherry {
 
 class Loop {
  public:
-  using FdCallback = std::move_only_function<void(uint32_t events)>;  // EPOLLIN | EPOLLOUT | EPOLLHUP | EPOLLERR
+  using FdCallback =
+      std::move_only_function<void(uint32_t events)>;  // EPOLLIN | EPOLLOUT | EPOLLHUP | EPOLLERR
   using Callback = std::move_only_function<void()>;
   using SignalCallback = std::move_only_function<void(int signal_number)>;
   using TimerId = uint64_t;
@@ -31,8 +33,8 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  // Watches `fd` (borrowed: Remove it before closing it). A callback may add, change and remove any descriptor, its own
-  // included; events already fetched for a removed descriptor are dropped.
+  // Watches `fd` (borrowed: Remove it before closing it). A callback may add, change and remove any
+  // descriptor, its own included; events already fetched for a removed descriptor are dropped.
   Result<> Add(int fd, uint32_t events, FdCallback callback);
   Result<> Modify(int fd, uint32_t events);
   void Remove(int fd);
@@ -41,12 +43,14 @@ class Loop {
   TimerId After(std::chrono::nanoseconds delay, Callback callback);
   void Cancel(TimerId id);
 
-  // Blocks the signals for this thread (call before other threads exist) and delivers them as callbacks.
+  // Blocks the signals for this thread (call before other threads exist) and delivers them as
+  // callbacks.
   Result<> HandleSignals(const std::vector<int>& signals, SignalCallback callback);
 
   // Runs `callback` on the loop thread, after what is running now. Any thread.
   void Post(Callback callback);
-  // Any thread. Run returns after the current callback; called before Run, that Run returns at once.
+  // Any thread. Run returns after the current callback; called before Run, that Run returns at
+  // once.
   void Stop();
 
   // Returns after Stop, or with the error of epoll_wait.

@@ -15,31 +15,53 @@ struct ErrnoRow {
 };
 
 constexpr ErrnoRow kErrnoTable[] = {
-    {ENOENT, Errc::kNotFound},       {ENOTDIR, Errc::kNotFound},       {ESRCH, Errc::kNotFound},
-    {EEXIST, Errc::kExists},         {ENOTEMPTY, Errc::kExists},       {EBUSY, Errc::kBusy},
-    {EAGAIN, Errc::kBusy},           {ETXTBSY, Errc::kBusy},           {EPERM, Errc::kDenied},
-    {EACCES, Errc::kDenied},         {EROFS, Errc::kDenied},           {EINVAL, Errc::kInvalid},
-    {ENAMETOOLONG, Errc::kInvalid},  {ELOOP, Errc::kInvalid},          {ENOSYS, Errc::kUnsupported},
-    {EOPNOTSUPP, Errc::kUnsupported}, {ENODEV, Errc::kUnsupported},    {ETIMEDOUT, Errc::kTimeout},
-    {ENOSPC, Errc::kNoSpace},        {EDQUOT, Errc::kNoSpace},         {ENOMEM, Errc::kNoSpace},
-    {ECONNREFUSED, Errc::kUnavailable}, {ECONNRESET, Errc::kUnavailable}, {EPIPE, Errc::kUnavailable},
-    {EHOSTUNREACH, Errc::kUnavailable}, {ENETUNREACH, Errc::kUnavailable}, {ECANCELED, Errc::kCancelled},
-    {EBADMSG, Errc::kCorrupt},       {EUCLEAN, Errc::kCorrupt},
+    {ENOENT, Errc::kNotFound},
+    {ENOTDIR, Errc::kNotFound},
+    {ESRCH, Errc::kNotFound},
+    {EEXIST, Errc::kExists},
+    {ENOTEMPTY, Errc::kExists},
+    {EBUSY, Errc::kBusy},
+    {EAGAIN, Errc::kBusy},
+    {ETXTBSY, Errc::kBusy},
+    {EPERM, Errc::kDenied},
+    {EACCES, Errc::kDenied},
+    {EROFS, Errc::kDenied},
+    {EINVAL, Errc::kInvalid},
+    {ENAMETOOLONG, Errc::kInvalid},
+    {ELOOP, Errc::kInvalid},
+    {ENOSYS, Errc::kUnsupported},
+    {EOPNOTSUPP, Errc::kUnsupported},
+    {ENODEV, Errc::kUnsupported},
+    {ETIMEDOUT, Errc::kTimeout},
+    {ENOSPC, Errc::kNoSpace},
+    {EDQUOT, Errc::kNoSpace},
+    {ENOMEM, Errc::kNoSpace},
+    {ECONNREFUSED, Errc::kUnavailable},
+    {ECONNRESET, Errc::kUnavailable},
+    {EPIPE, Errc::kUnavailable},
+    {EHOSTUNREACH, Errc::kUnavailable},
+    {ENETUNREACH, Errc::kUnavailable},
+    {ECANCELED, Errc::kCancelled},
+    {EBADMSG, Errc::kCorrupt},
+    {EUCLEAN, Errc::kCorrupt},
 };
 
 constexpr std::string_view kErrcNames[] = {
-    "invalid",     "not found",   "exists",      "conflict", "not modified", "busy",
-    "denied",      "unauthorized", "corrupt",    "unsupported", "unavailable", "timeout",
-    "no space",    "cancelled",   "io",          "internal",
+    "invalid",  "not found",    "exists",  "conflict",    "not modified", "busy",
+    "denied",   "unauthorized", "corrupt", "unsupported", "unavailable",  "timeout",
+    "no space", "cancelled",    "io",      "internal",
 };
 
 }  // namespace
 
-std::string_view ErrcName(Errc code) { return kErrcNames[static_cast<size_t>(code)]; }
+std::string_view ErrcName(Errc code) {
+  return kErrcNames[static_cast<size_t>(code)];
+}
 
 Errc ErrcFromErrno(int error_number) {
   for (const ErrnoRow& row : kErrnoTable) {
-    if (row.error_number == error_number) return row.code;
+    if (row.error_number == error_number)
+      return row.code;
   }
   return Errc::kIo;
 }
@@ -50,7 +72,8 @@ Error::Error(Errc code, std::string message)
 Error Error::Sys(int error_number, std::string_view call, std::string_view object) {
   const char* reason = strerrordesc_np(error_number);
   std::string message(call);
-  if (!object.empty()) message = Cat(message, "(", object, ")");
+  if (!object.empty())
+    message = Cat(message, "(", object, ")");
   if (reason != nullptr) {
     message = Cat(message, ": ", reason);
   } else {

@@ -12,7 +12,8 @@ class [[nodiscard]] ScopeExit {
   ScopeExit(const ScopeExit&) = delete;
   ScopeExit& operator=(const ScopeExit&) = delete;
   ~ScopeExit() {
-    if (armed_) action_();
+    if (armed_)
+      action_();
   }
   void Disarm() { armed_ = false; }
 

@@ -1,5 +1,6 @@
-// A small pool of worker threads for what may block: disk, network, hashing. Threads start on demand, end after being idle
-// for ten seconds, and have small stacks, so an idle daemon has one thread.
+// A small pool of worker threads for what may block: disk, network, hashing. Threads start on
+// demand, end after being idle for ten seconds, and have small stacks, so an idle daemon has one
+// thread.
 #pragma once
 
 #include <cstddef>

@@ -116,6 +116,7 @@ build() { # NAME
     . "$RECIPES/$name.sh"
   ) >"$log" 2>&1; then
     tail -n 30 "$log" >&2
+    rm -rf "$work"
     die "building $name for $TARGET failed; log: $log"
   fi
   mkdir -p "$CACHE/$TARGET"

@@ -20,7 +20,7 @@ function(wherry_shim_executable NAME)
   # libstdc++'s configuration asks for the version of glibc.
   target_compile_definitions(${NAME} PRIVATE _GNU_SOURCE)
   target_compile_options(${NAME} PRIVATE "-D__GLIBC_PREREQ(a,b)=0" -nostdinc ${_includes}
-    ${WHERRY_TARGET_FLAGS} -fno-pie -Os -g1 -ffunction-sections -fdata-sections -fno-exceptions -fno-rtti
+    ${WHERRY_TARGET_FLAGS} ${WHERRY_PATHS} -fno-pie -Os -g1 -ffunction-sections -fdata-sections -fno-exceptions -fno-rtti
     -fno-unwind-tables -fno-asynchronous-unwind-tables -fno-threadsafe-statics -fvisibility=hidden
     -fstack-protector-strong -U_FORTIFY_SOURCE ${WHERRY_WARNINGS})
   set(_lib ${WHERRY_MUSL}/lib)

@@ -11,11 +11,13 @@ namespace wherry::oci {
 namespace {
 
 constexpr size_t kMaxIndexEntries = 1000;
-constexpr size_t kMaxListed = 20;     // platforms in an error
-constexpr size_t kMaxValues = 50'000;  // a parsed value takes some 80 bytes; real documents have a few hundred
+constexpr size_t kMaxListed = 20;  // platforms in an error
+constexpr size_t kMaxValues =
+    50'000;  // a parsed value takes some 80 bytes; real documents have a few hundred
 constexpr int64_t kMaxBlobBytes = int64_t{1} << 50;
-constexpr std::string_view kSchema1[] = {"application/vnd.docker.distribution.manifest.v1+json",
-                                         "application/vnd.docker.distribution.manifest.v1+prettyjws"};
+constexpr std::string_view kSchema1[] = {
+    "application/vnd.docker.distribution.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws"};
 
 struct LayerType {
   std::string_view media_type;
@@ -38,7 +40,8 @@ std::string Shown(std::string_view text) {
   constexpr size_t kMost = 100;
   std::string shown(text.substr(0, kMost));
   for (char& c : shown) {
-    if (c <= ' ' || c >= 0x7f) c = '?';
+    if (c <= ' ' || c >= 0x7f)
+      c = '?';
   }
   return shown;
 }
@@ -50,7 +53,8 @@ bool HasTooManyValues(std::string_view json) {
   for (size_t i = 0; i < json.size(); ++i) {
     char c = json[i];
     if (in_string) {
-      if (c == '\\') ++i;
+      if (c == '\\')
+        ++i;
       in_string = c != '"';
     } else if (c == '"') {
       in_string = true;
@@ -62,7 +66,8 @@ bool HasTooManyValues(std::string_view json) {
 }
 
 Result<Descriptor> ParseDescriptor(JsonValue value, std::string_view what) {
-  if (!value.IsObject()) return Fail(Errc::kInvalid, Cat(what, " is missing or not an object"));
+  if (!value.IsObject())
+    return Fail(Errc::kInvalid, Cat(what, " is missing or not an object"));
   Descriptor descriptor;
   descriptor.media_type = value["mediaType"].str();
   descriptor.digest = TRY_CTX(what, Digest::Parse(value["digest"].str()));
@@ -76,30 +81,40 @@ Result<Descriptor> ParseDescriptor(JsonValue value, std::string_view what) {
 
 Result<Layer> ParseLayer(JsonValue value, size_t number) {
   std::string what = Cat("layer ", number);
-  Layer layer{TRY(ParseDescriptor(value, what)), LayerCompression::kNone};
+  Layer layer;
+  layer.descriptor = TRY(ParseDescriptor(value, what));
   std::string_view type = layer.descriptor.media_type;
   for (const LayerType& known : kLayerTypes) {
-    if (known.media_type != type) continue;
+    if (known.media_type != type)
+      continue;
     layer.compression = known.compression;
     return layer;
   }
-  if (type.find("nondistributable") != std::string_view::npos || type.find("foreign") != std::string_view::npos) {
-    return Fail(Errc::kUnsupported, Cat(what, " is a foreign layer (", Shown(type), "), which is not supported: its ",
-                                        "content is not in the registry"));
+  if (type.find("nondistributable") != std::string_view::npos ||
+      type.find("foreign") != std::string_view::npos) {
+    return Fail(Errc::kUnsupported,
+                Cat(what, " is a foreign layer (", Shown(type), "), which is not supported: its ",
+                    "content is not in the registry"));
   }
-  return Fail(Errc::kUnsupported, Cat(what, " has the media type '", Shown(type), "', which is not supported"));
+  return Fail(Errc::kUnsupported,
+              Cat(what, " has the media type '", Shown(type), "', which is not supported"));
 }
 
 Result<JsonDocument> ParseDocument(std::string_view json, std::string_view what, size_t limit) {
-  if (json.size() > limit) return Fail(Errc::kInvalid, Cat(what, " is larger than ", limit, " bytes"));
-  if (HasTooManyValues(json)) return Fail(Errc::kInvalid, Cat(what, " has more than ", kMaxValues, " values"));
+  if (json.size() > limit)
+    return Fail(Errc::kInvalid, Cat(what, " is larger than ", limit, " bytes"));
+  if (HasTooManyValues(json))
+    return Fail(Errc::kInvalid, Cat(what, " has more than ", kMaxValues, " values"));
   auto document = TRY(JsonDocument::Parse(json, what));
-  if (!document.root().IsObject()) return Fail(Errc::kInvalid, Cat(what, " is not a JSON object"));
+  if (!document.root().IsObject())
+    return Fail(Errc::kInvalid, Cat(what, " is not a JSON object"));
   return document;
 }
 
 // Members of an image configuration. Null is as good as absent, as in Go.
-bool IsAbsent(JsonValue value) { return !value || value.IsNull(); }
+bool IsAbsent(JsonValue value) {
+  return !value || value.IsNull();
+}
 
 std::unexpected<Error> WrongType(std::string_view key, std::string_view wanted) {
   return Fail(Errc::kInvalid, Cat("image configuration: ", key, " is not ", wanted));
@@ -107,24 +122,30 @@ std::unexpected<Error> WrongType(std::string_view key, std::string_view wanted) 
 
 Result<std::string> Text(JsonValue object, std::string_view key) {
   JsonValue value = object[key];
-  if (IsAbsent(value)) return std::string();
-  if (!value.IsString()) return WrongType(key, "a text");
+  if (IsAbsent(value))
+    return std::string();
+  if (!value.IsString())
+    return WrongType(key, "a text");
   return std::string(value.str());
 }
 
 Result<std::vector<std::string>> Texts(JsonValue object, std::string_view key) {
   JsonValue value = object[key];
-  if (IsAbsent(value)) return std::vector<std::string>();
-  if (!value.IsArray()) return WrongType(key, "a list");
+  if (IsAbsent(value))
+    return std::vector<std::string>();
+  if (!value.IsArray())
+    return WrongType(key, "a list");
   for (JsonValue element : value) {
-    if (!element.IsString()) return WrongType(key, "a list of texts");
+    if (!element.IsString())
+      return WrongType(key, "a list of texts");
   }
   return value.strings();
 }
 
 // Entrypoint and Cmd may be a single text in old images.
 Result<std::vector<std::string>> Words(JsonValue object, std::string_view key) {
-  if (object[key].IsString()) return std::vector<std::string>{std::string(object[key].str())};
+  if (object[key].IsString())
+    return std::vector<std::string>{std::string(object[key].str())};
   return Texts(object, key);
 }
 
@@ -132,19 +153,25 @@ Result<std::vector<std::string>> Words(JsonValue object, std::string_view key) {
 Result<std::vector<std::string>> Names(JsonValue object, std::string_view key) {
   JsonValue value = object[key];
   std::vector<std::string> names;
-  if (IsAbsent(value)) return names;
-  if (!value.IsObject()) return WrongType(key, "an object");
-  for (JsonValue member : value) names.emplace_back(member.key());
+  if (IsAbsent(value))
+    return names;
+  if (!value.IsObject())
+    return WrongType(key, "an object");
+  for (JsonValue member : value)
+    names.emplace_back(member.key());
   return names;
 }
 
 Result<std::map<std::string, std::string>> Labels(JsonValue object) {
   JsonValue value = object["Labels"];
   std::map<std::string, std::string> labels;
-  if (IsAbsent(value)) return labels;
-  if (!value.IsObject()) return WrongType("Labels", "an object");
+  if (IsAbsent(value))
+    return labels;
+  if (!value.IsObject())
+    return WrongType("Labels", "an object");
   for (JsonValue label : value) {
-    if (!label.IsString()) return WrongType("Labels", "an object of texts");
+    if (!label.IsString())
+      return WrongType("Labels", "an object of texts");
     labels.emplace(label.key(), label.str());
   }
   return labels;
@@ -153,18 +180,24 @@ Result<std::map<std::string, std::string>> Labels(JsonValue object) {
 Result<std::vector<Digest>> DiffIds(JsonValue rootfs) {
   JsonValue list = rootfs["diff_ids"];
   std::vector<Digest> diff_ids;
-  if (IsAbsent(list)) return diff_ids;
-  if (!list.IsArray()) return WrongType("rootfs.diff_ids", "a list");
-  if (list.size() > kMaxLayers) return Fail(Errc::kInvalid, Cat("image configuration: more than ", kMaxLayers, " layers"));
+  if (IsAbsent(list))
+    return diff_ids;
+  if (!list.IsArray())
+    return WrongType("rootfs.diff_ids", "a list");
+  if (list.size() > kMaxLayers)
+    return Fail(Errc::kInvalid, Cat("image configuration: more than ", kMaxLayers, " layers"));
   for (JsonValue diff_id : list) {
-    diff_ids.push_back(TRY_CTX("image configuration: rootfs.diff_ids", Digest::Parse(diff_id.str())));
+    diff_ids.push_back(
+        TRY_CTX("image configuration: rootfs.diff_ids", Digest::Parse(diff_id.str())));
   }
   return diff_ids;
 }
 
 Result<> ParseRunConfig(JsonValue run, ImageConfig& config) {
-  if (IsAbsent(run)) return {};
-  if (!run.IsObject()) return WrongType("config", "an object");
+  if (IsAbsent(run))
+    return {};
+  if (!run.IsObject())
+    return WrongType("config", "an object");
   config.user = TRY(Text(run, "User"));
   config.working_dir = TRY(Text(run, "WorkingDir"));
   config.stop_signal = TRY(Text(run, "StopSignal"));
@@ -174,7 +207,8 @@ Result<> ParseRunConfig(JsonValue run, ImageConfig& config) {
   config.volumes = TRY(Names(run, "Volumes"));
   config.exposed_ports = TRY(Names(run, "ExposedPorts"));
   config.labels = TRY(Labels(run));
-  if (run["Healthcheck"].IsObject()) config.healthcheck = run["Healthcheck"].Dump();
+  if (run["Healthcheck"].IsObject())
+    config.healthcheck = run["Healthcheck"].Dump();
   return {};
 }
 
@@ -183,24 +217,28 @@ bool IsIn(std::string_view type, std::span<const std::string_view> types) {
 }
 
 // Types that registries give when they do not know better.
-constexpr std::string_view kGenericTypes[] = {"", "application/json", "application/octet-stream", "text/plain"};
+constexpr std::string_view kGenericTypes[] = {"", "application/json", "application/octet-stream",
+                                              "text/plain"};
 constexpr std::string_view kManifestTypes[] = {kOciManifest, kDockerManifest};
 constexpr std::string_view kIndexTypes[] = {kOciIndex, kDockerList};
 
 // The type of a document by what it and the registry say; empty when neither does.
 Result<std::string> TypeOf(std::string_view media_type, std::string_view own) {
   media_type = Trim(media_type.substr(0, media_type.find(';')));
-  if (IsIn(media_type, kGenericTypes)) return std::string(own);
+  if (IsIn(media_type, kGenericTypes))
+    return std::string(own);
   if (!own.empty() && own != media_type) {
-    return Fail(Errc::kInvalid, Cat("the registry says the manifest is '", Shown(media_type), "', it says itself '", Shown(own),
-                                    "'"));
+    return Fail(Errc::kInvalid, Cat("the registry says the manifest is '", Shown(media_type),
+                                    "', it says itself '", Shown(own), "'"));
   }
   return std::string(media_type);
 }
 
 Result<DocumentKind> KindByMembers(const JsonDocument& document) {
-  if (document["manifests"].IsArray()) return DocumentKind::kIndex;
-  if (document["layers"].IsArray()) return DocumentKind::kManifest;
+  if (document["manifests"].IsArray())
+    return DocumentKind::kIndex;
+  if (document["layers"].IsArray())
+    return DocumentKind::kManifest;
   return Fail(Errc::kInvalid, "the document is neither a manifest nor an index");
 }
 
@@ -211,17 +249,22 @@ Result<DocumentKind> KindOf(std::string_view media_type, std::string_view json) 
   std::string type = TRY(TypeOf(media_type, document["mediaType"].str()));
   int64_t version = document["schemaVersion"].integer();
   if (IsIn(type, kSchema1) || (type.empty() && version == 1)) {
-    return Fail(Errc::kUnsupported, "the image has a manifest of Docker schema 1, which is not supported; push it again with a "
-                                    "current tool");
+    return Fail(
+        Errc::kUnsupported,
+        "the image has a manifest of Docker schema 1, which is not supported; push it again with a "
+        "current tool");
   }
   bool is_manifest = IsIn(type, kManifestTypes);
   bool is_index = IsIn(type, kIndexTypes);
   if (!type.empty() && !is_manifest && !is_index) {
-    return Fail(Errc::kUnsupported, Cat("manifest media type '", Shown(type), "' is not supported"));
+    return Fail(Errc::kUnsupported,
+                Cat("manifest media type '", Shown(type), "' is not supported"));
   }
-  if (version != 2) return Fail(Errc::kInvalid, "the manifest's schemaVersion is not 2");
+  if (version != 2)
+    return Fail(Errc::kInvalid, "the manifest's schemaVersion is not 2");
   DocumentKind kind = is_index ? DocumentKind::kIndex : DocumentKind::kManifest;
-  if (type.empty()) kind = TRY(KindByMembers(document));
+  if (type.empty())
+    kind = TRY(KindByMembers(document));
   bool like_manifest = !IsAbsent(document["layers"]) || !IsAbsent(document["config"]);
   bool like_index = !IsAbsent(document["manifests"]);
   if (kind == DocumentKind::kIndex ? like_manifest : like_index) {
@@ -231,20 +274,26 @@ Result<DocumentKind> KindOf(std::string_view media_type, std::string_view json) 
 }
 
 Result<Manifest> ParseManifest(std::string_view json, std::string_view media_type) {
-  if (TRY(KindOf(media_type, json)) != DocumentKind::kManifest) return Fail(Errc::kInvalid, "the document is no manifest");
+  if (TRY(KindOf(media_type, json)) != DocumentKind::kManifest)
+    return Fail(Errc::kInvalid, "the document is no manifest");
   auto document = TRY(ParseDocument(json, "manifest", kMaxManifestBytes));
   Manifest manifest;
   manifest.media_type = TRY(TypeOf(media_type, document["mediaType"].str()));
-  if (manifest.media_type.empty()) manifest.media_type = kOciManifest;
+  if (manifest.media_type.empty())
+    manifest.media_type = kOciManifest;
   manifest.config = TRY_CTX("manifest", ParseDescriptor(document["config"], "config"));
   if (!IsIn(manifest.config.media_type, kConfigTypes)) {
-    return Fail(Errc::kUnsupported, Cat("the artifact has a configuration of type '", Shown(manifest.config.media_type),
-                                        "': it is not a container image"));
+    return Fail(Errc::kUnsupported,
+                Cat("the artifact has a configuration of type '", Shown(manifest.config.media_type),
+                    "': it is not a container image"));
   }
-  if (manifest.config.size > kMaxConfigBytes) return Fail(Errc::kInvalid, "manifest: the configuration is too large");
+  if (manifest.config.size > kMaxConfigBytes)
+    return Fail(Errc::kInvalid, "manifest: the configuration is too large");
   JsonValue layers = document["layers"];
-  if (!layers.IsArray()) return Fail(Errc::kInvalid, "manifest: layers is missing or not a list");
-  if (layers.size() > kMaxLayers) return Fail(Errc::kInvalid, Cat("manifest: more than ", kMaxLayers, " layers"));
+  if (!layers.IsArray())
+    return Fail(Errc::kInvalid, "manifest: layers is missing or not a list");
+  if (layers.size() > kMaxLayers)
+    return Fail(Errc::kInvalid, Cat("manifest: more than ", kMaxLayers, " layers"));
   for (JsonValue layer : layers) {
     manifest.layers.push_back(TRY_CTX("manifest", ParseLayer(layer, manifest.layers.size() + 1)));
   }
@@ -252,21 +301,26 @@ Result<Manifest> ParseManifest(std::string_view json, std::string_view media_typ
 }
 
 Result<Index> ParseIndex(std::string_view json, std::string_view media_type) {
-  if (TRY(KindOf(media_type, json)) != DocumentKind::kIndex) return Fail(Errc::kInvalid, "the document is no index");
+  if (TRY(KindOf(media_type, json)) != DocumentKind::kIndex)
+    return Fail(Errc::kInvalid, "the document is no index");
   auto document = TRY(ParseDocument(json, "index", kMaxManifestBytes));
   Index index;
   index.media_type = TRY(TypeOf(media_type, document["mediaType"].str()));
-  if (index.media_type.empty()) index.media_type = kOciIndex;
+  if (index.media_type.empty())
+    index.media_type = kOciIndex;
   JsonValue manifests = document["manifests"];
-  if (!manifests.IsArray()) return Fail(Errc::kInvalid, "index: manifests is missing or not a list");
+  if (!manifests.IsArray())
+    return Fail(Errc::kInvalid, "index: manifests is missing or not a list");
   if (manifests.size() > kMaxIndexEntries) {
     return Fail(Errc::kInvalid, Cat("index: more than ", kMaxIndexEntries, " manifests"));
   }
   for (JsonValue value : manifests) {
     IndexEntry entry;
-    entry.descriptor = TRY_CTX("index", ParseDescriptor(value, Cat("manifest ", index.manifests.size() + 1)));
+    entry.descriptor =
+        TRY_CTX("index", ParseDescriptor(value, Cat("manifest ", index.manifests.size() + 1)));
     JsonValue platform = value["platform"];
-    entry.platform = {std::string(platform["os"].str()), std::string(platform["architecture"].str()),
+    entry.platform = {std::string(platform["os"].str()),
+                      std::string(platform["architecture"].str()),
                       std::string(platform["variant"].str())};
     index.manifests.push_back(std::move(entry));
   }
@@ -285,17 +339,25 @@ Result<Descriptor> SelectManifest(const Index& index, const Platform& wanted) {
       best_score = score;
     }
     if (entry.platform == Platform()) {
-      if (nameless == nullptr) nameless = &entry;
+      if (nameless == nullptr)
+        nameless = &entry;
     } else if (entry.platform.os != "unknown") {  // unknown/unknown: attestations
       offered.push_back(PlatformName(entry.platform));
     }
   }
-  if (best == nullptr && offered.empty()) best = nameless;
-  if (best != nullptr) return best->descriptor;
-  std::string more = offered.size() > kMaxListed ? Cat(" and ", offered.size() - kMaxListed, " more") : std::string();
+  if (best == nullptr && offered.empty())
+    best = nameless;
+  if (best != nullptr)
+    return best->descriptor;
+  std::string more = offered.size() > kMaxListed
+                         ? Cat(" and ", offered.size() - kMaxListed, " more")
+                         : std::string();
   offered.resize(std::min(offered.size(), kMaxListed));
-  return Fail(Errc::kNotFound, Cat("no matching manifest for ", PlatformName(wanted), " in the manifest list entries; it has ",
-                                   offered.empty() ? std::string("none that names a platform") : Join(offered, ", "), more));
+  return Fail(
+      Errc::kNotFound,
+      Cat("no matching manifest for ", PlatformName(wanted),
+          " in the manifest list entries; it has ",
+          offered.empty() ? std::string("none that names a platform") : Join(offered, ", "), more));
 }
 
 Result<ImageConfig> ParseImageConfig(std::string_view json) {

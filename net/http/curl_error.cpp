@@ -16,11 +16,13 @@ struct VerifyRow {
   std::string_view remedy;
 };
 
-constexpr std::string_view kWeakRemedy = "have it issued again with SHA-256 and a key of 2048 bits (RSA) or P-256";
+constexpr std::string_view kWeakRemedy =
+    "have it issued again with SHA-256 and a key of 2048 bits (RSA) or P-256";
 
 // The most telling flag first: several may be set.
 constexpr VerifyRow kVerifyRows[] = {
-    {MBEDTLS_X509_BADCERT_EXPIRED, "its certificate has expired", "renew it, or set this device's clock"},
+    {MBEDTLS_X509_BADCERT_EXPIRED, "its certificate has expired",
+     "renew it, or set this device's clock"},
     {MBEDTLS_X509_BADCERT_FUTURE, "its certificate is not valid yet", "set this device's clock"},
     {MBEDTLS_X509_BADCERT_REVOKED, "its certificate was revoked", "ask its administrator"},
     {MBEDTLS_X509_BADCERT_CN_MISMATCH, "its certificate is for another name",
@@ -28,31 +30,38 @@ constexpr VerifyRow kVerifyRows[] = {
     {MBEDTLS_X509_BADCERT_BAD_MD, "its certificate is signed with an outdated digest", kWeakRemedy},
     {MBEDTLS_X509_BADCERT_BAD_PK, "its certificate has an outdated kind of key", kWeakRemedy},
     {MBEDTLS_X509_BADCERT_BAD_KEY, "its certificate has a key that is too short", kWeakRemedy},
-    {MBEDTLS_X509_BADCERT_EXT_KEY_USAGE, "its certificate is not made for servers", "have it issued for TLS servers"},
-    {MBEDTLS_X509_BADCERT_KEY_USAGE, "its certificate is not made for this use", "have it issued for TLS servers"},
+    {MBEDTLS_X509_BADCERT_EXT_KEY_USAGE, "its certificate is not made for servers",
+     "have it issued for TLS servers"},
+    {MBEDTLS_X509_BADCERT_KEY_USAGE, "its certificate is not made for this use",
+     "have it issued for TLS servers"},
     {MBEDTLS_X509_BADCERT_NOT_TRUSTED, "its certificate is not signed by a trusted authority",
      "name the authority's file as `ca`"},
 };
 
 Error VerifyError(const CurlFailure& failure) {
   for (const VerifyRow& row : kVerifyRows) {
-    if ((failure.verify_flags & row.flag) == 0) continue;
+    if ((failure.verify_flags & row.flag) == 0)
+      continue;
     std::string text = Cat("cannot trust ", failure.host, ": ", row.cause);
-    if (row.flag == MBEDTLS_X509_BADCERT_CN_MISMATCH && !failure.names.empty()) Append(text, " (", failure.names, ")");
+    if (row.flag == MBEDTLS_X509_BADCERT_CN_MISMATCH && !failure.names.empty())
+      Append(text, " (", failure.names, ")");
     Append(text, "; ", row.remedy);
-    if (row.flag == MBEDTLS_X509_BADCERT_NOT_TRUSTED) Append(text, " in [registry \"", failure.host, "\"]");
+    if (row.flag == MBEDTLS_X509_BADCERT_NOT_TRUSTED)
+      Append(text, " in [registry \"", failure.host, "\"]");
     return Error(Errc::kDenied, std::move(text));
   }
   return Error(Errc::kDenied, Cat("cannot trust ", failure.host, ": ", failure.detail));
 }
 
 Error ResolveError(const CurlFailure& failure) {
-  return Error(Errc::kUnavailable, Cat("cannot find the host ", failure.host, ": its name is not known; check the name, and ",
+  return Error(Errc::kUnavailable, Cat("cannot find the host ", failure.host,
+                                       ": its name is not known; check the name, and ",
                                        "the name servers in /etc/resolv.conf"));
 }
 
 std::string ConnectCause(const CurlFailure& failure) {
-  const char* reason = failure.os_errno == 0 ? nullptr : strerrordesc_np(static_cast<int>(failure.os_errno));
+  const char* reason =
+      failure.os_errno == 0 ? nullptr : strerrordesc_np(static_cast<int>(failure.os_errno));
   return reason != nullptr ? ToLower(reason) : std::string(failure.detail);
 }
 
@@ -62,51 +71,67 @@ Error ProxyError(const CurlFailure& failure, std::string_view cause) {
 }
 
 Error ConnectError(const CurlFailure& failure) {
-  if (failure.proxy) return ProxyError(failure, ConnectCause(failure));
-  return Error(Errc::kUnavailable, Cat("cannot connect to ", failure.host, ": ", ConnectCause(failure),
-                                       "; check the address, and that the server is running"));
+  if (failure.proxy)
+    return ProxyError(failure, ConnectCause(failure));
+  return Error(Errc::kUnavailable,
+               Cat("cannot connect to ", failure.host, ": ", ConnectCause(failure),
+                   "; check the address, and that the server is running"));
 }
 
 Error TimeoutError(const CurlFailure& failure) {
   if (failure.detail.find("esolving") != std::string_view::npos) {
-    return Error(Errc::kTimeout, Cat("cannot find the host ", failure.host, ": no name server answers; check the network and ",
-                                     "/etc/resolv.conf"));
+    return Error(Errc::kTimeout,
+                 Cat("cannot find the host ", failure.host,
+                     ": no name server answers; check the network and ", "/etc/resolv.conf"));
   }
-  return Error(Errc::kTimeout, Cat("cannot connect to ", failure.host, ": no answer in time; check the network, the address ",
-                                   "and the firewall"));
+  return Error(Errc::kTimeout,
+               Cat("cannot connect to ", failure.host,
+                   ": no answer in time; check the network, the address ", "and the firewall"));
 }
 
 bool Mentions(const CurlFailure& failure, std::string_view text) {
   return failure.detail.find(text) != std::string_view::npos;
 }
 
-// A server that wants a certificate of ours ends the handshake, or with TLS 1.3 the first read, with an alert.
-bool IsAlert(const CurlFailure& failure) { return Mentions(failure, "-0x7780"); }
+// A server that wants a certificate of ours ends the handshake, or with TLS 1.3 the first read,
+// with an alert.
+bool IsAlert(const CurlFailure& failure) {
+  return Mentions(failure, "-0x7780");
+}
 
 Error AlertError(const CurlFailure& failure) {
-  return Error(Errc::kDenied, Cat(failure.host, " refused the TLS connection; it may want a client certificate: give ",
-                                  "`client-cert` and `client-key` in [registry \"", failure.host, "\"]"));
+  return Error(
+      Errc::kDenied,
+      Cat(failure.host, " refused the TLS connection; it may want a client certificate: give ",
+          "`client-cert` and `client-key` in [registry \"", failure.host, "\"]"));
 }
 
 Error HandshakeError(const CurlFailure& failure) {
-  if (failure.verify_flags != 0) return VerifyError(failure);
+  if (failure.verify_flags != 0)
+    return VerifyError(failure);
   // mbedTLS sees no TLS record when the other side answers in plain text.
   if (Mentions(failure, "-0x7200")) {
-    return Error(Errc::kUnsupported, Cat(failure.host, " does not speak TLS; to use plain HTTP set `insecure = true` in ",
-                                         "[registry \"", failure.host, "\"]"));
+    return Error(
+        Errc::kUnsupported,
+        Cat(failure.host, " does not speak TLS; to use plain HTTP set `insecure = true` in ",
+            "[registry \"", failure.host, "\"]"));
   }
-  if (IsAlert(failure)) return AlertError(failure);
+  if (IsAlert(failure))
+    return AlertError(failure);
   return Error(Errc::kUnavailable, Cat("TLS with ", failure.host, " failed: ", failure.detail));
 }
 
 Error LostError(const CurlFailure& failure) {
-  if (IsAlert(failure)) return AlertError(failure);
-  if (Mentions(failure, "CONNECT")) return ProxyError(failure, failure.detail);
+  if (IsAlert(failure))
+    return AlertError(failure);
+  if (Mentions(failure, "CONNECT"))
+    return ProxyError(failure, failure.detail);
   return Error(Errc::kUnavailable, Cat("the connection to ", failure.host, " was lost"));
 }
 
 Error OtherError(Errc code, const CurlFailure& failure) {
-  std::string_view cause = failure.detail.empty() ? std::string_view(curl_easy_strerror(failure.code)) : failure.detail;
+  std::string_view cause =
+      failure.detail.empty() ? std::string_view(curl_easy_strerror(failure.code)) : failure.detail;
   return Error(code, Cat("request to ", failure.host, " failed: ", cause));
 }
 
@@ -114,26 +139,38 @@ Error OtherError(Errc code, const CurlFailure& failure) {
 
 Error MakeCurlError(const CurlFailure& failure) {
   switch (failure.code) {
-    case CURLE_COULDNT_RESOLVE_HOST: return ResolveError(failure);
+    case CURLE_COULDNT_RESOLVE_HOST:
+      return ResolveError(failure);
     case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_PROXY: return ProxyError(failure, failure.detail);
-    case CURLE_COULDNT_CONNECT: return ConnectError(failure);
-    case CURLE_OPERATION_TIMEDOUT: return TimeoutError(failure);
-    case CURLE_PEER_FAILED_VERIFICATION: return VerifyError(failure);
-    case CURLE_SSL_CONNECT_ERROR: return HandshakeError(failure);
+    case CURLE_PROXY:
+      return ProxyError(failure, failure.detail);
+    case CURLE_COULDNT_CONNECT:
+      return ConnectError(failure);
+    case CURLE_OPERATION_TIMEDOUT:
+      return TimeoutError(failure);
+    case CURLE_PEER_FAILED_VERIFICATION:
+      return VerifyError(failure);
+    case CURLE_SSL_CONNECT_ERROR:
+      return HandshakeError(failure);
     case CURLE_SSL_CERTPROBLEM:
-      return Error(Errc::kInvalid, Cat("the client certificate for ", failure.host, " cannot be used: ", failure.detail));
+      return Error(Errc::kInvalid, Cat("the client certificate for ", failure.host,
+                                       " cannot be used: ", failure.detail));
     case CURLE_PARTIAL_FILE:
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
-    case CURLE_GOT_NOTHING: return LostError(failure);
+    case CURLE_GOT_NOTHING:
+      return LostError(failure);
     case CURLE_UNSUPPORTED_PROTOCOL:  // an answer without status line
     case CURLE_WEIRD_SERVER_REPLY:
-      return Error(Errc::kInvalid, Cat(failure.host, " does not answer in HTTP; check the address and the port"));
+      return Error(Errc::kInvalid,
+                   Cat(failure.host, " does not answer in HTTP; check the address and the port"));
     case CURLE_URL_MALFORMAT:
-    case CURLE_BAD_FUNCTION_ARGUMENT: return OtherError(Errc::kInvalid, failure);
-    case CURLE_OUT_OF_MEMORY: return OtherError(Errc::kNoSpace, failure);
-    default: return OtherError(Errc::kUnavailable, failure);
+    case CURLE_BAD_FUNCTION_ARGUMENT:
+      return OtherError(Errc::kInvalid, failure);
+    case CURLE_OUT_OF_MEMORY:
+      return OtherError(Errc::kNoSpace, failure);
+    default:
+      return OtherError(Errc::kUnavailable, failure);
   }
 }
 

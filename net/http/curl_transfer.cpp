@@ -53,29 +53,39 @@ std::string_view Environment(const char* name) {
   return value == nullptr ? std::string_view() : std::string_view(value);
 }
 
-// libcurl reads the other variables itself. It leaves HTTP_PROXY alone because a CGI program gets it from its client; that
-// this is one shows by REQUEST_METHOD.
+// libcurl reads the other variables itself. It leaves HTTP_PROXY alone because a CGI program gets
+// it from its client; that this is one shows by REQUEST_METHOD.
 void SetProxy(CURL* easy, const Origin& origin) {
-  if (origin.scheme == "http" && Environment("http_proxy").empty() && Environment("REQUEST_METHOD").empty()) {
+  if (origin.scheme == "http" && Environment("http_proxy").empty() &&
+      Environment("REQUEST_METHOD").empty()) {
     std::string upper(Environment("HTTP_PROXY"));
-    if (!upper.empty()) curl_easy_setopt(easy, CURLOPT_PROXY, upper.c_str());
+    if (!upper.empty())
+      curl_easy_setopt(easy, CURLOPT_PROXY, upper.c_str());
   }
   std::string_view direct = Environment("no_proxy");
-  if (direct.empty()) direct = Environment("NO_PROXY");
-  std::string list = direct == "*" ? std::string(direct) : Cat(direct, direct.empty() ? "" : ",", kNeverProxied);
+  if (direct.empty())
+    direct = Environment("NO_PROXY");
+  std::string list =
+      direct == "*" ? std::string(direct) : Cat(direct, direct.empty() ? "" : ",", kNeverProxied);
   curl_easy_setopt(easy, CURLOPT_NOPROXY, list.c_str());
 }
 
-// The host names and addresses a certificate is for, as far as they are text: "a.example, b.example".
+// The host names and addresses a certificate is for, as far as they are text: "a.example,
+// b.example".
 std::string NamesOf(const mbedtls_x509_crt& certificate) {
   constexpr int kDnsName = MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_X509_SAN_DNS_NAME;
   constexpr size_t kMost = 200;
   std::string names;
-  for (const mbedtls_x509_sequence* name = &certificate.subject_alt_names; name != nullptr; name = name->next) {
-    if (name->buf.tag != kDnsName || names.size() + name->buf.len > kMost) continue;
-    std::string_view text(static_cast<const char*>(static_cast<const void*>(name->buf.p)), name->buf.len);
-    bool printable = std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
-    if (printable) Append(names, names.empty() ? "" : ", ", text);
+  for (const mbedtls_x509_sequence* name = &certificate.subject_alt_names; name != nullptr;
+       name = name->next) {
+    if (name->buf.tag != kDnsName || names.size() + name->buf.len > kMost)
+      continue;
+    std::string_view text(static_cast<const char*>(static_cast<const void*>(name->buf.p)),
+                          name->buf.len);
+    bool printable =
+        std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
+    if (printable)
+      Append(names, names.empty() ? "" : ", ", text);
   }
   return names;
 }
@@ -84,7 +94,8 @@ class Transfer final : public CurlTransfer {
  public:
   Transfer(CURLM* multi, const SessionOptions& options) : multi_(multi), options_(options) {}
   ~Transfer() override {
-    if (added_) curl_multi_remove_handle(multi_, easy_.get());
+    if (added_)
+      curl_multi_remove_handle(multi_, easy_.get());
   }
 
   Result<> Begin(const CurlRequest& request);
@@ -94,7 +105,8 @@ class Transfer final : public CurlTransfer {
   static size_t OnHeader(char* data, size_t size, size_t count, void* self_pointer);
   static size_t OnBody(char* data, size_t size, size_t count, void* self_pointer);
   static CURLcode OnTlsConfig(CURL* easy, void* config_pointer, void* self_pointer);
-  static int OnVerify(void* self_pointer, mbedtls_x509_crt* certificate, int depth, uint32_t* flags);
+  static int OnVerify(void* self_pointer, mbedtls_x509_crt* certificate, int depth,
+                      uint32_t* flags);
   void SetCommon(const std::string& url);
   void SetTls(const TlsOptions& tls);
   Result<> CheckTrust(const TlsOptions& tls) const;
@@ -149,14 +161,17 @@ size_t Transfer::OnBody(char* data, size_t size, size_t count, void* self_pointe
   return size * count;
 }
 
-// Remembers why a certificate was refused; whether it is refused stays mbedTLS's decision, but for a server's own
-// certificate that the administrator named.
-int Transfer::OnVerify(void* self_pointer, mbedtls_x509_crt* certificate, int depth, uint32_t* flags) {
+// Remembers why a certificate was refused; whether it is refused stays mbedTLS's decision, but for
+// a server's own certificate that the administrator named.
+int Transfer::OnVerify(void* self_pointer, mbedtls_x509_crt* certificate, int depth,
+                       uint32_t* flags) {
   auto* self = static_cast<Transfer*>(self_pointer);
-  if (depth == 0 && (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0 && self->trusted_->Holds(*certificate)) {
+  if (depth == 0 && (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0 &&
+      self->trusted_->Holds(*certificate)) {
     *flags &= ~uint32_t{MBEDTLS_X509_BADCERT_NOT_TRUSTED};
   }
-  if ((*flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) != 0) self->names_ = NamesOf(*certificate);
+  if ((*flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) != 0)
+    self->names_ = NamesOf(*certificate);
   self->verify_flags_ |= *flags;
   return 0;
 }
@@ -165,7 +180,8 @@ CURLcode Transfer::OnTlsConfig(CURL*, void* config_pointer, void* self_pointer) 
   auto* config = static_cast<mbedtls_ssl_config*>(config_pointer);
   auto* self = static_cast<Transfer*>(self_pointer);
   mbedtls_ssl_conf_ca_cb(config, &TrustedCertificates::FindSigners, &*self->trusted_);
-  mbedtls_ssl_conf_cert_profile(config, &mbedtls_x509_crt_profile_default);  // no SHA-1, no RSA below 2048 bits
+  mbedtls_ssl_conf_cert_profile(
+      config, &mbedtls_x509_crt_profile_default);  // no SHA-1, no RSA below 2048 bits
   mbedtls_ssl_conf_verify(config, &Transfer::OnVerify, self);
   return CURLE_OK;
 }
@@ -179,8 +195,10 @@ void Transfer::SetTls(const TlsOptions& tls) {
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, &Transfer::OnTlsConfig);
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, this);
   }
-  if (!tls.cert_file.empty()) curl_easy_setopt(easy, CURLOPT_SSLCERT, tls.cert_file.c_str());
-  if (!tls.key_file.empty()) curl_easy_setopt(easy, CURLOPT_SSLKEY, tls.key_file.c_str());
+  if (!tls.cert_file.empty())
+    curl_easy_setopt(easy, CURLOPT_SSLCERT, tls.cert_file.c_str());
+  if (!tls.key_file.empty())
+    curl_easy_setopt(easy, CURLOPT_SSLKEY, tls.key_file.c_str());
 }
 
 void Transfer::SetCommon(const std::string& url) {
@@ -191,7 +209,8 @@ void Transfer::SetCommon(const std::string& url) {
   curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, kCurlBuffer);
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, static_cast<long>(options_.connect_timeout.count()));
+  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT,
+                   static_cast<long>(options_.connect_timeout.count()));
   curl_easy_setopt(easy, CURLOPT_USERAGENT, options_.user_agent.c_str());
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &Transfer::OnHeader);
@@ -203,16 +222,20 @@ void Transfer::SetCommon(const std::string& url) {
 void Transfer::SetRequest(const CurlRequest& request) {
   CURL* easy = easy_.get();
   body_ = request.body;
-  if (request.method == "HEAD") curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+  if (request.method == "HEAD")
+    curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
   if (request.method == "POST") {
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body_.c_str());
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, static_cast<long>(body_.size()));
   }
-  if (request.range_start > 0) curl_easy_setopt(easy, CURLOPT_RANGE, Cat(request.range_start, "-").c_str());
+  if (request.range_start > 0)
+    curl_easy_setopt(easy, CURLOPT_RANGE, Cat(request.range_start, "-").c_str());
   for (const Header& header : request.headers) {
-    curl_slist* longer = curl_slist_append(list_.get(), Cat(header.name, ": ", header.value).c_str());
-    if (longer == nullptr) continue;
+    curl_slist* longer =
+        curl_slist_append(list_.get(), Cat(header.name, ": ", header.value).c_str());
+    if (longer == nullptr)
+      continue;
     (void)list_.release();
     list_.reset(longer);
   }
@@ -222,7 +245,8 @@ void Transfer::SetRequest(const CurlRequest& request) {
 // A missing file would look like a server that must not be trusted.
 Result<> Transfer::CheckTrust(const TlsOptions& tls) const {
   if (tls.ca_files.empty()) {
-    return Fail(Errc::kInvalid, Cat("no authority is known to verify ", host_, " with: install the package ca-certificates, ",
+    return Fail(Errc::kInvalid, Cat("no authority is known to verify ", host_,
+                                    " with: install the package ca-certificates, ",
                                     "or name a file as `ca` in [registry \"", host_, "\"]"));
   }
   TRY_CTX(host_, TrustedCertificates(tls.ca_files).Check());
@@ -233,15 +257,18 @@ Result<> Transfer::Begin(const CurlRequest& request) {
   Origin origin = TRY(OriginOf(request.url));
   host_ = origin.authority();
   easy_.reset(curl_easy_init());
-  if (easy_ == nullptr) return Fail(Errc::kNoSpace, "out of memory for a network transfer");
+  if (easy_ == nullptr)
+    return Fail(Errc::kNoSpace, "out of memory for a network transfer");
   SetCommon(request.url);
   SetProxy(easy_.get(), origin);
   if (origin.scheme == "https") {
-    if (request.tls.verify) TRY(CheckTrust(request.tls));
+    if (request.tls.verify)
+      TRY(CheckTrust(request.tls));
     SetTls(request.tls);
   }
   SetRequest(request);
-  if (curl_multi_add_handle(multi_, easy_.get()) != CURLM_OK) return Fail(Errc::kInternal, "cannot start a network transfer");
+  if (curl_multi_add_handle(multi_, easy_.get()) != CURLM_OK)
+    return Fail(Errc::kInternal, "cannot start a network transfer");
   added_ = true;
   TRY(Advance(Until::kHead));
   long status = 0;
@@ -264,20 +291,24 @@ Error Transfer::Failure(CURLcode code) const {
 // One round of work; waits at most half a second.
 Result<> Transfer::Step() {
   int running = 0;
-  if (curl_multi_perform(multi_, &running) != CURLM_OK) return Fail(Errc::kInternal, "network transfer failed");
+  if (curl_multi_perform(multi_, &running) != CURLM_OK)
+    return Fail(Errc::kInternal, "network transfer failed");
   int left = 0;
   while (CURLMsg* message = curl_multi_info_read(multi_, &left)) {
-    if (message->msg != CURLMSG_DONE || message->easy_handle != easy_.get()) continue;
+    if (message->msg != CURLMSG_DONE || message->easy_handle != easy_.get())
+      continue;
     done_ = true;
     result_ = message->data.result;
   }
   bool idle = !done_ && buffer_.empty() && !paused_;
-  if (idle) curl_multi_poll(multi_, nullptr, 0, kPollMs, nullptr);
+  if (idle)
+    curl_multi_poll(multi_, nullptr, 0, kPollMs, nullptr);
   return {};
 }
 
 Result<> Transfer::Advance(Until until) {
-  auto patience = until == Until::kHead ? options_.connect_timeout + options_.stall_timeout : options_.stall_timeout;
+  auto patience = until == Until::kHead ? options_.connect_timeout + options_.stall_timeout
+                                        : options_.stall_timeout;
   auto waiting_since = Uptime();
   while (!done_ && (until == Until::kHead ? !head_done_ : buffer_.empty())) {
     if (options_.cancelled != nullptr && options_.cancelled->load()) {
@@ -291,7 +322,8 @@ Result<> Transfer::Advance(Until until) {
   }
   // What arrived before the failure is handed out first.
   bool nothing = until == Until::kHead ? !head_done_ : buffer_.empty();
-  if (done_ && result_ != CURLE_OK && nothing) return std::unexpected(Failure(result_));
+  if (done_ && result_ != CURLE_OK && nothing)
+    return std::unexpected(Failure(result_));
   return {};
 }
 
@@ -306,14 +338,16 @@ Result<size_t> Transfer::Read(std::span<std::byte> out) {
     TRY(Advance(Until::kBody));
   }
   size_t count = std::min(out.size(), buffer_.size() - read_at_);
-  std::copy_n(std::as_bytes(std::span(buffer_)).begin() + static_cast<ptrdiff_t>(read_at_), count, out.begin());
+  std::copy_n(std::as_bytes(std::span(buffer_)).begin() + static_cast<ptrdiff_t>(read_at_), count,
+              out.begin());
   read_at_ += count;
   return count;
 }
 
 class Session final : public CurlSession {
  public:
-  explicit Session(SessionOptions options) : options_(std::move(options)), multi_(curl_multi_init()) {
+  explicit Session(SessionOptions options)
+      : options_(std::move(options)), multi_(curl_multi_init()) {
     curl_multi_setopt(multi_.get(), CURLMOPT_MAXCONNECTS, kIdleConnections);
   }
 
@@ -331,9 +365,11 @@ class Session final : public CurlSession {
 }  // namespace
 
 std::string SystemCaFile() {
-  if (const char* file = secure_getenv("SSL_CERT_FILE"); file != nullptr && file[0] != '\0') return file;
+  if (const char* file = secure_getenv("SSL_CERT_FILE"); file != nullptr && file[0] != '\0')
+    return file;
   for (std::string_view file : kCaFiles) {
-    if (PathExists(std::string(file))) return std::string(file);
+    if (PathExists(std::string(file)))
+      return std::string(file);
   }
   return {};
 }
@@ -343,8 +379,10 @@ Result<std::string> CurlTransfer::ReadAll(size_t limit) {
   std::array<std::byte, 16 << 10> piece;
   for (;;) {
     size_t count = TRY(Read(piece));
-    if (count == 0) return text;
-    if (text.size() + count > limit) return Fail(Errc::kInvalid, Cat("the answer is larger than ", limit, " bytes"));
+    if (count == 0)
+      return text;
+    if (text.size() + count > limit)
+      return Fail(Errc::kInvalid, Cat("the answer is larger than ", limit, " bytes"));
     text.append(static_cast<const char*>(static_cast<const void*>(piece.data())), count);
   }
 }
@@ -354,7 +392,8 @@ std::string CurlTransfer::ReadSome(size_t limit) {
   std::array<std::byte, 4 << 10> piece;
   while (text.size() < limit) {
     auto count = Read(piece);
-    if (!count || *count == 0) break;
+    if (!count || *count == 0)
+      break;
     text.append(static_cast<const char*>(static_cast<const void*>(piece.data())), *count);
   }
   return text;

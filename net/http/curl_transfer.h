@@ -1,6 +1,7 @@
-// HTTP and HTTPS requests by libcurl on mbedTLS, read as a stream: a session keeps connections for the next request and
-// takes the proxy from the environment (http_proxy, https_proxy, all_proxy, no_proxy, also in upper case). Redirects are the
-// caller's business: only he knows where credentials may go. Blocking; belongs on a worker thread; one thread per session.
+// HTTP and HTTPS requests by libcurl on mbedTLS, read as a stream: a session keeps connections for
+// the next request and takes the proxy from the environment (http_proxy, https_proxy, all_proxy,
+// no_proxy, also in upper case). Redirects are the caller's business: only he knows where
+// credentials may go. Blocking; belongs on a worker thread; one thread per session.
 #pragma once
 
 #include <atomic>
@@ -25,26 +26,27 @@ struct TlsOptions {
 };
 
 struct CurlRequest {
-  std::string method = "GET";   // GET, HEAD, POST
-  std::string url;              // http:// or https://
+  std::string method = "GET";  // GET, HEAD, POST
+  std::string url;             // http:// or https://
   std::vector<Header> headers;
-  std::string body;             // POST
-  uint64_t range_start = 0;     // > 0: Range: bytes=N-
+  std::string body;          // POST
+  uint64_t range_start = 0;  // > 0: Range: bytes=N-
   TlsOptions tls;
 };
 
 struct SessionOptions {
-  std::chrono::seconds connect_timeout{15};      // name, connection and TLS handshake together
-  std::chrono::seconds stall_timeout{60};        // without a byte while somebody waits for one
+  std::chrono::seconds connect_timeout{15};  // name, connection and TLS handshake together
+  std::chrono::seconds stall_timeout{60};    // without a byte while somebody waits for one
   std::string user_agent;
   const std::atomic<bool>* cancelled = nullptr;  // borrowed; looked at every half second at least
 };
 
-// The CA bundle of this system: $SSL_CERT_FILE, else the usual places of distributions; empty when there is none.
+// The CA bundle of this system: $SSL_CERT_FILE, else the usual places of distributions; empty when
+// there is none.
 std::string SystemCaFile();
 
-// The answer to one request: head first, body as it is read; at most 96 KiB are held, the rest waits in the socket.
-// Destroying it early drops the connection. Must not outlive its session.
+// The answer to one request: head first, body as it is read; at most 96 KiB are held, the rest
+// waits in the socket. Destroying it early drops the connection. Must not outlive its session.
 class CurlTransfer : public ByteSource {
  public:
   int status() const { return status_; }
@@ -55,8 +57,8 @@ class CurlTransfer : public ByteSource {
   std::chrono::seconds retry_after() const { return retry_after_; }
   // The whole body; kInvalid when it is longer than `limit`.
   Result<std::string> ReadAll(size_t limit);
-  // The body up to `limit` bytes, without errors: for the text of an error answer, and so that the connection can be used
-  // again.
+  // The body up to `limit` bytes, without errors: for the text of an error answer, and so that the
+  // connection can be used again.
   std::string ReadSome(size_t limit);
 
  protected:
@@ -69,8 +71,8 @@ class CurlSession {
  public:
   static std::unique_ptr<CurlSession> Create(SessionOptions options);
   virtual ~CurlSession() = default;
-  // Sends the request and waits for the head of the answer. Any status is an answer. Errors are one sentence with host,
-  // cause and remedy:
+  // Sends the request and waits for the head of the answer. Any status is an answer. Errors are one
+  // sentence with host, cause and remedy:
   //   kUnavailable  unknown host, refused, reset, cut short: worth another try
   //   kTimeout      no connection or no byte in time: worth another try
   //   kDenied       certificate not trusted, expired or for another name; the client's own refused

@@ -25,16 +25,20 @@ void ForEachCertificate(std::string_view pem, Visit visit) {
   std::string base64;
   for (;;) {
     size_t begin = pem.find(kBegin);
-    if (begin == std::string_view::npos) return;
+    if (begin == std::string_view::npos)
+      return;
     pem.remove_prefix(begin + kBegin.size());
     size_t end = pem.find(kEnd);
-    if (end == std::string_view::npos) return;
+    if (end == std::string_view::npos)
+      return;
     base64.clear();
     for (char c : pem.substr(0, end)) {
-      if (c > ' ') base64 += c;
+      if (c > ' ')
+        base64 += c;
     }
     auto der = Base64Decode(base64);
-    if (der && !visit(std::string_view(*der))) return;
+    if (der && !visit(std::string_view(*der)))
+      return;
     pem.remove_prefix(end);
   }
 }
@@ -43,7 +47,8 @@ template <class Visit>
 void ForEachInFiles(const std::vector<std::string>& files, Visit visit) {
   for (const std::string& file : files) {
     auto pem = ReadFile(file, kMaxFile);
-    if (pem) ForEachCertificate(*pem, visit);
+    if (pem)
+      ForEachCertificate(*pem, visit);
   }
 }
 
@@ -58,12 +63,14 @@ using List = std::unique_ptr<mbedtls_x509_crt, ListDeleter>;
 bool Append(List& list, std::string_view der) {
   if (list == nullptr) {
     list.reset(static_cast<mbedtls_x509_crt*>(mbedtls_calloc(1, sizeof(mbedtls_x509_crt))));
-    if (list == nullptr) return false;
+    if (list == nullptr)
+      return false;
     mbedtls_x509_crt_init(list.get());
   }
   // What mbedTLS cannot parse (an old authority with unknown algorithms) is no candidate.
-  (void)mbedtls_x509_crt_parse_der(list.get(), static_cast<const unsigned char*>(static_cast<const void*>(der.data())),
-                                   der.size());
+  (void)mbedtls_x509_crt_parse_der(
+      list.get(), static_cast<const unsigned char*>(static_cast<const void*>(der.data())),
+      der.size());
   return true;
 }
 
@@ -72,33 +79,39 @@ bool Append(List& list, std::string_view der) {
 Result<> TrustedCertificates::Check() const {
   for (const std::string& file : files_) {
     auto pem = ReadFile(file, kMaxFile);
-    if (!pem) return Fail(Errc::kInvalid, Cat("the CA file cannot be used: ", pem.error().message()));
+    if (!pem)
+      return Fail(Errc::kInvalid, Cat("the CA file cannot be used: ", pem.error().message()));
     bool any = false;
     ForEachCertificate(*pem, [&any](std::string_view) {
       any = true;
       return false;
     });
-    if (!any) return Fail(Errc::kInvalid, Cat("the CA file ", file, " holds no certificate in PEM form"));
+    if (!any)
+      return Fail(Errc::kInvalid, Cat("the CA file ", file, " holds no certificate in PEM form"));
   }
   return {};
 }
 
-int TrustedCertificates::FindSigners(void* self, const mbedtls_x509_crt* child, mbedtls_x509_crt** signers) {
+int TrustedCertificates::FindSigners(void* self, const mbedtls_x509_crt* child,
+                                     mbedtls_x509_crt** signers) {
   const auto& files = static_cast<const TrustedCertificates*>(self)->files_;
   std::string_view issuer = View(child->issuer_raw);
   List list;
   bool memory = true;
   ForEachInFiles(files, [&](std::string_view der) {
-    if (der.find(issuer) != std::string_view::npos) memory &= Append(list, der);
+    if (der.find(issuer) != std::string_view::npos)
+      memory &= Append(list, der);
     return memory;
   });
-  if (!memory) return MBEDTLS_ERR_X509_ALLOC_FAILED;
+  if (!memory)
+    return MBEDTLS_ERR_X509_ALLOC_FAILED;
   *signers = list.release();
   return 0;
 }
 
 bool TrustedCertificates::Holds(const mbedtls_x509_crt& certificate) const {
-  if (View(certificate.issuer_raw) != View(certificate.subject_raw)) return false;
+  if (View(certificate.issuer_raw) != View(certificate.subject_raw))
+    return false;
   bool found = false;
   ForEachInFiles(files_, [&](std::string_view der) {
     found |= der == View(certificate.raw);

@@ -16,8 +16,8 @@ constexpr std::chrono::seconds kLongestLife{24 * 3600};
 constexpr std::chrono::seconds kMargin{5};
 constexpr std::chrono::seconds kShortestLife{10};
 
-// Reads `scheme key=value, key="quoted value", scheme ...`. White space around '=' is allowed for (RFC 9110 section 11.2);
-// what cannot be understood is skipped.
+// Reads `scheme key=value, key="quoted value", scheme ...`. White space around '=' is allowed for
+// (RFC 9110 section 11.2); what cannot be understood is skipped.
 class ChallengeReader {
  public:
   explicit ChallengeReader(std::string_view text) : rest_(text) {}
@@ -38,7 +38,8 @@ class ChallengeReader {
       rest_.remove_prefix(1);
       Skip(" \t");
       std::string value = Value();
-      if (!challenges.empty()) challenges.back().parameters.emplace(ToLower(word), std::move(value));
+      if (!challenges.empty())
+        challenges.back().parameters.emplace(ToLower(word), std::move(value));
     }
     return challenges;
   }
@@ -54,11 +55,13 @@ class ChallengeReader {
     return word;
   }
   std::string Value() {
-    if (rest_.empty() || rest_[0] != '"') return std::string(Word());
+    if (rest_.empty() || rest_[0] != '"')
+      return std::string(Word());
     std::string value;
     size_t at = 1;
     for (; at < rest_.size() && rest_[at] != '"'; ++at) {
-      if (rest_[at] == '\\' && at + 1 < rest_.size()) ++at;
+      if (rest_[at] == '\\' && at + 1 < rest_.size())
+        ++at;
       value += rest_[at];
     }
     rest_.remove_prefix(std::min(at + 1, rest_.size()));
@@ -77,27 +80,34 @@ std::string BasicHeader(const Credentials& credentials) {
   return Cat("Basic ", Base64Encode(Cat(credentials.username, ":", credentials.password)));
 }
 
-// Credentials go to a token server over TLS only, unless the registry itself is spoken to in plain HTTP.
+// Credentials go to a token server over TLS only, unless the registry itself is spoken to in plain
+// HTTP.
 Result<> CheckRealm(std::string_view realm, std::string_view base_url) {
-  if (realm.starts_with("https://")) return {};
-  if (realm.starts_with("http://") && base_url.starts_with("http://")) return {};
-  return Fail(Errc::kDenied, Cat("its token server is '", realm, "', which is not an https address and so is refused"));
+  if (realm.starts_with("https://"))
+    return {};
+  if (realm.starts_with("http://") && base_url.starts_with("http://"))
+    return {};
+  return Fail(Errc::kDenied, Cat("its token server is '", realm,
+                                 "', which is not an https address and so is refused"));
 }
 
-Transport::Request TokenRequest(const Credentials& credentials, const Challenge& challenge, std::string_view scope) {
+Transport::Request TokenRequest(const Credentials& credentials, const Challenge& challenge,
+                                std::string_view scope) {
   Transport::Request request;
   request.url = Parameter(challenge, "realm");
   std::string service = UrlEncode(Parameter(challenge, "service"));
   if (!credentials.identity_token.empty()) {
     request.method = "POST";
     request.headers = {{"Content-Type", "application/x-www-form-urlencoded"}};
-    request.body = Cat("grant_type=refresh_token&client_id=wherry&service=", service, "&refresh_token=",
-                       UrlEncode(credentials.identity_token));
-    if (!scope.empty()) Append(request.body, "&scope=", UrlEncode(scope));
+    request.body = Cat("grant_type=refresh_token&client_id=wherry&service=", service,
+                       "&refresh_token=", UrlEncode(credentials.identity_token));
+    if (!scope.empty())
+      Append(request.body, "&scope=", UrlEncode(scope));
     return request;
   }
   Append(request.url, request.url.find('?') == std::string::npos ? '?' : '&', "service=", service);
-  if (!scope.empty()) Append(request.url, "&scope=", UrlEncode(scope));
+  if (!scope.empty())
+    Append(request.url, "&scope=", UrlEncode(scope));
   if (!credentials.username.empty()) {
     Append(request.url, "&account=", UrlEncode(credentials.username));
     request.authorization = BasicHeader(credentials);
@@ -106,54 +116,71 @@ Transport::Request TokenRequest(const Credentials& credentials, const Challenge&
 }
 
 bool IsToken(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
 }
 
 }  // namespace
 
-std::vector<Challenge> ParseChallenges(std::string_view header) { return ChallengeReader(header).Read(); }
+std::vector<Challenge> ParseChallenges(std::string_view header) {
+  return ChallengeReader(header).Read();
+}
 
 std::string Authenticator::Header(std::string_view scope) {
-  if (basic_) return BasicHeader(credentials_);
-  if (!credentials_.registry_token.empty()) return Cat("Bearer ", credentials_.registry_token);
+  if (basic_)
+    return BasicHeader(credentials_);
+  if (!credentials_.registry_token.empty())
+    return Cat("Bearer ", credentials_.registry_token);
   auto found = tokens_.find(scope);
-  if (found == tokens_.end() || found->second.expires <= Uptime()) return {};
+  if (found == tokens_.end() || found->second.expires <= Uptime())
+    return {};
   return Cat("Bearer ", found->second.value);
 }
 
-Result<> Authenticator::Answer(std::string_view www_authenticate, std::string_view scope, std::string_view sent,
-                               std::string_view base_url) {
-  if (auto old = tokens_.find(scope); old != tokens_.end()) tokens_.erase(old);
-  if (!credentials_.registry_token.empty()) return Fail(Errc::kUnauthorized, "the token was refused");
+Result<> Authenticator::Answer(std::string_view www_authenticate, std::string_view scope,
+                               std::string_view sent, std::string_view base_url) {
+  if (auto old = tokens_.find(scope); old != tokens_.end())
+    tokens_.erase(old);
+  if (!credentials_.registry_token.empty())
+    return Fail(Errc::kUnauthorized, "the token was refused");
   for (const Challenge& challenge : ParseChallenges(www_authenticate)) {
-    if (challenge.scheme == "bearer") return FetchToken(challenge, scope, base_url);
-    if (challenge.scheme != "basic" || credentials_.username.empty()) continue;
-    if (sent == BasicHeader(credentials_)) break;  // refused already
+    if (challenge.scheme == "bearer")
+      return FetchToken(challenge, scope, base_url);
+    if (challenge.scheme != "basic" || credentials_.username.empty())
+      continue;
+    if (sent == BasicHeader(credentials_))
+      break;  // refused already
     basic_ = true;
     return {};
   }
   return Fail(Errc::kUnauthorized, "authentication required");
 }
 
-Result<> Authenticator::FetchToken(const Challenge& challenge, std::string_view scope, std::string_view base_url) {
+Result<> Authenticator::FetchToken(const Challenge& challenge, std::string_view scope,
+                                   std::string_view base_url) {
   TRY(CheckRealm(Parameter(challenge, "realm"), base_url));
   std::string wanted = Parameter(challenge, "scope");
-  auto request = TokenRequest(credentials_, challenge, wanted.empty() ? scope : std::string_view(wanted));
+  auto request =
+      TokenRequest(credentials_, challenge, wanted.empty() ? scope : std::string_view(wanted));
   auto answer = TRY_CTX("token server", transport_->Start(request));
   std::string text = TRY_CTX("token server", answer.transfer->ReadAll(kMaxTokenAnswer));
   int status = answer.transfer->status();
   if (status == 400 || status == 401 || status == 403) {
-    return Fail(Errc::kUnauthorized, Cat("the token server ", answer.host, " refuses these credentials"));
+    return Fail(Errc::kUnauthorized,
+                Cat("the token server ", answer.host, " refuses these credentials"));
   }
   if (status != 200) {
-    Errc code = status == 408 || status == 429 || status >= 500 ? Errc::kUnavailable : Errc::kInvalid;
+    Errc code =
+        status == 408 || status == 429 || status >= 500 ? Errc::kUnavailable : Errc::kInvalid;
     return Fail(code, Cat("the token server ", answer.host, " answered with status ", status));
   }
   auto document = TRY(JsonDocument::Parse(text, Cat("answer of the token server ", answer.host)));
   std::string_view token = document["token"].str(document["access_token"].str());
-  if (!IsToken(token)) return Fail(Errc::kInvalid, Cat("the answer of the token server ", answer.host, " has no usable token"));
-  std::chrono::seconds life{std::clamp(document["expires_in"].integer(kDefaultLife.count()), kShortestLife.count(),
-                                       kLongestLife.count())};
+  if (!IsToken(token))
+    return Fail(Errc::kInvalid,
+                Cat("the answer of the token server ", answer.host, " has no usable token"));
+  std::chrono::seconds life{std::clamp(document["expires_in"].integer(kDefaultLife.count()),
+                                       kShortestLife.count(), kLongestLife.count())};
   tokens_[std::string(scope)] = {std::string(token), Uptime() + life - kMargin};
   return {};
 }

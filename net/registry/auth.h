@@ -1,5 +1,6 @@
-// Authentication against a registry: the challenge of a 401 and the answer to it. RFC 9110 section 11, RFC 7617 (Basic), and
-// the distribution project's token protocol (Bearer; spec/auth/token.md, oauth.md). Blocking; one thread at a time.
+// Authentication against a registry: the challenge of a 401 and the answer to it. RFC 9110 section
+// 11, RFC 7617 (Basic), and the distribution project's token protocol (Bearer; spec/auth/token.md,
+// oauth.md). Blocking; one thread at a time.
 #pragma once
 
 #include <chrono>
@@ -15,10 +16,11 @@
 namespace wherry::registry {
 
 struct Challenge {
-  std::string scheme;  // lower case: "basic", "bearer"
+  std::string scheme;                             // lower case: "basic", "bearer"
   std::map<std::string, std::string> parameters;  // lower-case names: realm, service, scope
 };
-// All challenges of WWW-Authenticate (several headers joined by commas); malformed ones are left out.
+// All challenges of WWW-Authenticate (several headers joined by commas); malformed ones are left
+// out.
 std::vector<Challenge> ParseChallenges(std::string_view header);
 
 // Credentials and tokens for one registry.
@@ -29,9 +31,9 @@ class Authenticator {
 
   // The Authorization to try first for `scope` ("repository:NAME:pull"); empty: none known yet.
   std::string Header(std::string_view scope);
-  // Answers a 401 that came for `sent` (the Authorization of that request). `base_url` says whether credentials may go over
-  // plain HTTP. After success Header() has something new; kUnauthorized when there is nothing (more) to try. Other errors
-  // are those of the token server.
+  // Answers a 401 that came for `sent` (the Authorization of that request). `base_url` says whether
+  // credentials may go over plain HTTP. After success Header() has something new; kUnauthorized
+  // when there is nothing (more) to try. Other errors are those of the token server.
   Result<> Answer(std::string_view www_authenticate, std::string_view scope, std::string_view sent,
                   std::string_view base_url);
 
@@ -42,7 +44,8 @@ class Authenticator {
     std::string value;
     std::chrono::nanoseconds expires;  // uptime
   };
-  Result<> FetchToken(const Challenge& challenge, std::string_view scope, std::string_view base_url);
+  Result<> FetchToken(const Challenge& challenge, std::string_view scope,
+                      std::string_view base_url);
 
   Transport* transport_;
   Credentials credentials_;

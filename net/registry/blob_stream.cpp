@@ -14,40 +14,50 @@ Result<uint64_t> RangeStart(const http::CurlTransfer& transfer) {
   constexpr std::string_view kUnit = "bytes ";
   if (range.starts_with(kUnit)) {
     auto start = ParseUint(range.substr(kUnit.size(), range.find('-') - kUnit.size()));
-    if (start) return start;
+    if (start)
+      return start;
   }
-  return Fail(Errc::kInvalid, Cat("the registry answered a request for a part with the range '", range.substr(0, 100), "'"));
+  return Fail(Errc::kInvalid, Cat("the registry answered a request for a part with the range '",
+                                  range.substr(0, 100), "'"));
 }
 
 }  // namespace
 
 BlobStream::BlobStream(Client* client, const oci::Descriptor& descriptor, uint64_t offset)
-    : client_(client), descriptor_(descriptor), ask_(client->PullAsk("blobs", descriptor.digest.string(), "blob")),
-      retry_(client->MakeRetry()), offset_(offset) {}
+    : client_(client),
+      descriptor_(descriptor),
+      ask_(client->PullAsk("blobs", descriptor.digest.string(), "blob")),
+      retry_(client->MakeRetry()),
+      offset_(offset) {}
 
 Result<> BlobStream::Open() {
-  if (offset_ > 0 && offset_ == descriptor_.size) return {};  // nothing left to ask for
+  if (offset_ > 0 && offset_ == descriptor_.size)
+    return {};  // nothing left to ask for
   ask_.range_start = offset_;
   auto transfer = TRY(client_->Send(ask_));
   uint64_t start = 0;
-  if (transfer->status() == 206) start = TRY(RangeStart(*transfer));
-  if (start > offset_) return Fail(Errc::kInvalid, Cat("the registry left out bytes of blob ", descriptor_.digest.string()));
+  if (transfer->status() == 206)
+    start = TRY(RangeStart(*transfer));
+  if (start > offset_)
+    return Fail(Errc::kInvalid,
+                Cat("the registry left out bytes of blob ", descriptor_.digest.string()));
   skip_ = offset_ - start;
   transfer_ = std::move(transfer);
   return {};
 }
 
 Error BlobStream::TooLarge() const {
-  return Error(Errc::kCorrupt, Cat("blob ", descriptor_.digest.string(), " is longer than the ", descriptor_.size,
-                                   " bytes its manifest states"));
+  return Error(Errc::kCorrupt, Cat("blob ", descriptor_.digest.string(), " is longer than the ",
+                                   descriptor_.size, " bytes its manifest states"));
 }
 
 Result<> BlobStream::SkipKnown(std::span<std::byte> scratch) {
   while (skip_ > 0) {
     size_t count = TRY(transfer_->Read(scratch.first(std::min<uint64_t>(scratch.size(), skip_))));
     if (count == 0) {
-      return Fail(Errc::kUnavailable, Cat("blob ", descriptor_.digest.string(), " ended before byte ", offset_, " of ",
-                                          descriptor_.size));
+      return Fail(Errc::kUnavailable,
+                  Cat("blob ", descriptor_.digest.string(), " ended before byte ", offset_, " of ",
+                      descriptor_.size));
     }
     skip_ -= count;
   }
@@ -57,23 +67,28 @@ Result<> BlobStream::SkipKnown(std::span<std::byte> scratch) {
 Result<size_t> BlobStream::ReadConnection(std::span<std::byte> out) {
   TRY(SkipKnown(out));
   size_t count = TRY(transfer_->Read(out));
-  if (count > descriptor_.size - offset_) return std::unexpected(TooLarge());
+  if (count > descriptor_.size - offset_)
+    return std::unexpected(TooLarge());
   if (count == 0 && offset_ < descriptor_.size) {
-    return Fail(Errc::kUnavailable, Cat("blob ", descriptor_.digest.string(), " ended after ", offset_, " of ",
-                                        descriptor_.size, " bytes"));
+    return Fail(Errc::kUnavailable, Cat("blob ", descriptor_.digest.string(), " ended after ",
+                                        offset_, " of ", descriptor_.size, " bytes"));
   }
   offset_ += count;
-  if (count > 0) retry_.Reset();
+  if (count > 0)
+    retry_.Reset();
   return count;
 }
 
 Result<size_t> BlobStream::Read(std::span<std::byte> out) {
-  if (transfer_ == nullptr) return 0;
+  if (transfer_ == nullptr)
+    return 0;
   for (;;) {
     auto count = ReadConnection(out);
-    if (count) return count;
+    if (count)
+      return count;
     // Everything is here; that the connection ended badly afterwards does not matter.
-    if (offset_ == descriptor_.size && Retry::IsPassing(count.error())) return 0;
+    if (offset_ == descriptor_.size && Retry::IsPassing(count.error()))
+      return 0;
     TRY(Reconnect(std::move(count).error()));
   }
 }

@@ -14,16 +14,19 @@ constexpr int kFirstContactTimeouts = 1;
 
 constexpr std::string_view kAccept =
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
-    "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+    "application/vnd.docker.distribution.manifest.list.v2+json, "
+    "application/vnd.docker.distribution.manifest.v2+json";
 
 }  // namespace
 
-Client::Client(const Options& options, Reference reference, Credentials credentials, const std::atomic<bool>* cancelled)
+Client::Client(const Options& options, Reference reference, Credentials credentials,
+               const std::atomic<bool>* cancelled)
     : options_(options), reference_(std::move(reference)), cancelled_(cancelled) {
   session_ = http::CurlSession::Create(
       {options_.connect_timeout, options_.stall_timeout, options_.user_agent, cancelled_});
   for (EndpointPlan& plan : PlanEndpoints(options_, reference_.registry)) {
-    places_.push_back({std::make_unique<Endpoint>(&options_, session_.get(), std::move(plan), credentials, &reference_)});
+    places_.push_back({std::make_unique<Endpoint>(&options_, session_.get(), std::move(plan),
+                                                  credentials, &reference_)});
   }
 }
 
@@ -37,36 +40,45 @@ Ask Client::PullAsk(std::string_view kind, std::string_view name, std::string_vi
   return ask;
 }
 
-Retry Client::MakeRetry() const { return Retry(options_.retries, cancelled_); }
+Retry Client::MakeRetry() const {
+  return Retry(options_.retries, cancelled_);
+}
 
-Result<std::unique_ptr<http::CurlTransfer>> Client::SendPatiently(Endpoint& endpoint, const Ask& ask) {
+Result<std::unique_ptr<http::CurlTransfer>> Client::SendPatiently(Endpoint& endpoint,
+                                                                  const Ask& ask) {
   Retry retry = MakeRetry();
   for (;;) {
     auto transfer = endpoint.Send(ask);
-    if (transfer || endpoint.mirror()) return transfer;  // the next place is better than waiting for a mirror
+    if (transfer || endpoint.mirror())
+      return transfer;  // the next place is better than waiting for a mirror
     if (!endpoint.reached()) {
-      retry.LimitTo(transfer.error().code() == Errc::kTimeout ? kFirstContactTimeouts : kFirstContactAttempts);
+      retry.LimitTo(transfer.error().code() == Errc::kTimeout ? kFirstContactTimeouts
+                                                              : kFirstContactAttempts);
     }
     TRY(retry.Pause(std::move(transfer).error(), endpoint.retry_after()));
   }
 }
 
 bool Client::MayGoOn(Place& place, const Error& error) const {
-  if (!place.endpoint->mirror() || error.code() == Errc::kCancelled) return false;
+  if (!place.endpoint->mirror() || error.code() == Errc::kCancelled)
+    return false;
   place.given_up = !place.endpoint->reached();
   return true;
 }
 
 Result<std::unique_ptr<http::CurlTransfer>> Client::Send(const Ask& ask) {
   for (Place& place : places_) {
-    if (place.given_up) continue;
+    if (place.given_up)
+      continue;
     auto transfer = SendPatiently(*place.endpoint, ask);
-    if (transfer || !MayGoOn(place, transfer.error())) return transfer;
+    if (transfer || !MayGoOn(place, transfer.error()))
+      return transfer;
   }
   return Fail(Errc::kInternal, Cat("no endpoint for registry ", reference_.registry));
 }
 
-Result<FetchedManifest> Client::ManifestFrom(Endpoint& endpoint, const Ask& ask, const std::optional<Digest>& wanted) {
+Result<FetchedManifest> Client::ManifestFrom(Endpoint& endpoint, const Ask& ask,
+                                             const std::optional<Digest>& wanted) {
   Retry retry = MakeRetry();
   for (;;) {
     auto transfer = TRY(SendPatiently(endpoint, ask));
@@ -79,26 +91,35 @@ Result<FetchedManifest> Client::ManifestFrom(Endpoint& endpoint, const Ask& ask,
     }
     manifest.bytes = std::move(*bytes);
     manifest.digest = Digest::Of(manifest.bytes);
-    if (!wanted || manifest.digest == *wanted) return manifest;
-    return Fail(Errc::kCorrupt, Cat("registry ", reference_.registry, " sent a manifest with digest ",
-                                    manifest.digest.string(), " in place of ", wanted->string()));
+    if (!wanted || manifest.digest == *wanted)
+      return manifest;
+    return Fail(Errc::kCorrupt,
+                Cat("registry ", reference_.registry, " sent a manifest with digest ",
+                    manifest.digest.string(), " in place of ", wanted->string()));
   }
 }
 
-Result<FetchedManifest> Client::FetchManifest(const std::string& tag_or_digest, const std::optional<Digest>& wanted) {
+Result<FetchedManifest> Client::FetchManifest(const std::string& tag_or_digest,
+                                              const std::optional<Digest>& wanted) {
   Ask ask = PullAsk("manifests", tag_or_digest, "manifest");
   ask.accept = kAccept;
   for (Place& place : places_) {
-    if (place.given_up) continue;
+    if (place.given_up)
+      continue;
     auto manifest = ManifestFrom(*place.endpoint, ask, wanted);
-    if (manifest || !MayGoOn(place, manifest.error())) return manifest;
+    if (manifest || !MayGoOn(place, manifest.error()))
+      return manifest;
   }
   return Fail(Errc::kInternal, Cat("no endpoint for registry ", reference_.registry));
 }
 
-Result<FetchedManifest> Client::GetManifest() { return FetchManifest(reference_.TagOrDigest(), reference_.digest); }
+Result<FetchedManifest> Client::GetManifest() {
+  return FetchManifest(reference_.TagOrDigest(), reference_.digest);
+}
 
-Result<FetchedManifest> Client::GetManifest(const Digest& digest) { return FetchManifest(digest.string(), digest); }
+Result<FetchedManifest> Client::GetManifest(const Digest& digest) {
+  return FetchManifest(digest.string(), digest);
+}
 
 Result<ManifestInfo> Client::HeadManifest() {
   Ask ask = PullAsk("manifests", reference_.TagOrDigest(), "manifest");
@@ -107,33 +128,41 @@ Result<ManifestInfo> Client::HeadManifest() {
   auto transfer = TRY(Send(ask));
   ManifestInfo info;
   info.media_type = transfer->header("Content-Type");
-  if (auto digest = Digest::Parse(transfer->header("Docker-Content-Digest"))) info.digest = *digest;
-  if (auto size = ParseUint(transfer->header("Content-Length"))) info.size_bytes = *size;
+  if (auto digest = Digest::Parse(transfer->header("Docker-Content-Digest")))
+    info.digest = *digest;
+  if (auto size = ParseUint(transfer->header("Content-Length")))
+    info.size_bytes = *size;
   return info;
 }
 
 Result<std::string> Client::GetBlob(const oci::Descriptor& descriptor) {
   if (descriptor.size > oci::kMaxConfigBytes) {
-    return Fail(Errc::kInvalid, Cat("blob ", descriptor.digest.string(), " is stated to have ", descriptor.size,
-                                    " bytes; more than ", oci::kMaxConfigBytes, " are not read into memory"));
+    return Fail(Errc::kInvalid,
+                Cat("blob ", descriptor.digest.string(), " is stated to have ", descriptor.size,
+                    " bytes; more than ", oci::kMaxConfigBytes, " are not read into memory"));
   }
   auto stream = TRY(OpenBlob(descriptor));
   std::string bytes(descriptor.size + 1, '\0');  // one more: shows what is too long
   size_t have = 0;
   for (;;) {
     size_t count = TRY(stream->Read(std::as_writable_bytes(std::span(bytes)).subspan(have)));
-    if (count == 0) break;
+    if (count == 0)
+      break;
     have += count;
   }
   bytes.resize(have);
   Digest digest = Digest::Of(bytes);
-  if (digest == descriptor.digest) return bytes;
-  return Fail(Errc::kCorrupt, Cat("registry ", reference_.registry, " sent a blob with digest ", digest.string(),
-                                  " in place of ", descriptor.digest.string()));
+  if (digest == descriptor.digest)
+    return bytes;
+  return Fail(Errc::kCorrupt, Cat("registry ", reference_.registry, " sent a blob with digest ",
+                                  digest.string(), " in place of ", descriptor.digest.string()));
 }
 
-Result<std::unique_ptr<ByteSource>> Client::OpenBlob(const oci::Descriptor& descriptor, uint64_t offset) {
-  if (offset > descriptor.size) return Fail(Errc::kInvalid, Cat("blob ", descriptor.digest.string(), ": offset beyond its end"));
+Result<std::unique_ptr<ByteSource>> Client::OpenBlob(const oci::Descriptor& descriptor,
+                                                     uint64_t offset) {
+  if (offset > descriptor.size)
+    return Fail(Errc::kInvalid,
+                Cat("blob ", descriptor.digest.string(), ": offset beyond its end"));
   auto stream = std::make_unique<BlobStream>(this, descriptor, offset);
   TRY(stream->Open());
   return stream;

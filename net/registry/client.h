@@ -1,6 +1,7 @@
-// The registry client: manifests and blobs by the distribution API (OCI distribution-spec v1.1, "Pull"), over mirrors first.
-// One object per operation on one repository: it holds the caller's credentials, the tokens got with them and the
-// connections. Used by one thread; blocking. What it returns was checked against its digest, but for streams.
+// The registry client: manifests and blobs by the distribution API (OCI distribution-spec v1.1,
+// "Pull"), over mirrors first. One object per operation on one repository: it holds the caller's
+// credentials, the tokens got with them and the connections. Used by one thread; blocking. What it
+// returns was checked against its digest, but for streams.
 #pragma once
 
 #include <atomic>
@@ -34,31 +35,36 @@ struct FetchedManifest {
 // What a registry tells of a manifest without sending it; unchecked.
 struct ManifestInfo {
   std::string media_type;
-  Digest digest;           // none when the registry does not tell
+  Digest digest;  // none when the registry does not tell
   uint64_t size_bytes = 0;
 };
 
 class Client {
  public:
-  // `cancelled` (borrowed, may be null) ends whatever is running with kCancelled within half a second.
-  Client(const Options& options, Reference reference, Credentials credentials, const std::atomic<bool>* cancelled);
+  // `cancelled` (borrowed, may be null) ends whatever is running with kCancelled within half a
+  // second.
+  Client(const Options& options, Reference reference, Credentials credentials,
+         const std::atomic<bool>* cancelled);
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  // By the reference's tag or digest; and one entry of an index. kNotFound, kUnauthorized, kDenied, kUnavailable, kTimeout,
-  // kCorrupt (the bytes do not have the digest), kInvalid (larger than 4 MiB, or no registry's answer) name the image and
-  // say what to do.
+  // By the reference's tag or digest; and one entry of an index. kNotFound, kUnauthorized, kDenied,
+  // kUnavailable, kTimeout, kCorrupt (the bytes do not have the digest), kInvalid (larger than 4
+  // MiB, or no registry's answer) name the image and say what to do.
   Result<FetchedManifest> GetManifest();
   Result<FetchedManifest> GetManifest(const Digest& digest);
-  // Is it there, and what is it? For the reference's tag or digest; public registries do not count it as a pull.
+  // Is it there, and what is it? For the reference's tag or digest; public registries do not count
+  // it as a pull.
   Result<ManifestInfo> HeadManifest();
   // A small blob, whole: the configuration. kInvalid when it is stated larger than 4 MiB.
   Result<std::string> GetBlob(const oci::Descriptor& descriptor);
-  // A blob as a stream of exactly descriptor.size bytes, less the first `offset` ones. A lost connection is taken up again
-  // at the same byte (Range, or by reading over what is known), as often as there is progress in between. The digest is the
-  // reader's to check. The stream must not outlive the client, and no other call may be made while it is being read.
-  Result<std::unique_ptr<ByteSource>> OpenBlob(const oci::Descriptor& descriptor, uint64_t offset = 0);
+  // A blob as a stream of exactly descriptor.size bytes, less the first `offset` ones. A lost
+  // connection is taken up again at the same byte (Range, or by reading over what is known), as
+  // often as there is progress in between. The digest is the reader's to check. The stream must not
+  // outlive the client, and no other call may be made while it is being read.
+  Result<std::unique_ptr<ByteSource>> OpenBlob(const oci::Descriptor& descriptor,
+                                               uint64_t offset = 0);
 
   // GET /v2/ of the registry itself: are the credentials right?
   Result<> CheckLogin();
@@ -76,8 +82,10 @@ class Client {
   Result<std::unique_ptr<http::CurlTransfer>> SendPatiently(Endpoint& endpoint, const Ask& ask);
   // The endpoints in order until one gives what is asked for.
   Result<std::unique_ptr<http::CurlTransfer>> Send(const Ask& ask);
-  Result<FetchedManifest> FetchManifest(const std::string& tag_or_digest, const std::optional<Digest>& wanted);
-  Result<FetchedManifest> ManifestFrom(Endpoint& endpoint, const Ask& ask, const std::optional<Digest>& wanted);
+  Result<FetchedManifest> FetchManifest(const std::string& tag_or_digest,
+                                        const std::optional<Digest>& wanted);
+  Result<FetchedManifest> ManifestFrom(Endpoint& endpoint, const Ask& ask,
+                                       const std::optional<Digest>& wanted);
   // What failed at one place may work at the next.
   bool MayGoOn(Place& place, const Error& error) const;
 

@@ -25,12 +25,15 @@ Result<std::string> FindProgram(const std::string& name) {
   const char* path = secure_getenv("PATH");
   std::string_view search = path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin";
   for (std::string_view directory : Split(search, ':')) {
-    if (!directory.starts_with('/')) continue;
+    if (!directory.starts_with('/'))
+      continue;
     std::string candidate = Cat(directory, "/", name);
-    if (access(candidate.c_str(), X_OK) == 0) return candidate;
+    if (access(candidate.c_str(), X_OK) == 0)
+      return candidate;
   }
-  return Fail(Errc::kNotFound, Cat("credential helper ", name, " is not in PATH; install it or remove it from the ",
-                                   "credentials file"));
+  return Fail(Errc::kNotFound,
+              Cat("credential helper ", name, " is not in PATH; install it or remove it from the ",
+                  "credentials file"));
 }
 
 struct Pipe {
@@ -39,22 +42,26 @@ struct Pipe {
 
 Result<Pipe> MakePipe() {
   int fds[2];
-  if (pipe2(fds, O_CLOEXEC) != 0) return FailSys("pipe2");
+  if (pipe2(fds, O_CLOEXEC) != 0)
+    return FailSys("pipe2");
   return Pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
 // Standard input that a helper may read or not: no SIGPIPE for us, and nothing on disk.
 Result<UniqueFd> InputOf(std::string_view text) {
   UniqueFd file(memfd_create("credentials", MFD_CLOEXEC));
-  if (!file) return FailSys("memfd_create");
+  if (!file)
+    return FailSys("memfd_create");
   TRY(WriteAll(file.get(), text, "credentials"));
-  if (lseek(file.get(), 0, SEEK_SET) != 0) return FailSys("lseek");
+  if (lseek(file.get(), 0, SEEK_SET) != 0)
+    return FailSys("lseek");
   return file;
 }
 
 std::vector<std::string> OwnEnvironment() {
   std::vector<std::string> environment;
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) environment.emplace_back(*entry);
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry)
+    environment.emplace_back(*entry);
   return environment;
 }
 
@@ -68,9 +75,12 @@ class Deadline {
       auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end_ - Uptime());
       pollfd watched{fd, POLLIN, 0};
       int ready = left.count() <= 0 ? 0 : poll(&watched, 1, static_cast<int>(left.count()));
-      if (ready > 0) return {};
-      if (ready < 0 && errno == EINTR) continue;
-      return Fail(Errc::kTimeout, Cat("credential helper ", name_, " gave no answer in ", kPatience.count(), " seconds"));
+      if (ready > 0)
+        return {};
+      if (ready < 0 && errno == EINTR)
+        continue;
+      return Fail(Errc::kTimeout, Cat("credential helper ", name_, " gave no answer in ",
+                                      kPatience.count(), " seconds"));
     }
   }
 
@@ -86,11 +96,15 @@ Result<std::string> ReadAnswer(int fd, std::string_view name, const Deadline& de
     TRY(deadline.WaitFor(fd));
     std::array<char, 4096> piece;
     ssize_t count = read(fd, piece.data(), piece.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return FailSys("read", name);
-    if (count == 0) return text;
+    if (count < 0 && errno == EINTR)
+      continue;
+    if (count < 0)
+      return FailSys("read", name);
+    if (count == 0)
+      return text;
     text.append(piece.data(), static_cast<size_t>(count));
-    if (text.size() > kMaxAnswer) return Fail(Errc::kInvalid, Cat("credential helper ", name, " says too much"));
+    if (text.size() > kMaxAnswer)
+      return Fail(Errc::kInvalid, Cat("credential helper ", name, " says too much"));
   }
 }
 
@@ -99,8 +113,10 @@ struct Outcome {
   std::string text;
 };
 
-Result<Outcome> RunHelper(std::string_view name, const std::string& verb, std::string_view input_text) {
-  if (name.empty() || name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_.") != std::string_view::npos) {
+Result<Outcome> RunHelper(std::string_view name, const std::string& verb,
+                          std::string_view input_text) {
+  if (name.empty() ||
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_.") != std::string_view::npos) {
     return Fail(Errc::kInvalid, Cat("'", name, "' is not the name of a credential helper"));
   }
   std::string program = TRY(FindProgram(Cat("docker-credential-", name)));
@@ -129,18 +145,22 @@ bool SaysNotFound(const Outcome& outcome) {
 
 std::unexpected<Error> HelperFailed(std::string_view name, const Outcome& outcome) {
   std::string_view words = Trim(outcome.text);
-  return Fail(Errc::kUnauthorized, Cat("credential helper ", name, " failed", words.empty() ? "" : ": ", words.substr(0, 200)));
+  return Fail(Errc::kUnauthorized, Cat("credential helper ", name, " failed",
+                                       words.empty() ? "" : ": ", words.substr(0, 200)));
 }
 
 }  // namespace
 
 Result<Credentials> AskCredentialHelper(std::string_view name, std::string_view server) {
   Outcome outcome = TRY(RunHelper(name, "get", server));
-  if (!outcome.success && SaysNotFound(outcome)) return Credentials();
-  if (!outcome.success) return HelperFailed(name, outcome);
+  if (!outcome.success && SaysNotFound(outcome))
+    return Credentials();
+  if (!outcome.success)
+    return HelperFailed(name, outcome);
   // The error must not quote the text: it holds a secret.
   auto answer = JsonDocument::Parse(outcome.text, "answer");
-  if (!answer) return Fail(Errc::kInvalid, Cat("credential helper ", name, " does not answer in JSON"));
+  if (!answer)
+    return Fail(Errc::kInvalid, Cat("credential helper ", name, " does not answer in JSON"));
   Credentials credentials;
   credentials.username = (*answer)["Username"].str();
   credentials.password = (*answer)["Secret"].str();
@@ -152,19 +172,24 @@ Result<Credentials> AskCredentialHelper(std::string_view name, std::string_view 
   return credentials;
 }
 
-Result<> StoreInCredentialHelper(std::string_view name, std::string_view server, const Credentials& credentials) {
+Result<> StoreInCredentialHelper(std::string_view name, std::string_view server,
+                                 const Credentials& credentials) {
   bool token = !credentials.identity_token.empty();
   JsonWriter json;
-  json.Object().Field("ServerURL", server).Field("Username", token ? kTokenUser : std::string_view(credentials.username));
+  json.Object()
+      .Field("ServerURL", server)
+      .Field("Username", token ? kTokenUser : std::string_view(credentials.username));
   json.Field("Secret", token ? credentials.identity_token : credentials.password).End();
   Outcome outcome = TRY(RunHelper(name, "store", json.text()));
-  if (!outcome.success) return HelperFailed(name, outcome);
+  if (!outcome.success)
+    return HelperFailed(name, outcome);
   return {};
 }
 
 Result<> EraseFromCredentialHelper(std::string_view name, std::string_view server) {
   Outcome outcome = TRY(RunHelper(name, "erase", server));
-  if (!outcome.success && !SaysNotFound(outcome)) return HelperFailed(name, outcome);
+  if (!outcome.success && !SaysNotFound(outcome))
+    return HelperFailed(name, outcome);
   return {};
 }
 

@@ -1,5 +1,6 @@
-// One place that serves a registry's content: the registry itself or a mirror of it. Adds authentication and the choice of
-// protocol to Transport, and turns refusals into errors that say what to do. Blocking; one thread at a time.
+// One place that serves a registry's content: the registry itself or a mirror of it. Adds
+// authentication and the choice of protocol to Transport, and turns refusals into errors that say
+// what to do. Blocking; one thread at a time.
 #pragma once
 
 #include <chrono>
@@ -29,8 +30,9 @@ bool MayBeInsecure(const Options& options, const std::string& host);
 std::string AddressOf(std::string_view registry);
 
 struct EndpointPlan {
-  std::string home;                    // whose section of the configuration counts
-  std::vector<std::string> base_urls;  // tried in order until one speaks: https first, http only where allowed
+  std::string home;  // whose section of the configuration counts
+  std::vector<std::string>
+      base_urls;  // tried in order until one speaks: https first, http only where allowed
   bool mirror = false;
 };
 // The mirrors of a registry, then itself.
@@ -39,7 +41,7 @@ std::vector<EndpointPlan> PlanEndpoints(const Options& options, const std::strin
 // One request to a registry.
 struct Ask {
   std::string method = "GET";
-  std::string path;            // "/v2/library/nginx/manifests/1"
+  std::string path;  // "/v2/library/nginx/manifests/1"
   std::string_view accept = {};
   std::string scope = {};      // of the token: "repository:library/nginx:pull"
   std::string_view what = {};  // for errors: "manifest", "blob"
@@ -49,11 +51,12 @@ struct Ask {
 class Endpoint {
  public:
   // `options` and `session` are borrowed. `reference` is for errors.
-  Endpoint(const Options* options, http::CurlSession* session, EndpointPlan plan, Credentials credentials,
-           const Reference* reference);
+  Endpoint(const Options* options, http::CurlSession* session, EndpointPlan plan,
+           Credentials credentials, const Reference* reference);
 
-  // Sends the request, with credentials when the endpoint asks for them. Success is 200 or 206. kUnavailable and kTimeout
-  // are worth another try, after retry_after(); kUnauthorized, kDenied, kNotFound, kInvalid, kUnsupported are not.
+  // Sends the request, with credentials when the endpoint asks for them. Success is 200 or 206.
+  // kUnavailable and kTimeout are worth another try, after retry_after(); kUnauthorized, kDenied,
+  // kNotFound, kInvalid, kUnsupported are not.
   Result<std::unique_ptr<http::CurlTransfer>> Send(const Ask& ask);
 
   bool mirror() const { return plan_.mirror; }

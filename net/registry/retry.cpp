@@ -17,7 +17,8 @@ constexpr int kMostDoublings = 10;
 
 Result<> Sleep(std::chrono::milliseconds time, const std::atomic<bool>* cancelled) {
   for (; time.count() > 0; time -= kNap) {
-    if (cancelled != nullptr && cancelled->load()) return Fail(Errc::kCancelled, "the transfer was cancelled");
+    if (cancelled != nullptr && cancelled->load())
+      return Fail(Errc::kCancelled, "the transfer was cancelled");
     timespec nap{0, static_cast<long>(std::min(time, kNap).count() * 1'000'000)};
     (void)nanosleep(&nap, nullptr);
   }
@@ -32,9 +33,11 @@ std::chrono::milliseconds BackoffPause(int attempt, uint8_t random) {
 }
 
 Result<> Retry::Pause(Error error, std::chrono::seconds asked) {
-  if (!IsPassing(error) || used_ >= attempts_ || asked > kLongestAsked) return std::unexpected(std::move(error));
+  if (!IsPassing(error) || used_ >= attempts_ || asked > kLongestAsked)
+    return std::unexpected(std::move(error));
   uint8_t random = 0;
-  if (getrandom(&random, sizeof random, 0) != sizeof random) random = 128;
+  if (getrandom(&random, sizeof random, 0) != sizeof random)
+    random = 128;
   auto pause = BackoffPause(used_++, random);
   return Sleep(std::max<std::chrono::milliseconds>(pause, asked), cancelled_);
 }

@@ -10,25 +10,31 @@ namespace {
 constexpr int kMaxRedirects = 5;
 constexpr size_t kMaxRedirectBody = 16 << 10;
 
-bool IsRedirect(int status) { return status == 301 || status == 302 || status == 303 || status == 307 || status == 308; }
+bool IsRedirect(int status) {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
 
 void AddSystemFile(const Options& options, http::TlsOptions& tls) {
   std::string file = options.system_ca.empty() ? http::SystemCaFile() : options.system_ca;
-  if (!file.empty()) tls.ca_files.push_back(std::move(file));
+  if (!file.empty())
+    tls.ca_files.push_back(std::move(file));
 }
 
 }  // namespace
 
-http::TlsOptions TlsFor(const Options& options, const std::string& home, const http::Origin& origin) {
+http::TlsOptions TlsFor(const Options& options, const std::string& home,
+                        const http::Origin& origin) {
   http::TlsOptions tls;
-  bool at_home = AddressOf(home) == origin.authority() || AddressOf(home) == Cat(origin.authority(), ":", origin.port);
+  bool at_home = AddressOf(home) == origin.authority() ||
+                 AddressOf(home) == Cat(origin.authority(), ":", origin.port);
   const HostOptions* own = FindHost(options, at_home ? home : origin.authority());
   if (own != nullptr && !own->ca_file.empty()) {
     tls.ca_files.push_back(own->ca_file);
   } else {
     AddSystemFile(options, tls);
     const HostOptions* registry = FindHost(options, home);
-    if (own == nullptr && registry != nullptr && !registry->ca_file.empty()) tls.ca_files.push_back(registry->ca_file);
+    if (own == nullptr && registry != nullptr && !registry->ca_file.empty())
+      tls.ca_files.push_back(registry->ca_file);
   }
   tls.verify = !MayBeInsecure(options, at_home ? home : origin.authority());
   if (own != nullptr) {
@@ -44,17 +50,20 @@ Result<std::string> Transport::NextHop(const std::string& url, const http::Origi
                              http::ResolveUrl(url, std::string(transfer.header("Location"))));
   http::Origin target = TRY_CTX(Cat("redirect by ", origin.authority()), http::OriginOf(next));
   if (origin.scheme == "https" && target.scheme != "https") {
-    return Fail(Errc::kDenied, Cat(origin.authority(), " redirects from https to plain http at ", target.authority(),
-                                   ", which is refused; ask its administrator"));
+    return Fail(Errc::kDenied,
+                Cat(origin.authority(), " redirects from https to plain http at ",
+                    target.authority(), ", which is refused; ask its administrator"));
   }
   return next;
 }
 
 Result<Transport::Answer> Transport::Start(const Request& request) {
   http::Origin first = TRY(http::OriginOf(request.url));
-  http::CurlRequest hop{request.method, request.url, request.headers, request.body, request.range_start, {}};
+  http::CurlRequest hop{request.method, request.url,         request.headers,
+                        request.body,   request.range_start, {}};
   bool with_authorization = !request.authorization.empty();
-  if (with_authorization) hop.headers.push_back({"Authorization", request.authorization});
+  if (with_authorization)
+    hop.headers.push_back({"Authorization", request.authorization});
   for (int redirects = 0;; ++redirects) {
     http::Origin origin = TRY(http::OriginOf(hop.url));
     bool elsewhere = origin != first;
@@ -65,13 +74,15 @@ Result<Transport::Answer> Transport::Start(const Request& request) {
     hop.tls = TlsFor(*options_, home_, origin);
     auto transfer = TRY(session_->Start(hop));
     bool redirect = IsRedirect(transfer->status()) && !transfer->header("Location").empty();
-    if (!redirect) return Answer{std::move(transfer), origin.authority(), elsewhere};
+    if (!redirect)
+      return Answer{std::move(transfer), origin.authority(), elsewhere};
     if (request.method == "POST") {
-      return Fail(Errc::kDenied, Cat(origin.authority(), " redirects a request with credentials, which is refused"));
+      return Fail(Errc::kDenied, Cat(origin.authority(),
+                                     " redirects a request with credentials, which is refused"));
     }
     if (redirects == kMaxRedirects) {
-      return Fail(Errc::kInvalid, Cat(first.authority(), " redirects more than ", kMaxRedirects, " times; ask its ",
-                                      "administrator"));
+      return Fail(Errc::kInvalid, Cat(first.authority(), " redirects more than ", kMaxRedirects,
+                                      " times; ask its ", "administrator"));
     }
     hop.url = TRY(NextHop(hop.url, origin, *transfer));
     (void)transfer->ReadSome(kMaxRedirectBody);

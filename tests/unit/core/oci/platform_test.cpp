@@ -12,14 +12,17 @@ TEST(Platform, Names) {
   EXPECT_EQ(PlatformName(*ParsePlatform("armhf")), "linux/arm/v7");
   EXPECT_EQ(PlatformName(*ParsePlatform("armel")), "linux/arm/v6");
   EXPECT_EQ(*ParsePlatform("linux"), HostPlatform());
-  for (std::string_view bad : {"", "linux/", "linux/z80", "windows/amd64", "linux/arm/v7/x", "/", "../x", "linux/arm/new"}) {
+  for (std::string_view bad : {"", "linux/", "linux/z80", "windows/amd64", "linux/arm/v7/x", "/",
+                               "../x", "linux/arm/new"}) {
     EXPECT_FALSE(ParsePlatform(bad)) << bad;
   }
 }
 
 TEST(Platform, HostilePartsAreMadePrintable) {
   EXPECT_EQ(PlatformName({"li\nnux", "a\x1b", ""}), "li?nux/a?");
-  EXPECT_LT(PlatformName({std::string(1000, 'a'), std::string(1000, 'b'), std::string(1000, 'c')}).size(), 200u);
+  EXPECT_LT(
+      PlatformName({std::string(1000, 'a'), std::string(1000, 'b'), std::string(1000, 'c')}).size(),
+      200u);
 }
 
 TEST(Platform, ArmVariantFromTheAuxiliaryVector) {

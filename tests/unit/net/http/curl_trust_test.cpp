@@ -48,13 +48,18 @@ constexpr char kOther[] =
 class TrustTest : public testing::Test {
  protected:
   void SetUp() override {
-    char name[] = "/tmp/wherry-trust.XXXXXX";
+    char name[] = "/tmp/trust-test.XXXXXX";
     ASSERT_NE(mkdtemp(name), nullptr);
     directory_ = name;
     mbedtls_x509_crt_init(&server_);
     mbedtls_x509_crt_init(&authority_);
-    ASSERT_EQ(mbedtls_x509_crt_parse(&server_, reinterpret_cast<const unsigned char*>(kServer), sizeof kServer), 0);
-    ASSERT_EQ(mbedtls_x509_crt_parse(&authority_, reinterpret_cast<const unsigned char*>(kAuthority), sizeof kAuthority), 0);
+    ASSERT_EQ(mbedtls_x509_crt_parse(&server_, reinterpret_cast<const unsigned char*>(kServer),
+                                     sizeof kServer),
+              0);
+    ASSERT_EQ(
+        mbedtls_x509_crt_parse(&authority_, reinterpret_cast<const unsigned char*>(kAuthority),
+                               sizeof kAuthority),
+        0);
   }
   void TearDown() override {
     mbedtls_x509_crt_free(&server_);
@@ -73,7 +78,8 @@ class TrustTest : public testing::Test {
 };
 
 TEST_F(TrustTest, OffersOnlyTheSigner) {
-  TrustedCertificates trusted({Write("bundle", Cat("# comment\n", kOther, kOther, kAuthority, kOther))});
+  TrustedCertificates trusted(
+      {Write("bundle", Cat("# comment\n", kOther, kOther, kAuthority, kOther))});
   ASSERT_TRUE(trusted.Check());
   mbedtls_x509_crt* signers = nullptr;
   ASSERT_EQ(TrustedCertificates::FindSigners(&trusted, &server_, &signers), 0);
@@ -112,7 +118,8 @@ TEST_F(TrustTest, CheckNamesTheBadFile) {
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code(), Errc::kInvalid);
   EXPECT_NE(missing.error().message().find("/no/such/file"), std::string::npos);
-  for (const char* text : {"", "hello", "-----BEGIN CERTIFICATE-----", "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----"}) {
+  for (const char* text : {"", "hello", "-----BEGIN CERTIFICATE-----",
+                           "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----"}) {
     EXPECT_FALSE(TrustedCertificates({Write("bad", text)}).Check()) << text;
   }
 }

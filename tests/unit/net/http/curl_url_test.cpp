@@ -17,7 +17,8 @@ TEST(Origin, PartsAndAuthority) {
 }
 
 TEST(Origin, RefusesWhatIsNoWebAddress) {
-  for (const char* bad : {"", "h", "/x", "file:///etc/passwd", "ftp://h/", "https://", "https://h:99999/", "https://h:x/"}) {
+  for (const char* bad : {"", "h", "/x", "file:///etc/passwd", "ftp://h/", "https://",
+                          "https://h:99999/", "https://h:x/"}) {
     auto origin = OriginOf(bad);
     ASSERT_FALSE(origin) << bad;
     EXPECT_EQ(origin.error().code(), Errc::kInvalid);

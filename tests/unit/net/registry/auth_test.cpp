@@ -15,7 +15,8 @@ TEST(Challenges, Bearer) {
 }
 
 TEST(Challenges, SeveralInOneHeader) {
-  auto challenges = ParseChallenges(R"(Negotiate, Basic realm="a \"quoted\" name", BEARER Realm=x, service = y)");
+  auto challenges =
+      ParseChallenges(R"(Negotiate, Basic realm="a \"quoted\" name", BEARER Realm=x, service = y)");
   ASSERT_EQ(challenges.size(), 3u);
   EXPECT_EQ(challenges[0].scheme, "negotiate");
   EXPECT_EQ(challenges[1].parameters["realm"], "a \"quoted\" name");
@@ -30,7 +31,8 @@ TEST(Challenges, TokenOfAnotherSchemeDoesNotHideTheRest) {
 }
 
 TEST(Challenges, HostileTextEnds) {
-  for (std::string_view text : {"", "=", "\"", "Basic realm=\"", ",,,,", "Basic =\"\"\"\"", "a=b=c=\"d"}) {
+  for (std::string_view text :
+       {"", "=", "\"", "Basic realm=\"", ",,,,", "Basic =\"\"\"\"", "a=b=c=\"d"}) {
     EXPECT_LT(ParseChallenges(text).size(), 10u) << text;
   }
 }

@@ -23,18 +23,22 @@ Reference Named(const FakeRegistry& registry, std::string_view rest = "/a/b:1") 
 
 std::string BigBlob() {
   std::string blob;
-  for (int i = 0; i < 50'000; ++i) Append(blob, i, ",");
+  for (int i = 0; i < 50'000; ++i)
+    Append(blob, i, ",");
   return blob;
 }
 
-oci::Descriptor DescriptorOf(const std::string& blob) { return {"", Digest::Of(blob), blob.size()}; }
+oci::Descriptor DescriptorOf(const std::string& blob) {
+  return {"", Digest::Of(blob), blob.size()};
+}
 
 Result<std::string> ReadAll(ByteSource& source) {
   std::string text;
   std::array<std::byte, 5000> piece;
   for (;;) {
     size_t count = TRY(source.Read(piece));
-    if (count == 0) return text;
+    if (count == 0)
+      return text;
     text.append(reinterpret_cast<const char*>(piece.data()), count);
   }
 }
@@ -68,7 +72,8 @@ TEST(Client, HeadTellsWithoutTheBytes) {
   FakeRegistry registry([](const FakeRequest& request) {
     EXPECT_EQ(request.method, "HEAD");
     return FakeReply{200,
-                     {{"Content-Type", std::string(oci::kOciIndex)}, {"Docker-Content-Digest", Digest::Of("x").string()}},
+                     {{"Content-Type", std::string(oci::kOciIndex)},
+                      {"Docker-Content-Digest", Digest::Of("x").string()}},
                      kManifestBytes};
   });
   Client client(QuickOptions(), Named(registry), {}, nullptr);
@@ -80,7 +85,9 @@ TEST(Client, HeadTellsWithoutTheBytes) {
 }
 
 TEST(Client, HugeManifestIsRefused) {
-  FakeRegistry registry([](const FakeRequest&) { return FakeReply{200, {}, std::string(oci::kMaxManifestBytes + 1, ' ')}; });
+  FakeRegistry registry([](const FakeRequest&) {
+    return FakeReply{200, {}, std::string(oci::kMaxManifestBytes + 1, ' ')};
+  });
   Client client(QuickOptions(), Named(registry), {}, nullptr);
   EXPECT_EQ(client.GetManifest().error().code(), Errc::kInvalid);
 }
@@ -90,7 +97,8 @@ TEST(Blob, BrokenConnectionsAreTakenUpAgain) {
   int cuts = 5;
   FakeRegistry registry([&](const FakeRequest& request) {
     FakeReply reply = RangeReply(request, blob);
-    if (cuts-- > 0) reply.send = 20'000;
+    if (cuts-- > 0)
+      reply.send = 20'000;
     return reply;
   });
   Client client(QuickOptions(), Named(registry), {}, nullptr);
@@ -107,7 +115,9 @@ TEST(Blob, BrokenConnectionsAreTakenUpAgain) {
 TEST(Blob, ServerWithoutRangesIsReadFromTheStart) {
   std::string blob = BigBlob();
   int cuts = 2;
-  FakeRegistry registry([&](const FakeRequest&) { return FakeReply{200, {}, blob, cuts-- > 0 ? 30'000 : std::string::npos}; });
+  FakeRegistry registry([&](const FakeRequest&) {
+    return FakeReply{200, {}, blob, cuts-- > 0 ? 30'000 : std::string::npos};
+  });
   Options options = QuickOptions();
   options.retries = 3;
   Client client(options, Named(registry), {}, nullptr);
@@ -121,9 +131,12 @@ TEST(Blob, WrongRangesNeverCorrupt) {
   for (bool later : {false, true}) {
     int request_number = 0;
     FakeRegistry registry([&](const FakeRequest&) -> FakeReply {
-      if (request_number++ == 0) return {200, {}, blob, 1000};
+      if (request_number++ == 0)
+        return {200, {}, blob, 1000};
       size_t start = later ? 1001 : 3;
-      return {206, {{"Content-Range", Cat("bytes ", start, "-", blob.size() - 1, "/", blob.size())}}, blob.substr(start)};
+      return {206,
+              {{"Content-Range", Cat("bytes ", start, "-", blob.size() - 1, "/", blob.size())}},
+              blob.substr(start)};
     });
     Client client(QuickOptions(), Named(registry), {}, nullptr);
     auto text = Download(client, blob);
@@ -162,7 +175,8 @@ TEST(Blob, SmallOneIsVerified) {
   Client client(QuickOptions(), Named(registry), {}, nullptr);
   EXPECT_EQ(*client.GetBlob(DescriptorOf("{}")), "{}");
   EXPECT_EQ(client.GetBlob({"", Digest::Of("[]"), 2}).error().code(), Errc::kCorrupt);
-  EXPECT_EQ(client.GetBlob({"", Digest::Of("{}"), oci::kMaxConfigBytes + 1}).error().code(), Errc::kInvalid);
+  EXPECT_EQ(client.GetBlob({"", Digest::Of("{}"), oci::kMaxConfigBytes + 1}).error().code(),
+            Errc::kInvalid);
 }
 
 TEST(Client, StatusesBecomeErrors) {
@@ -172,10 +186,11 @@ TEST(Client, StatusesBecomeErrors) {
     std::string_view says;
     size_t requests;
   };
-  for (const Case& c : {Case{401, Errc::kUnauthorized, "wherry login", 1}, Case{403, Errc::kDenied, "no entry", 1},
-                        Case{404, Errc::kNotFound, "manifest unknown", 1}, Case{429, Errc::kUnavailable, "429", 2},
-                        Case{500, Errc::kUnavailable, "500", 2}, Case{503, Errc::kUnavailable, "no entry", 2},
-                        Case{418, Errc::kInvalid, "418", 1}}) {
+  for (const Case& c :
+       {Case{401, Errc::kUnauthorized, "wherry login", 1}, Case{403, Errc::kDenied, "no entry", 1},
+        Case{404, Errc::kNotFound, "manifest unknown", 1}, Case{429, Errc::kUnavailable, "429", 2},
+        Case{500, Errc::kUnavailable, "500", 2}, Case{503, Errc::kUnavailable, "no entry", 2},
+        Case{418, Errc::kInvalid, "418", 1}}) {
     FakeRegistry registry([&](const FakeRequest&) {
       return FakeReply{c.status, {}, R"({"errors":[{"code":"X","message":"no\u001b entry"}]})"};
     });
@@ -195,8 +210,10 @@ TEST(Client, StatusesBecomeErrors) {
 
 TEST(Auth, BasicIsSentOnceItIsAskedFor) {
   FakeRegistry registry([](const FakeRequest& request) -> FakeReply {
-    if (request.header("authorization") == Cat("Basic ", Base64Encode("u:p"))) return {200, {}, kManifestBytes};
-    return {401, {{"WWW-Authenticate", "Negotiate"}, {"WWW-Authenticate", "Basic realm=\"x\""}}, {}};
+    if (request.header("authorization") == Cat("Basic ", Base64Encode("u:p")))
+      return {200, {}, kManifestBytes};
+    return {
+        401, {{"WWW-Authenticate", "Negotiate"}, {"WWW-Authenticate", "Basic realm=\"x\""}}, {}};
   });
   Client client(QuickOptions(), Named(registry), {"u", "p"}, nullptr);
   ASSERT_TRUE(client.GetManifest());
@@ -212,7 +229,8 @@ TEST(Auth, BasicIsSentOnceItIsAskedFor) {
 
 // A registry with a token server; each token is good for `uses` requests.
 struct TokenRegistry {
-  explicit TokenRegistry(int uses) : uses_(uses), registry_([this](const FakeRequest& r) { return Handle(r); }) {}
+  explicit TokenRegistry(int uses)
+      : uses_(uses), registry_([this](const FakeRequest& r) { return Handle(r); }) {}
 
   FakeReply Handle(const FakeRequest& request) {
     if (request.target.starts_with("/token")) {
@@ -220,9 +238,10 @@ struct TokenRegistry {
       return {200, {}, Cat(R"({"access_token":"t)", ++issued_, R"(","expires_in":300})")};
     }
     bool good = request.header("authorization") == Cat("Bearer t", issued_) && left_-- > 0;
-    if (good) return {200, {}, kManifestBytes};
-    std::string challenge = Cat("Bearer realm=\"http://", registry_.name(), "/token\",service=\"s x\",",
-                                "scope=\"repository:a/b:pull\"");
+    if (good)
+      return {200, {}, kManifestBytes};
+    std::string challenge = Cat("Bearer realm=\"http://", registry_.name(),
+                                "/token\",service=\"s x\",", "scope=\"repository:a/b:pull\"");
     return {401, {{"WWW-Authenticate", challenge}}, {}};
   }
 
@@ -268,8 +287,10 @@ TEST(Redirect, CredentialsStayWithTheirOrigin) {
   std::string blob = BigBlob();
   FakeRegistry storage([&](const FakeRequest& request) { return RangeReply(request, blob); });
   FakeRegistry registry([&](const FakeRequest& request) -> FakeReply {
-    if (request.header("authorization").empty()) return {401, {{"WWW-Authenticate", "Basic realm=x"}}, {}};
-    if (request.target.ends_with("?again")) return {307, {{"Location", Cat("http://", storage.name(), "/blob?sig=1")}}, {}};
+    if (request.header("authorization").empty())
+      return {401, {{"WWW-Authenticate", "Basic realm=x"}}, {}};
+    if (request.target.ends_with("?again"))
+      return {307, {{"Location", Cat("http://", storage.name(), "/blob?sig=1")}}, {}};
     return {302, {{"Location", "?again"}}, "moved"};
   });
   Client client(QuickOptions(), Named(registry), {"u", "p"}, nullptr);
@@ -283,7 +304,9 @@ TEST(Redirect, CredentialsStayWithTheirOrigin) {
 
 TEST(Redirect, LoopsAndOtherProtocolsEnd) {
   for (std::string_view location : {"?x", "file:///etc/passwd", "gopher://h/", "http://"}) {
-    FakeRegistry registry([&](const FakeRequest&) { return FakeReply{302, {{"Location", std::string(location)}}, {}}; });
+    FakeRegistry registry([&](const FakeRequest&) {
+      return FakeReply{302, {{"Location", std::string(location)}}, {}};
+    });
     Client client(QuickOptions(), Named(registry), {}, nullptr);
     EXPECT_EQ(client.GetManifest().error().code(), Errc::kInvalid) << location;
     EXPECT_LE(registry.requests().size(), 6u);
@@ -292,9 +315,12 @@ TEST(Redirect, LoopsAndOtherProtocolsEnd) {
 
 TEST(Mirror, FirstThenTheRegistryItself) {
   bool broken = false;
-  FakeRegistry mirror([&](const FakeRequest&) { return broken ? FakeReply{404, {}, {}} : FakeReply{200, {}, kManifestBytes}; });
+  FakeRegistry mirror([&](const FakeRequest&) {
+    return broken ? FakeReply{404, {}, {}} : FakeReply{200, {}, kManifestBytes};
+  });
   FakeRegistry registry([](const FakeRequest& request) -> FakeReply {
-    if (request.header("authorization").empty()) return {401, {{"WWW-Authenticate", "Basic realm=x"}}, {}};
+    if (request.header("authorization").empty())
+      return {401, {{"WWW-Authenticate", "Basic realm=x"}}, {}};
     return {200, {}, kManifestBytes};
   });
   Options options = QuickOptions();
@@ -304,7 +330,8 @@ TEST(Mirror, FirstThenTheRegistryItself) {
   EXPECT_TRUE(registry.requests().empty());
   broken = true;
   ASSERT_TRUE(client.GetManifest());
-  for (const FakeRequest& request : mirror.requests()) EXPECT_EQ(request.header("authorization"), "");
+  for (const FakeRequest& request : mirror.requests())
+    EXPECT_EQ(request.header("authorization"), "");
 }
 
 TEST(Mirror, WrongContentIsAskedForElsewhere) {
@@ -328,7 +355,8 @@ TEST(Client, UnreachableIsSaidSoon) {
   ASSERT_FALSE(error);
   EXPECT_EQ(error.error().code(), Errc::kUnavailable);
   EXPECT_NE(error.error().message().find(reference.registry), std::string::npos);
-  EXPECT_NE(error.error().message().find("connection refused"), std::string::npos) << error.error().message();
+  EXPECT_NE(error.error().message().find("connection refused"), std::string::npos)
+      << error.error().message();
 }
 
 TEST(Client, CancelEndsWhatRuns) {

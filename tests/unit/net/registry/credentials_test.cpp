@@ -14,7 +14,7 @@ namespace {
 class CredentialsTest : public testing::Test {
  protected:
   void SetUp() override {
-    char name[] = "/tmp/wherry-credentials.XXXXXX";
+    char name[] = "/tmp/credentials-test.XXXXXX";
     ASSERT_NE(mkdtemp(name), nullptr);
     directory_ = name;
   }
@@ -34,7 +34,8 @@ TEST_F(CredentialsTest, PutGetRemove) {
   ASSERT_TRUE(found);
   EXPECT_EQ(found->username, "user");
   EXPECT_EQ(found->password, "pa:ss");
-  EXPECT_NE(Text().find("https://index.docker.io/v1/"), std::string::npos) << "Docker's own name for its registry";
+  EXPECT_NE(Text().find("https://index.docker.io/v1/"), std::string::npos)
+      << "Docker's own name for its registry";
   EXPECT_EQ(file.Get("docker.io")->username, "hub");
   EXPECT_TRUE(*file.Remove("host:5000"));
   EXPECT_FALSE(*file.Remove("host:5000"));
@@ -45,7 +46,7 @@ TEST_F(CredentialsTest, PutGetRemove) {
 TEST_F(CredentialsTest, FileAndDirectoryArePrivate) {
   umask(0);
   ASSERT_TRUE(CredentialsFile(Path()).Put("a", {"u", "p", ""}));
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(stat(Path().c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   ASSERT_EQ(stat(Cat(directory_, "/sub").c_str(), &info), 0);
@@ -55,8 +56,9 @@ TEST_F(CredentialsTest, FileAndDirectoryArePrivate) {
 
 TEST_F(CredentialsTest, KeepsWhatItDoesNotKnow) {
   ASSERT_TRUE(MakeDirs(Cat(directory_, "/sub"), 0700));
-  ASSERT_TRUE(ReplaceFile(Path(), R"({"auths":{"x":{"auth":"dTpw","email":"e"}},"psFormat":"table","n":{"a":[1]}})", 0600,
-                          Durability::kVolatile));
+  ASSERT_TRUE(ReplaceFile(
+      Path(), R"({"auths":{"x":{"auth":"dTpw","email":"e"}},"psFormat":"table","n":{"a":[1]}})",
+      0600, Durability::kVolatile));
   ASSERT_TRUE(CredentialsFile(Path()).Put("y", {"v", "w", ""}));
   std::string text = Text();
   EXPECT_NE(text.find(R"("psFormat":"table")"), std::string::npos) << text;
@@ -70,7 +72,8 @@ TEST_F(CredentialsTest, BrokenFileIsAnErrorThatNamesIt) {
   ASSERT_TRUE(ReplaceFile(Path(), "{\"auths\":", 0600, Durability::kVolatile));
   auto found = CredentialsFile(Path()).Get("x");
   ASSERT_FALSE(found);
-  EXPECT_NE(found.error().message().find("config.json"), std::string::npos) << found.error().message();
+  EXPECT_NE(found.error().message().find("config.json"), std::string::npos)
+      << found.error().message();
 }
 
 TEST_F(CredentialsTest, HeaderRoundTrip) {
@@ -86,15 +89,17 @@ TEST_F(CredentialsTest, HeaderRoundTrip) {
 
 TEST_F(CredentialsTest, HelperGivesSecretOnItsOutput) {
   std::string helper = Cat(directory_, "/docker-credential-test");
-  ASSERT_TRUE(ReplaceFile(helper,
-                          "#!/bin/sh\nread server\n[ \"$1\" = get ] || exit 2\n"
-                          "[ \"$server\" = known:1 ] || { echo credentials not found in native keychain; exit 1; }\n"
-                          "echo '{\"ServerURL\":\"x\",\"Username\":\"helped\",\"Secret\":\"s3\"}'\n",
-                          0755, Durability::kVolatile));
+  ASSERT_TRUE(ReplaceFile(
+      helper,
+      "#!/bin/sh\nread server\n[ \"$1\" = get ] || exit 2\n"
+      "[ \"$server\" = known:1 ] || { echo credentials not found in native keychain; exit 1; }\n"
+      "echo '{\"ServerURL\":\"x\",\"Username\":\"helped\",\"Secret\":\"s3\"}'\n",
+      0755, Durability::kVolatile));
   std::string path = getenv("PATH");
   setenv("PATH", Cat(directory_, ":", path).c_str(), 1);
   ASSERT_TRUE(MakeDirs(Cat(directory_, "/sub"), 0700));
-  ASSERT_TRUE(ReplaceFile(Path(), R"({"credHelpers":{"known:1":"test","other:1":"test"}})", 0600, Durability::kVolatile));
+  ASSERT_TRUE(ReplaceFile(Path(), R"({"credHelpers":{"known:1":"test","other:1":"test"}})", 0600,
+                          Durability::kVolatile));
   auto known = CredentialsFile(Path()).Get("known:1");
   auto unknown = CredentialsFile(Path()).Get("other:1");
   auto absent = AskCredentialHelper("missing-helper", "x");

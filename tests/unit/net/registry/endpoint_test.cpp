@@ -10,10 +10,12 @@ http::TlsOptions Tls(const Options& options, const std::string& home, const std:
 }
 
 TEST(Endpoints, Loopback) {
-  for (std::string_view host : {"localhost", "localhost:5000", "127.0.0.1", "127.8.9.10:1", "[::1]:5000"}) {
+  for (std::string_view host :
+       {"localhost", "localhost:5000", "127.0.0.1", "127.8.9.10:1", "[::1]:5000"}) {
     EXPECT_TRUE(IsLoopback(host)) << host;
   }
-  for (std::string_view host : {"127.0.0.1.example", "128.0.0.1", "127.0.0", "127.0.0.999", "localhost.example", "x"}) {
+  for (std::string_view host :
+       {"127.0.0.1.example", "128.0.0.1", "127.0.0", "127.0.0.999", "localhost.example", "x"}) {
     EXPECT_FALSE(IsLoopback(host)) << host;
   }
 }
@@ -26,7 +28,8 @@ TEST(Endpoints, PlainHttpOnlyWhereListed) {
   ASSERT_EQ(secure.size(), 1u);
   EXPECT_EQ(secure[0].base_urls, std::vector<std::string>{"https://registry.example"});
   auto insecure = PlanEndpoints(options, "lab:5000");
-  EXPECT_EQ(insecure[0].base_urls, (std::vector<std::string>{"https://lab:5000", "http://lab:5000"}));
+  EXPECT_EQ(insecure[0].base_urls,
+            (std::vector<std::string>{"https://lab:5000", "http://lab:5000"}));
   auto with_ca = PlanEndpoints(options, "127.0.0.1:5001");
   EXPECT_EQ(with_ca[0].base_urls.size(), 1u);
 }
@@ -52,7 +55,8 @@ TEST(Trust, RegistryItself) {
   options.hosts["127.0.0.1:5001"].ca_file = "/ca.pem";
   options.hosts["docker.io"].client_cert_file = "/hub.crt";
   EXPECT_TRUE(Tls(options, "a.example", "https://a.example/v2/").verify);
-  EXPECT_EQ(Tls(options, "a.example", "https://a.example/v2/").ca_files, std::vector<std::string>{"/system.pem"});
+  EXPECT_EQ(Tls(options, "a.example", "https://a.example/v2/").ca_files,
+            std::vector<std::string>{"/system.pem"});
   EXPECT_FALSE(Tls(options, "lab:5000", "https://lab:5000/v2/").verify);
   EXPECT_FALSE(Tls(options, "127.0.0.1:5000", "https://127.0.0.1:5000/v2/").verify);
   EXPECT_TRUE(Tls(options, "127.0.0.1:5001", "https://127.0.0.1:5001/v2/").verify);
@@ -72,9 +76,12 @@ TEST(Trust, OtherHosts) {
   EXPECT_EQ(elsewhere.ca_files, (std::vector<std::string>{"/system.pem", "/shop.pem"}));
   EXPECT_EQ(elsewhere.cert_file, "") << "a client certificate is for its registry only";
   EXPECT_EQ(elsewhere.key_file, "");
-  EXPECT_TRUE(Tls(options, "lab:5000", "https://cdn.example/blob").verify) << "insecure is said of one host";
-  EXPECT_EQ(Tls(options, "shop:5000", "https://files.example/x").ca_files, std::vector<std::string>{"/files.pem"});
-  EXPECT_EQ(Tls(options, "shop:5000", "https://shop/v2/").cert_file, "") << "another port is another origin";
+  EXPECT_TRUE(Tls(options, "lab:5000", "https://cdn.example/blob").verify)
+      << "insecure is said of one host";
+  EXPECT_EQ(Tls(options, "shop:5000", "https://files.example/x").ca_files,
+            std::vector<std::string>{"/files.pem"});
+  EXPECT_EQ(Tls(options, "shop:5000", "https://shop/v2/").cert_file, "")
+      << "another port is another origin";
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// A scripted HTTP server on loopback: answers what the test's function says, one request per connection.
+// A scripted HTTP server on loopback: answers what the test's function says, one request per
+// connection.
 #pragma once
 
 #include <arpa/inet.h>
@@ -41,9 +42,12 @@ struct FakeReply {
 // `full` as a registry with ranges serves it.
 inline FakeReply RangeReply(const FakeRequest& request, const std::string& full) {
   std::string range = request.header("range");
-  if (!range.starts_with("bytes=")) return {200, {}, full};
+  if (!range.starts_with("bytes="))
+    return {200, {}, full};
   size_t start = *ParseUint(std::string_view(range).substr(6, range.size() - 7));
-  return {206, {{"Content-Range", Cat("bytes ", start, "-", full.size() - 1, "/", full.size())}}, full.substr(start)};
+  return {206,
+          {{"Content-Range", Cat("bytes ", start, "-", full.size() - 1, "/", full.size())}},
+          full.substr(start)};
 }
 
 class FakeRegistry {
@@ -75,7 +79,8 @@ class FakeRegistry {
   // How many requests have `part` in their target.
   size_t Count(std::string_view part) {
     size_t count = 0;
-    for (const FakeRequest& request : requests()) count += request.target.find(part) != std::string::npos;
+    for (const FakeRequest& request : requests())
+      count += request.target.find(part) != std::string::npos;
     return count;
   }
 
@@ -83,7 +88,8 @@ class FakeRegistry {
   void Serve() {
     for (;;) {
       UniqueFd connection(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-      if (!connection) return;
+      if (!connection)
+        return;
       timeval patience{5, 0};
       setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
       ServeOne(connection.get());
@@ -93,7 +99,8 @@ class FakeRegistry {
   static bool ReadMore(int fd, std::string& text) {
     char piece[4096];
     ssize_t count = recv(fd, piece, sizeof piece, 0);
-    if (count <= 0) return false;
+    if (count <= 0)
+      return false;
     text.append(piece, static_cast<size_t>(count));
     return true;
   }
@@ -102,7 +109,8 @@ class FakeRegistry {
     std::string text;
     size_t end;
     while ((end = text.find("\r\n\r\n")) == std::string::npos) {
-      if (!ReadMore(fd, text) || text[0] == '\x16') return;  // a TLS greeting is not understood here
+      if (!ReadMore(fd, text) || text[0] == '\x16')
+        return;  // a TLS greeting is not understood here
     }
     FakeRequest request;
     auto lines = Split(std::string_view(text).substr(0, end), '\n');
@@ -111,12 +119,15 @@ class FakeRegistry {
     request.target = words[1];
     for (size_t i = 1; i < lines.size(); ++i) {
       auto pair = SplitFirst(lines[i], ':');
-      if (pair) request.headers[ToLower(pair->head)] = Trim(pair->tail);
+      if (pair)
+        request.headers[ToLower(pair->head)] = Trim(pair->tail);
     }
     size_t length = 0;
-    if (auto stated = ParseUint(request.header("content-length"))) length = *stated;
+    if (auto stated = ParseUint(request.header("content-length")))
+      length = *stated;
     while (text.size() < end + 4 + length) {
-      if (!ReadMore(fd, text)) return;
+      if (!ReadMore(fd, text))
+        return;
     }
     request.body = text.substr(end + 4);
     {
@@ -133,17 +144,21 @@ class FakeRegistry {
       Append(out, name, ": ", value, "\r\n");
       length_given |= name == "Content-Length";
     }
-    if (!length_given) Append(out, "Content-Length: ", reply.body.size(), "\r\n");
+    if (!length_given)
+      Append(out, "Content-Length: ", reply.body.size(), "\r\n");
     out += "\r\n";
-    if (request.method != "HEAD") out += reply.body.substr(0, std::min(reply.send, reply.body.size()));
+    if (request.method != "HEAD")
+      out += reply.body.substr(0, std::min(reply.send, reply.body.size()));
     for (size_t sent = 0; sent < out.size();) {
       ssize_t count = send(fd, out.data() + sent, out.size() - sent, MSG_NOSIGNAL);
-      if (count <= 0) return;
+      if (count <= 0)
+        return;
       sent += static_cast<size_t>(count);
     }
     shutdown(fd, SHUT_WR);
     std::string rest;
-    while (ReadMore(fd, rest)) continue;  // so that the client reads everything before the connection is reset
+    while (ReadMore(fd, rest))
+      continue;  // so that the client reads everything before the connection is reset
   }
 
   Handler handler_;

@@ -7,7 +7,8 @@
 namespace wherry::registry {
 namespace {
 
-constexpr std::string_view kHex = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+constexpr std::string_view kHex =
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 struct Good {
   std::string text;
@@ -28,8 +29,10 @@ TEST(Reference, Normalises) {
       {"[::1]:5000/app", "[::1]:5000/app:latest", "[::1]:5000/app:latest"},
       {"Registry/app", "Registry/app:latest", "Registry/app:latest"},
       {"a.b/c__d/e---f/g.h", "a.b/c__d/e---f/g.h:latest", "a.b/c__d/e---f/g.h:latest"},
-      {Cat("nginx@sha256:", kHex), Cat("docker.io/library/nginx@sha256:", kHex), Cat("nginx@sha256:", kHex)},
-      {Cat("nginx:1@sha256:", kHex), Cat("docker.io/library/nginx@sha256:", kHex), Cat("nginx@sha256:", kHex)},
+      {Cat("nginx@sha256:", kHex), Cat("docker.io/library/nginx@sha256:", kHex),
+       Cat("nginx@sha256:", kHex)},
+      {Cat("nginx:1@sha256:", kHex), Cat("docker.io/library/nginx@sha256:", kHex),
+       Cat("nginx@sha256:", kHex)},
   };
   for (const Good& good : cases) {
     auto reference = Reference::Parse(good.text);
@@ -51,10 +54,35 @@ TEST(Reference, CanonicalParsesToItself) {
 
 TEST(Reference, RefusesBadNames) {
   const std::string cases[] = {
-      "",           "Nginx",       "nginx:",        ":tag",      "a//b",      "/a",       "a/",        "a..b",
-      "-a",         "a-",          "a___b",         "a b",       "a:b c",     "a@md5:00", "a@sha256:0", "host:port/a",
-      "host:0/a",   "host:99999/a", "a/../b",        "a\nb",      "a:.tag",    "x/Y",      std::string(kHex),
-      Cat("a:", std::string(129, 't')), std::string(300, 'a'), "[::1/a", "a.b:5000/", "a@", "a%2fb",
+      "",
+      "Nginx",
+      "nginx:",
+      ":tag",
+      "a//b",
+      "/a",
+      "a/",
+      "a..b",
+      "-a",
+      "a-",
+      "a___b",
+      "a b",
+      "a:b c",
+      "a@md5:00",
+      "a@sha256:0",
+      "host:port/a",
+      "host:0/a",
+      "host:99999/a",
+      "a/../b",
+      "a\nb",
+      "a:.tag",
+      "x/Y",
+      std::string(kHex),
+      Cat("a:", std::string(129, 't')),
+      std::string(300, 'a'),
+      "[::1/a",
+      "a.b:5000/",
+      "a@",
+      "a%2fb",
   };
   for (const std::string& text : cases) {
     auto reference = Reference::Parse(text);

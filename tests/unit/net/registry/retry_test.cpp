@@ -10,7 +10,9 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-Error Passing() { return Error(Errc::kUnavailable, "lost"); }
+Error Passing() {
+  return Error(Errc::kUnavailable, "lost");
+}
 
 TEST(Backoff, DoublesUpToALimit) {
   EXPECT_EQ(BackoffPause(0, 0), milliseconds(250));
@@ -33,7 +35,8 @@ TEST(Retry, GivesTheErrorBackWhenAttemptsAreUsedUp) {
 
 TEST(Retry, OnlyForWhatPasses) {
   Retry retry(5, nullptr);
-  for (Errc code : {Errc::kNotFound, Errc::kUnauthorized, Errc::kDenied, Errc::kCorrupt, Errc::kCancelled}) {
+  for (Errc code :
+       {Errc::kNotFound, Errc::kUnauthorized, Errc::kDenied, Errc::kCorrupt, Errc::kCancelled}) {
     EXPECT_EQ(retry.Pause(Error(code, "x")).error().code(), code);
   }
 }

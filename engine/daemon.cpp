@@ -1,9 +1,12 @@
 #include "engine/daemon.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -14,6 +17,7 @@
 #include "core/base/scope.h"
 #include "core/base/text.h"
 #include "core/base/worker_pool.h"
+#include "core/sys/cgroup.h"
 #include "engine/api/router.h"
 #include "engine/containers.h"
 #include "engine/events.h"
@@ -64,6 +68,23 @@ void NotifyReady() {
   }
 }
 
+// One daemon per run directory; the lock goes with the process.
+Result<UniqueFd> LockRunDirectory(const std::string& run) {
+  UniqueFd lock = TRY(Open(Cat(run, "/LOCK"), O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
+  if (errno != EWOULDBLOCK) return FailSys("flock", run);
+  return Fail(Errc::kBusy, Cat("run directory ", run, " is already in use by another daemon; choose another one with --run"));
+}
+
+// The empty cgroups of an instance that has no running containers. The last shims may need a moment to be gone.
+void RemoveCgroups(const Config& config) {
+  constexpr std::chrono::milliseconds kPatience{1000};
+  auto host = sys::FindCgroupHost();
+  if (!host) return;
+  auto removed = sys::RemoveCgroup(Cat(host->mount, config.cgroup_parent), kPatience);
+  if (!removed) LogWarning("cgroups are left behind, ignoring: ", removed.error().message());
+}
+
 Result<std::unique_ptr<store::Store>> OpenStore(const Config& config) {
   TRY(OwnDirectory(config.root, 0711, "root"));
   std::vector<std::string> notices;
@@ -78,15 +99,17 @@ Result<> RunDaemon(Config config) {
   SetLogLevel(config.log_level);
   umask(0022);
   signal(SIGPIPE, SIG_IGN);
-  auto loop = TRY(Loop::Create());
-  TRY(loop->HandleSignals({SIGTERM, SIGINT}, [&loop](int) { loop->Stop(); }));
   auto image_store = TRY(OpenStore(config));
   TRY(OwnDirectory(config.run, 0711, "run"));
+  UniqueFd run_lock = TRY(LockRunDirectory(config.run));
+  // Before the loop: what waits in its queue when it is destroyed may still hold images.
+  Images images(image_store.get(), config.registry);
+  auto loop = TRY(Loop::Create());
+  TRY(loop->HandleSignals({SIGTERM, SIGINT}, [&loop](int) { loop->Stop(); }));
   auto listener = TRY(http::ListenUnix(config.socket, kSocketMode, config.socket_group));
   ScopeExit remove_socket([&config] { unlink(config.socket.c_str()); });
 
   EventBus events;
-  Images images(image_store.get(), config.registry);
   WorkerPool workers(kWorkers);
   WorkerPool transfers(kTransfers);
   Containers containers({&config, loop.get(), &workers, &events, &images});
@@ -104,6 +127,8 @@ Result<> RunDaemon(Config config) {
   auto ended = loop->Run();
   images.CancelPulls();
   server->Stop();
+  ContainerCounts counts = containers.Counts();
+  if (counts.running + counts.paused == 0) RemoveCgroups(config);
   return ended;
 }
 

@@ -136,13 +136,19 @@ Result<> WriteLinux(JsonWriter& json, const SpecInput& input) {
   return {};
 }
 
+// "All" is what the engine itself has: inside a container or under a service manager that may be less than the kernel's.
+runtime::CapabilitySet OwnCapabilities() {
+  auto own = runtime::CurrentCapabilities();
+  return own ? runtime::AllCapabilities() & own->permitted : runtime::AllCapabilities();
+}
+
 }  // namespace
 
 std::vector<std::string> EffectiveCapabilities(const HostOptions& options) {
   bool all = options.privileged || Contains(options.cap_add, "ALL");
   bool none = Contains(options.cap_drop, "ALL");
   runtime::CapabilitySet set = none ? 0 : runtime::kDockerCapabilities;
-  if (all) set = runtime::AllCapabilities();
+  if (all) set = OwnCapabilities();
   if (options.privileged) return runtime::CapabilityNames(set);
   for (const std::string& name : options.cap_drop) {
     auto number = runtime::CapabilityNumber(name);

@@ -45,7 +45,7 @@ class PullStream : public std::enable_shared_from_this<PullStream> {
   // Loop thread.
   void Finish(const Result<Digest>& result) {
     Flush();
-    if (!result && !started_) return ReplyError(*exchange_, result.error());
+    if (!result && !started_) return ReplyError(*exchange_, HttpError(result.error()));
     if (!result) {
       JsonWriter json;
       json.Object().Key("errorDetail").Object().Field("message", result.error().message()).End();
@@ -57,6 +57,11 @@ class PullStream : public std::enable_shared_from_this<PullStream> {
   }
 
  private:
+  // A 401 would make docker's CLI ask for a password of Docker's own registry.
+  static Error HttpError(const Error& error) {
+    return error.code() == Errc::kUnauthorized ? error.Clone().WithCode(Errc::kDenied) : error.Clone();
+  }
+
   void Start() {
     started_ = true;
     exchange_->StartStream(200, {{"Content-Type", "application/json"}});

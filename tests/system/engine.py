@@ -151,8 +151,9 @@ class Engine:
         return self.wherry('images', '-aq', '--no-trunc').ok().out.split()
 
     def run_detached(self, *args):
-        """`wherry run -d`; returns the ID."""
-        identity = self.wherry('run', '-d', *args).ok().out.strip()
+        """`wherry run -d`, without network unless one is named; returns the ID."""
+        network = [] if '--network' in args else ['--network', 'none']
+        identity = self.wherry('run', '-d', *network, *args).ok().out.strip()
         assert CONTAINER_ID.match(identity), identity
         return identity
 

@@ -94,7 +94,7 @@ def test_much_output_through_a_terminal(engine, client):
     process = start(engine, client, 'run', '--rm', '-t', '--network', 'none', engine.probe, 'probe',
                     'lines', lines, '0')
     assert process.wait(60 * engine.machine.slow) == 0
-    numbers = [int(number) for number in re.findall(rb'line (\d{8}) of the log\r\n', process.out)]
+    numbers = [int(number) for number in re.findall(rb'line (\d{8}) of the log\r+\n', process.out)]
     assert numbers == list(range(1, lines + 1))
 
 

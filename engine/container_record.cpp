@@ -5,6 +5,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
+#include "core/base/time.h"
 
 namespace wherry::engine {
 
@@ -21,7 +22,7 @@ std::string RecordPath(const std::string& directory) { return Cat(directory, "/c
 std::string ToJson(const ContainerRecord& record) {
   JsonWriter json;
   json.Object().Field("version", 1).Field("id", record.id).Field("name", record.name);
-  json.Field("created_ns", record.created_nanos);
+  json.Field("created", FormatRfc3339Nano(record.created_nanos));
   json.Field("image_id", record.image_id.string()).Field("manifest", record.manifest.string());
   json.Key("config").Raw(record.request.config_json);
   json.Key("host_config").Raw(record.request.host_config_json);
@@ -49,7 +50,7 @@ Result<ContainerRecord> Parse(std::string_view text) {
   ContainerRecord record;
   record.id = document["id"].str();
   record.name = document["name"].str();
-  record.created_nanos = document["created_ns"].integer();
+  record.created_nanos = TRY(ParseRfc3339(document["created"].str()));
   record.image_id = TRY(Digest::Parse(document["image_id"].str()));
   record.manifest = TRY(Digest::Parse(document["manifest"].str()));
   record.request.config_json = document["config"].Dump();

@@ -12,7 +12,8 @@
 
 namespace wherry::engine {
 
-// {"version":1,"id":"<64 hex>","name":"web","created_ns":N,"image_id":"sha256:...","manifest":"sha256:...",
+// {"version":1,"id":"<64 hex>","name":"web","created":"2026-01-02T03:04:05.000000006Z",
+// "image_id":"sha256:...","manifest":"sha256:...",
 //  "config":{...},"host_config":{...},"networking_config":{...}}
 struct ContainerRecord {
   std::string id;

@@ -6,6 +6,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
+#include "core/base/time.h"
 #include "core/shim/protocol.h"
 
 namespace wherry::engine {
@@ -30,7 +31,8 @@ Result<ExitRecord> ExitRecord::Parse(std::string_view json) {
 
 std::string RunStatus::ToJson() const {
   JsonWriter json;
-  json.Object().Field("version", 1).Field("started_ns", started_nanos).Field("finished_ns", finished_nanos);
+  json.Object().Field("version", 1).Field("started", FormatRfc3339NanoOrZero(started_nanos));
+  json.Field("finished", FormatRfc3339NanoOrZero(finished_nanos));
   json.Field("code", exit_code).Field("oom", oom_killed).Field("paused", paused).Field("error", error).End();
   return json.Take();
 }
@@ -38,8 +40,8 @@ std::string RunStatus::ToJson() const {
 Result<RunStatus> RunStatus::Parse(std::string_view json) {
   auto document = TRY(JsonDocument::Parse(json, "container status"));
   RunStatus status;
-  status.started_nanos = document["started_ns"].integer();
-  status.finished_nanos = document["finished_ns"].integer();
+  status.started_nanos = TRY(ParseRfc3339(document["started"].str()));
+  status.finished_nanos = TRY(ParseRfc3339(document["finished"].str()));
   status.exit_code = static_cast<int>(document["code"].integer());
   status.oom_killed = document["oom"].boolean();
   status.paused = document["paused"].boolean();

@@ -19,7 +19,8 @@ struct ExitRecord {
   static Result<ExitRecord> Parse(std::string_view json);
 };
 
-// {"version":1,"started_ns":N,"finished_ns":N,"code":N,"oom":false,"paused":false,"error":"..."}
+// {"version":1,"started":"2026-01-02T03:04:05.000000006Z","finished":"0001-01-01T00:00:00Z","code":0,"oom":false,
+//  "paused":false,"error":"..."}
 struct RunStatus {
   int pid = 0;               // of init in the daemon's pid namespace; 0: no process. Not in the file.
   int exit_code = 0;

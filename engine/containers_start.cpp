@@ -1,5 +1,6 @@
 // Starting containers and noticing their end: see containers.h.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/file.h"
@@ -27,7 +28,8 @@ constexpr std::chrono::seconds kShimEndTimeout{10};
 struct StartInput {
   Images* images;
   std::string id;
-  std::string image_id;
+  Digest manifest;
+  std::shared_ptr<ImagePin> pin;
   std::string directory;
   std::string run_directory;
   std::string network;
@@ -52,15 +54,27 @@ Result<> PrepareCgroupTree(const std::string& parent) {
   return runtime::LeaveInnerCgroup(host, parent);
 }
 
+// The upper directory is the container's "/": it gets owner and mode of the image's.
+Result<> MakeUpper(const std::string& upper, const std::string& image_root) {
+  if (PathExists(upper)) return {};
+  struct stat info {};
+  if (stat(image_root.c_str(), &info) != 0) return FailSys("stat", image_root);
+  TRY(MakeDirs(upper, 0755));
+  if (chown(upper.c_str(), info.st_uid, info.st_gid) != 0) return FailSys("chown", upper);
+  if (chmod(upper.c_str(), info.st_mode & 07777) != 0) return FailSys("chmod", upper);
+  return {};
+}
+
 // Worker: everything on disk a launch needs.
 Result<shim::LaunchSpec> PrepareStart(StartInput input) {
-  OpenImage image = TRY(input.images->Open(input.image_id));
+  auto lower = TRY_CTX("the container's image", input.images->LowerDirs(input.manifest));
+  if (lower.empty()) return Fail(Errc::kUnsupported, "the image has no layers: there is nothing to run");
   TRY(PrepareCgroupTree(input.cgroup_parent));
   TRY(ResetRunDirectory(input.run_directory));
   TRY(CheckBindSources(*input.config, MissingSource::kCreate));
   std::string upper = Cat(input.directory, "/upper");
   std::string work = Cat(input.directory, "/work");
-  TRY(MakeDirs(upper, 0755));
+  TRY(MakeUpper(upper, lower.front()));
   TRY(MakeDirs(work, 0700));
   std::string hostname = EffectiveHostname(*input.config, input.network, input.id);
   TRY(WriteNetworkFiles(*input.config, input.network, hostname, input.run_directory));
@@ -68,7 +82,7 @@ Result<shim::LaunchSpec> PrepareStart(StartInput input) {
   std::string config_json = TRY(BuildRuntimeConfig(spec));
   TRY(ReplaceFile(Cat(input.run_directory, "/", kBundleConfig), config_json, 0600, Durability::kVolatile));
   shim::LaunchSpec launch = std::move(input.launch);
-  launch.overlay = shim::LaunchSpec::Overlay{std::move(image.lower_dirs), std::move(upper), std::move(work), false};
+  launch.overlay = shim::LaunchSpec::Overlay{std::move(lower), std::move(upper), std::move(work), false};
   return launch;
 }
 
@@ -100,7 +114,7 @@ void Containers::StartIdle(const ContainerPtr& container, Done<> done) {
   ++container->holds;
   container->starting = true;
   const ContainerConfig& config = *container->config;
-  StartInput input{env_.images, container->id, container->image_id.string(), container->directory,
+  StartInput input{env_.images, container->id, container->manifest, container->pin, container->directory,
                    container->run_directory, std::string(EffectiveNetwork(config)), env_.config->cgroup_parent,
                    container->config, {}};
   shim::LaunchSpec& launch = input.launch;

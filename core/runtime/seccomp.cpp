@@ -67,11 +67,16 @@ std::vector<sock_filter> seccomp::TakeCode(const Assembler& compiled) {
 }
 
 SeccompFilter DefaultSeccomp(CapabilitySet bounding) {
-  if ((bounding & kRelevant) == (kDockerCapabilities & kRelevant))
-    return SeccompFilter(std::span(kDefaultProgram));
-  auto out = std::make_unique<Assembler>();
-  seccomp::Compile(*out, kProfile, kNativeAbis, kNativeHost, bounding, kOldestKernel);
-  return SeccompFilter(seccomp::TakeCode(*out));
+  SeccompFilter filter;
+  if ((bounding & kRelevant) == (kDockerCapabilities & kRelevant)) {
+    filter = SeccompFilter(std::span(kDefaultProgram));
+  } else {
+    auto out = std::make_unique<Assembler>();
+    seccomp::Compile(*out, kProfile, kNativeAbis, kNativeHost, bounding, kOldestKernel);
+    filter = SeccompFilter(seccomp::TakeCode(*out));
+  }
+  filter.set_flags(SECCOMP_FILTER_FLAG_SPEC_ALLOW);
+  return filter;
 }
 
 Result<> InstallSeccomp(std::span<const sock_filter> code, uint32_t flags) {

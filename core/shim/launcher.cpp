@@ -104,6 +104,19 @@ Result<runtime::SeccompFilter> MakeSeccomp(const LaunchSpec& spec, const oci::Ru
   return runtime::CompileSeccomp(profile.root(), bounding);
 }
 
+// A regular file that can be executed: found out now, because after the container has started it is
+// too late.
+Result<UniqueFd> OpenProgram(const std::string& path) {
+  UniqueFd program = TRY(Open(path, O_RDONLY));
+  struct stat info{};
+  if (fstat(program.get(), &info) != 0)
+    return FailSys("fstat", path);
+  if (!S_ISREG(info.st_mode) || (info.st_mode & 0111) == 0) {
+    return Fail(Errc::kDenied, Cat(path, " is not an executable file"));
+  }
+  return program;
+}
+
 // Everything about one launch; its destructor removes what a failed one made in the bundle.
 class Launch {
  public:
@@ -117,6 +130,8 @@ class Launch {
   runtime::StartResult<int> Start();
   // Only comes back when the shim cannot be executed.
   Error BecomeShim();
+  // Ends a container that has started but will have no shim.
+  void Abandon();
 
  private:
   Result<> WriteState(const runtime::Prepared& container);
@@ -138,9 +153,16 @@ Result<> Launch::Prepare() {
   std::string config = TRY(ReadFileAt(state_dir_.get(), "config.json", kMaxSpec));
   config_ = TRY_CTX("config.json", oci::RuntimeSpec::Parse(config));
   seccomp_ = TRY(MakeSeccomp(spec_, config_));
-  shim_ = TRY_CTX("the shim", Open(spec_.shim, O_RDONLY));
-  if (spec_.log.driver == LogDriver::kJsonFile)
+  shim_ = TRY_CTX("the shim", OpenProgram(spec_.shim));
+  if (spec_.log.driver == LogDriver::kJsonFile) {
     log_dir_ = TRY_CTX("log", OpenDir(spec_.log_dir));
+    // Made here, so that a log that cannot be written is an error of the start.
+    TRY_CTX("log",
+            OpenAt(log_dir_.get(), kLogName, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0640));
+  }
+  // The record of a former life would be taken for this one's.
+  if (unlinkat(state_dir_.get(), kExitName, 0) != 0 && errno != ENOENT)
+    return FailSys("unlinkat", kExitName);
   listener_ = TRY(Listen(state_dir_.get()));
   streams_ = TRY(MakeStreams(spec_));
   return {};
@@ -258,9 +280,22 @@ Error Launch::BecomeShim() {
   }
   (void)dup2(null.get(), STDIN_FILENO);
   (void)dup2(null.get(), STDOUT_FILENO);
+  // Holds no directory busy.
+  (void)!chdir("/");
   char* environment[] = {nullptr};
   fexecve(program.get(), argv.data(), environment);
   return Error::Sys(errno, "execve", spec_.shim);
+}
+
+void Launch::Abandon() {
+  (void)init_.Signal(SIGKILL);
+  (void)init_.Wait();
+  if (auto host = sys::FindCgroupHost(); host && !spec_.cgroup.empty()) {
+    if (auto cgroup = runtime::Cgroup::Open(*host, spec_.cgroup))
+      (void)cgroup->Remove();
+  }
+  for (const char* name : {"state", kSocketName})
+    (void)unlink(Cat(spec_.bundle, "/", name).c_str());
 }
 
 void Answer(int fd, const LaunchResult& result) {
@@ -298,6 +333,7 @@ int LauncherMain() {
     return Refuse(output.get(), pid.error().exit_code, pid.error().error);
   Answer(output.get(), {*pid, 0, {}});
   Error error = launch.BecomeShim();
+  launch.Abandon();
   (void)WriteAll(STDERR_FILENO, Cat("wherry-launch: ", error.message(), "\n"), "standard error");
   return runtime::StartError::kSetup;
 }

@@ -10,9 +10,11 @@
 //   5      directory of the log file, or closed (log driver "none")
 //   6      read end of the container's standard output, or the pty master
 //   7      read end of its standard error, or closed (terminal)
-//   8      write end of its standard input, or closed (no --interactive; with a terminal input goes
-//   to descriptor 6) 9      pidfd of the container's init 10     the container's cgroup directory
-//   (O_PATH or O_RDONLY), for memory.events and the final clean-up; may be closed
+//   8      write end of its standard input, or closed (no --interactive; a terminal's goes to 6)
+//   9      pidfd of the container's init
+//   10     the container's cgroup directory (O_RDONLY), for memory.events and the final clean-up;
+//   may
+//          be closed
 // Arguments: wherry-shim ID PID key=value... with the keys below.
 //   tty=0|1            one stream with terminal
 //   log=json-file|none
@@ -41,9 +43,8 @@ enum Descriptor : int {
 };
 
 // Name of the log file in kLogDirFd; rotated ones are "log.1" (newest) upward. Docker's json-file
-// lines:
-// {"log":"text\n","stream":"stdout","time":"2026-01-02T03:04:05.000000006Z"}; lines over 16 KiB are
-// split, the parts but the last without "\n".
+// lines, those over 16 KiB split, the parts but the last without "\n":
+//   {"log":"text\n","stream":"stdout","time":"2026-01-02T03:04:05.000000006Z"}
 inline constexpr char kLogName[] = "log";
 inline constexpr char kExitName[] = "exit";
 inline constexpr char kSocketName[] = "shim.sock";
@@ -88,10 +89,10 @@ enum AttachFlags : uint8_t { kWantStdin = 1, kWantStdout = 2, kWantStderr = 4 };
 // first reads what all other connections have sent. So an attached client sees every byte, even of
 // a container that ends at once, and the daemon always gets a kExit.
 
-// After init has ended the shim kills what is left in the cgroup, drains output until end of file or
-// two seconds (grandchildren may hold the pipe), writes the exit record, removes the cgroup and the
-// socket, sends kExit to all, waits until they have closed or a second has passed, and exits. Once a
-// client has kExit, the container can be started again under the same names.
+// After init has ended the shim kills what is left in the cgroup, drains output until end of file
+// or two seconds (grandchildren may hold the pipe), writes the exit record, removes the cgroup and
+// the socket, sends kExit to all, waits until they have closed or a second has passed, and exits.
+// Once a client has kExit, the container can be started again under the same names.
 //
 // Back-pressure: an attached client that does not read holds the container's output back, log
 // included, as with Docker; it loses nothing, and its end, or the end of the container plus two

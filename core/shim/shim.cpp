@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -328,6 +329,8 @@ Options ReadArguments(int count, char** arguments) {
 void PrepareProcess() {
   for (int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2})
     signal(number, SIG_IGN);
+  // Executed by descriptor, which kernels before 6.14 make the name.
+  prctl(PR_SET_NAME, "wherry-shim");
   // Without the shim the container's end would go unrecorded: let it be the last to be killed for
   // memory.
   int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);

@@ -1,5 +1,6 @@
 // Starting containers and noticing their end: see containers.h.
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,7 +22,6 @@ namespace wherry::engine {
 namespace {
 
 constexpr char kBundleConfig[] = "config.json";
-constexpr int kUnknownExitCode = 255;
 constexpr std::chrono::seconds kShimEndTimeout{10};
 
 // What a worker needs to prepare a start, without touching the container the loop owns.
@@ -95,6 +95,13 @@ Error LaunchError(const LaunchOutcome& outcome) {
   bool command = outcome.exit_code == 126 || outcome.exit_code == 127;
   return Error(command ? Errc::kInvalid : Errc::kInternal,
                Cat("failed to create task for container: ", outcome.message));
+}
+
+// What the shim would have removed. A failure leaves an empty cgroup that the next start uses again.
+void RemoveLostCgroup(const std::string& path) {
+  constexpr std::chrono::milliseconds kPatience{2000};
+  auto host = sys::FindCgroupHost();
+  if (host) (void)sys::RemoveCgroup(Cat(host->mount, path), kPatience);
 }
 
 }  // namespace
@@ -266,19 +273,26 @@ void Containers::ShimGone(const ContainerPtr& container) {
   ShimLost(container, "its shim has ended");
 }
 
-// Without a shim nobody reads the container's output or learns its exit code; init itself can still be watched.
+// Without a shim nobody reads the container's output or learns its exit code: the container is ended, as containerd does.
 void Containers::ShimLost(const ContainerPtr& container, std::string_view why) {
-  LogWarning("container ", container->name, " has lost its supervisor: ", why);
+  constexpr int kKilledExitCode = 128 + SIGKILL;
+  LogWarning("container ", container->name, " has lost its supervisor and is ended: ", why);
   container->status.error = Cat("lost its supervisor: ", why);
-  ExitRecord unknown{kUnknownExitCode, false, UnixNanosNow()};
-  if (!container->init) return Ended(container, unknown);
+  ExitRecord killed{kKilledExitCode, false, UnixNanosNow()};
+  bool gone = !container->init || !container->init.Signal(SIGKILL);
   int fd = container->init.fd();
-  auto added = env_.loop->Add(fd, EPOLLIN, [this, fd, weak = std::weak_ptr(container)](uint32_t) {
-    env_.loop->Remove(fd);
+  auto finish = [this, weak = std::weak_ptr(container)](ExitRecord record) {
     auto held = weak.lock();
-    if (held && HasProcess(held->state)) Ended(held, {kUnknownExitCode, false, UnixNanosNow()});
+    if (!held || !HasProcess(held->state)) return;
+    env_.workers->Run([path = CgroupPath(held->id)] { RemoveLostCgroup(path); });
+    Ended(held, record);
+  };
+  if (gone) return finish(killed);
+  auto added = env_.loop->Add(fd, EPOLLIN, [this, fd, finish](uint32_t) mutable {
+    env_.loop->Remove(fd);
+    finish({kKilledExitCode, false, UnixNanosNow()});
   });
-  if (!added) Ended(container, unknown);
+  if (!added) finish(killed);
 }
 
 }  // namespace wherry::engine

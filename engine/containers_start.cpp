@@ -97,11 +97,11 @@ Error LaunchError(const LaunchOutcome& outcome) {
                Cat("failed to create task for container: ", outcome.message));
 }
 
-// What the shim would have removed. A failure leaves an empty cgroup that the next start uses again.
-void RemoveLostCgroup(const std::string& path) {
+// What the shim would have removed.
+Result<> RemoveLostCgroup(const std::string& path) {
   constexpr std::chrono::milliseconds kPatience{2000};
-  auto host = sys::FindCgroupHost();
-  if (host) (void)sys::RemoveCgroup(Cat(host->mount, path), kPatience);
+  sys::CgroupHost host = TRY(sys::FindCgroupHost());
+  return sys::RemoveCgroup(Cat(host.mount, path), kPatience);
 }
 
 }  // namespace
@@ -284,7 +284,9 @@ void Containers::ShimLost(const ContainerPtr& container, std::string_view why) {
   auto finish = [this, weak = std::weak_ptr(container)](ExitRecord record) {
     auto held = weak.lock();
     if (!held || !HasProcess(held->state)) return;
-    env_.workers->Run([path = CgroupPath(held->id)] { RemoveLostCgroup(path); });
+    ++held->holds;  // a new start would need the cgroup
+    OnWorker<void>([path = CgroupPath(held->id)] { return RemoveLostCgroup(path); },
+                   [this, held](Result<>) { Release(held); });
     Ended(held, record);
   };
   if (gone) return finish(killed);

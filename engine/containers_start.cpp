@@ -97,11 +97,11 @@ Error LaunchError(const LaunchOutcome& outcome) {
                Cat("failed to create task for container: ", outcome.message));
 }
 
-// What the shim would have removed.
+// What the shim would have ended and removed.
 Result<> RemoveLostCgroup(const std::string& path) {
-  constexpr std::chrono::milliseconds kPatience{2000};
   sys::CgroupHost host = TRY(sys::FindCgroupHost());
-  return sys::RemoveCgroup(Cat(host.mount, path), kPatience);
+  auto group = TRY(runtime::Cgroup::Open(host, path));
+  return group.Remove();
 }
 
 }  // namespace

@@ -143,8 +143,10 @@ void Loop::RunDueTimers() {
     return timer.first.first <= now && timer.first.second < newest;
   };
   while (!stop_ && !timers_.empty() && due(*timers_.begin())) {
-    auto node = timers_.extract(timers_.begin());
-    node.mapped()();
+    Callback callback = std::move(timers_.begin()->second);
+    timers_.erase(timers_.begin());
+    if (callback)
+      callback();
   }
   ArmTimer();
 }

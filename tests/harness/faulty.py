@@ -126,6 +126,14 @@ def stall(after, seconds):
     return act
 
 
+def silent(seconds):
+    """Takes the request and does not answer."""
+    def act(handler, _):
+        handler.server.registry.stopping.wait(seconds)
+        handler.drop()
+    return act
+
+
 def endless(chunk=b'\0' * 65536):
     """Sends bytes without end and without saying how many."""
     def act(handler, answer):

@@ -173,7 +173,7 @@ def new_engine(machine, wherry_program):
 def fresh_engine(new_engine, registry, faulty_registry):
     """An engine with an empty store for one test; afterwards nothing may be left of it."""
     engine = new_engine(new_engine.trust(registry.name, faulty_registry.name) +
-                        '[registries]\nretries = 4\nstall-timeout = 3s\nconnect-timeout = 3s\n')
+                        '[registries]\nretries = 2\nstall-timeout = 3s\nconnect-timeout = 3s\n')
     yield engine
     if engine.running:
         engine.remove_containers()

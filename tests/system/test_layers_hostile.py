@@ -2,9 +2,9 @@
 
 import dataclasses
 import gzip
-import io
+import subprocess
 import tarfile
-import zlib
+import threading
 
 import pytest
 
@@ -178,62 +178,68 @@ def test_links_in_place_of_system_directories(fresh_engine, faulty_registry, pla
 
 # Too much
 
-def test_decompression_bomb(new_engine, faulty_registry):
-    """40 GB of zeros in 40 MB: refused early, by size or by ratio."""
-    engine = new_engine(new_engine.trust(faulty_registry.name) + '[store]\nmax-layer-size = 64m\n')
-    header = entry('zeros', data=b'')[0]
-    header.size = 1 << 30
-    plain = header.tobuf(tarfile.GNU_FORMAT)
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    packed = io.BytesIO()
-    packed.write(packer.compress(plain))
-    block = bytes(1 << 20)
-    for _ in range(1024):
-        packed.write(packer.compress(block))
-    packed.write(packer.flush())
-    bomb = oci.Blob(oci.OCI['gzip'], packed.getvalue(), 'sha256:' + '0' * 64)
-    name = add_image(engine, faulty_registry, bomb)
-    engine.wherry('pull', name, timeout=60).fails(1, 'size|large|limit|expan|more than')
+def zeros(megabytes, packer):
+    """A packed archive of one file of zeros, without ever having it whole in memory."""
+    header = entry('zeros')[0]
+    header.size = megabytes << 20
+    with subprocess.Popen(packer, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        def feed():
+            process.stdin.write(header.tobuf(tarfile.GNU_FORMAT))
+            for _ in range(megabytes):
+                process.stdin.write(bytes(1 << 20))
+            process.stdin.write(bytes(1024))
+            process.stdin.close()
+
+        thread = threading.Thread(target=feed)
+        thread.start()
+        data = process.stdout.read()
+        thread.join()
+    return data
+
+
+BOMBS = {
+    'gzip beyond the size limit': ('gzip', ['gzip', '-9'], 300, 'max-layer-size = 64m'),
+    'zstd beyond the size limit': ('zstd', ['zstd', '-q', '-c'], 300, 'max-layer-size = 64m'),
+    'zstd beyond the usual ratio': ('zstd', ['zstd', '-q', '-c'], 2000, ''),
+}
+
+
+@pytest.mark.parametrize('name', BOMBS)
+def test_decompression_bomb(new_engine, faulty_registry, name):
+    """Refused long before its end, and what was written of it is gone."""
+    kind, packer, megabytes, limit = BOMBS[name]
+    engine = new_engine(new_engine.trust(faulty_registry.name) + f'[store]\n{limit}\n')
+    bomb = oci.Blob(oci.OCI[kind], zeros(megabytes, packer), 'sha256:' + '0' * 64)
+    image = add_image(engine, faulty_registry, bomb)
+    engine.wherry('pull', image, timeout=60).fails(1, 'size|large|limit|expan|more than|bomb')
     assert engine.images() == []
     used = engine.machine.shell(f'du -sk {engine.root} | cut -f1').ok().out
     assert int(used) < 20000, f'{used} kB of it are left'
 
 
-def test_ratio_of_a_bomb_is_refused_by_default(fresh_engine, faulty_registry):
-    """A stream of zeros expands a thousand times and is cut off long before its end."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    header = entry('zeros', data=b'')[0]
-    header.size = 4 << 30
-    data = packer.compress(header.tobuf(tarfile.GNU_FORMAT))
-    block = bytes(1 << 20)
-    data += b''.join(packer.compress(block) for _ in range(512)) + packer.flush()
-    nested = gzip.compress(data, 9, mtime=0)
-    name = add_image(fresh_engine, faulty_registry,
-                     oci.Blob(oci.OCI['gzip'], data, 'sha256:' + '0' * 64))
-    fresh_engine.wherry('pull', name, timeout=60).fails(1)
-    assert len(nested) < len(data)
-    assert fresh_engine.images() == []
-
-
-def _many(count):
-    """An archive of many empty files, without keeping their headers apart in memory."""
-    head = entry('00000000')[0].tobuf(tarfile.USTAR_FORMAT)
-    out = bytearray()
+def many(count):
+    """An archive of many empty files."""
+    head = bytearray(entry('00000000')[0].tobuf(tarfile.USTAR_FORMAT))
+    head[148:156] = b' ' * 8
+    rest = sum(head) - sum(head[0:8])
+    out = bytearray(512 * (count + 2))
     for i in range(count):
-        block = bytearray(head)
-        block[0:8] = b'%08d' % i
-        block[148:156] = b' ' * 8
-        block[148:156] = b'%06o\0 ' % sum(block)
-        out += block
-    return bytes(out) + bytes(1024)
+        name = b'%08d' % i
+        head[0:8] = name
+        head[148:156] = b'%06o\0 ' % (rest + sum(name))
+        out[512 * i:512 * i + 512] = head
+    return bytes(out)
 
 
-def test_a_million_entries(fresh_engine, faulty_registry):
-    """More entries than a layer may have by default: one error, and all of it is removed."""
-    name = add_image(fresh_engine, faulty_registry, _many(1000000), base=False)
-    fresh_engine.wherry('pull', name, timeout=120).fails(1, 'entries|too many')
-    assert fresh_engine.images() == []
-    assert [path for path in fresh_engine.store_files() if '/txn/' in path] == []
+def test_a_million_entries(new_engine, faulty_registry):
+    """More entries than a layer may have: one error, and all of it is removed."""
+    engine = new_engine(new_engine.trust(faulty_registry.name) +
+                        '[store]\nmax-layer-entries = 20000\n')
+    name = add_image(engine, faulty_registry, many(1000000), base=False)
+    engine.wherry('pull', name, timeout=120).fails(1, 'entries|too many')
+    assert engine.images() == []
+    left = engine.machine.shell(f'find {engine.root}/store | wc -l').ok().out
+    assert int(left) < 20, f'{left} files and directories of it are left'
 
 
 @pytest.mark.parametrize('fault', ['cut header', 'cut data', 'bad checksum', 'no end', 'garbage',
@@ -284,7 +290,7 @@ def test_everything_an_archive_may_hold(fresh_engine, faulty_registry, compressi
                      oci.layer(oci.tar(lower, tarfile.PAX_FORMAT), compression))
     script = f'''
         stat -c '%a %u %g %h' /t/file; stat -c %i /t/file /t/hard | uniq | wc -l
-        readlink /t/soft /t/dangling; stat -c '%F %a' /t/fifo; stat -c '%F %t %T' /t/null
+        readlink /t/soft; readlink /t/dangling; stat -c '%F %a' /t/fifo; stat -c '%F %t %T' /t/null
         stat -c %s /t/empty; stat -c '%a %u %g' /t/owned; cat /{long_name}; echo; cat /t/ünï; echo
         stat -c '%u %g' /t/big-owner; stat -c %Y /t/time; cat /t/twice; echo
         cat /no/parents/listed; echo; stat -c %a /t'''
@@ -331,7 +337,6 @@ def test_whiteout_and_file_in_one_layer(fresh_engine, faulty_registry):
 
 def test_sparse_files(fresh_engine, faulty_registry, tmp_path):
     """GNU tar's forms of sparse files, made by GNU tar."""
-    import subprocess
     source = tmp_path / 'sparse'
     with open(source, 'wb') as handle:
         handle.seek(5 << 20)
@@ -354,7 +359,6 @@ def test_sparse_files(fresh_engine, faulty_registry, tmp_path):
 
 @pytest.mark.parametrize('form', ['gnu', 'pax', 'ustar', 'v7'])
 def test_formats_of_gnu_tar(fresh_engine, faulty_registry, tmp_path, form):
-    import subprocess
     tree = tmp_path / 'tree'
     deep = tree / ('a' * 40) / ('b' * 40)
     if form in ('gnu', 'pax'):

@@ -13,7 +13,7 @@ def test_memory_limit_kills_and_reports_oom(engine):
 
 
 def test_memory_limit_leaves_a_small_program_alone(engine):
-    result = engine.wherry('run', '--rm', '--memory', '32m', engine.probe, 'probe', 'eat', '8')
+    result = engine.wherry('run', '--rm', '--network', 'none', '--memory', '32m', engine.probe, 'probe', 'eat', '8')
     assert result.ok().out == 'took 8 MB\n'
     identity = engine.run_detached('--memory', '32m', engine.probe, 'probe', 'eat', '8')
     assert engine.wait_exited(identity)['OOMKilled'] is False
@@ -29,13 +29,13 @@ def test_memory_limit_of_a_child_is_reported_too(engine):
 
 
 def test_memory_limit_is_visible_inside(engine):
-    out = engine.wherry('run', '--rm', '--memory', '48m', engine.busybox, 'cat',
+    out = engine.wherry('run', '--rm', '--network', 'none', '--memory', '48m', engine.busybox, 'cat',
                         '/sys/fs/cgroup/memory.max').ok().out
     assert out.strip() == str(48 << 20)
 
 
 def test_pids_limit(engine):
-    out = engine.wherry('run', '--rm', '--pids-limit', '10', engine.probe, 'probe', 'fork', '30').out
+    out = engine.wherry('run', '--rm', '--network', 'none', '--pids-limit', '10', engine.probe, 'probe', 'fork', '30').out
     words = out.split()
     assert words[0] == 'children' and 5 <= int(words[1]) <= 10 and words[-1] == 'EAGAIN', out
 
@@ -48,7 +48,7 @@ def test_no_pids_limit(engine):
 @pytest.mark.parametrize('cpus, least, most', [('0.3', 0.15, 0.45), ('1', 0.5, 1.3)])
 def test_cpus(engine, cpus, least, most):
     """Two busy processes on two processors get only their share."""
-    out = engine.wherry('run', '--rm', '--cpus', cpus, engine.probe, 'probe', 'spin', '3000').ok().out
+    out = engine.wherry('run', '--rm', '--network', 'none', '--cpus', cpus, engine.probe, 'probe', 'spin', '3000').ok().out
     used, elapsed = map(int, out.split())
     assert least <= used / elapsed <= most, out
 
@@ -78,6 +78,7 @@ def test_docker_cli_sets_limits_too(engine, docker_major):
 def test_limit_on_a_host_without_the_controller_is_one_precise_error(engine):
     if engine.machine.limits:
         pytest.skip('this host has the memory controller on cgroup v2')
-    result = engine.wherry('run', '--rm', '--memory', '32m', engine.busybox, 'true').fails(125, 'memory')
+    result = engine.wherry('run', '--rm', '--network', 'none', '--memory', '32m', engine.busybox,
+                           'true').fails(125, 'memory')
     assert len(result.err.strip().splitlines()) == 1 and 'cgroup' in result.err
     assert engine.containers() == []

@@ -1,7 +1,9 @@
 """Registries that misbehave: one clear error each, and nothing is left behind."""
 
 import dataclasses
+import hashlib
 import json
+import time
 
 import pytest
 
@@ -11,7 +13,8 @@ from harness import registry as registries
 
 pytestmark = pytest.mark.machines('host')
 
-CONTENT = bytes(range(256)) * 1200  # about 300 kB, does not compress away
+# 300 kB that no compressor makes smaller
+CONTENT = b''.join(hashlib.sha256(b'%d' % i).digest() for i in range(9600))
 
 
 def make_image(arch, compression='gzip'):
@@ -49,11 +52,11 @@ def test_refused_connection(fresh_engine):
 
 
 def test_server_that_does_not_answer(new_engine, faulty_registry):
-    faulty_registry.fault('.*', faulty.stall(0, 60))
+    faulty_registry.fault('.*', faulty.silent(60))
     engine = new_engine(new_engine.trust(faulty_registry.name) +
                         '[registries]\nretries = 1\nstall-timeout = 1s\nconnect-timeout = 1s\n')
     one_clear_error(engine.wherry('pull', f'{faulty_registry.name}/thing', timeout=30),
-                    'time|stall|answer')
+                    'time|stall|answer|nothing')
 
 
 @pytest.mark.parametrize('trouble, pattern', [
@@ -127,7 +130,6 @@ def test_passing_error_is_retried(fresh_engine, faulty_registry, code):
 
 
 def test_retry_after_is_obeyed(fresh_engine, faulty_registry):
-    import time
     faulty_registry.add('thing', 'latest', make_image(fresh_engine.machine.arch))
     faulty_registry.fault('GET .*/manifests/', faulty.status(429, Retry_After=2), times=1)
     began = time.monotonic()
@@ -254,7 +256,7 @@ def assert_content(engine, server):
     assert found.raw_out == CONTENT
 
 
-@pytest.mark.parametrize('times', [1, 3])
+@pytest.mark.parametrize('times', [1, 2])
 def test_connection_cut_without_range_support(fresh_engine, faulty_registry, times):
     image = make_image(fresh_engine.machine.arch)
     faulty_registry.add('thing', 'latest', image)
@@ -308,7 +310,7 @@ def test_download_that_stalls(fresh_engine, faulty_registry):
 def test_no_manifest_for_this_platform_says_which_exist(fresh_engine, registry):
     fresh_engine.login(registry.name)
     result = fresh_engine.wherry('pull', f'{registry.name}/busybox:foreign')
-    one_clear_error(result, 'platform')
+    one_clear_error(result, 'linux/')
     assert 's390x' in result.err and 'riscv64' in result.err
     assert_clean(fresh_engine)
 
@@ -389,16 +391,29 @@ def test_index_that_refers_to_itself_in_a_chain(fresh_engine, faulty_registry):
     assert_clean(fresh_engine)
 
 
-def test_bad_configurations(fresh_engine, faulty_registry):
+ROOTFS = b'"rootfs":{"type":"layers","diff_ids":[%s]}'
+BAD_CONFIGURATIONS = {
+    'no JSON': b'nonsense',
+    'an array': b'[]',
+    'empty': b'{}',
+    'diffID that is none': b'{"architecture":"ARCH","os":"linux",' + ROOTFS % b'"x"' + b'}',
+    'fewer diffIDs than layers': b'{"architecture":"ARCH","os":"linux",' + ROOTFS % b'' + b'}',
+    'more diffIDs than layers': b'{"architecture":"ARCH","os":"linux",' +
+                                ROOTFS % b'"DIFF","DIFF"' + b'}',
+    'another system': b'{"architecture":"ARCH","os":"windows",' + ROOTFS % b'"DIFF"' + b'}',
+    'Cmd is a number': b'{"architecture":"ARCH","os":"linux","config":{"Cmd":7},' +
+                       ROOTFS % b'"DIFF"' + b'}',
+}
+
+
+@pytest.mark.parametrize('name', BAD_CONFIGURATIONS)
+def test_bad_configuration(fresh_engine, faulty_registry, name):
     layer = oci.layer(oci.tar([oci.entry('f', data=b'x')]))
-    values = [b'nonsense', b'[]', b'{}', b'{"rootfs":{"type":"layers","diff_ids":["x"]}}',
-              b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}',
-              b'{"os":"windows","rootfs":{"type":"layers","diff_ids":["%s"]}}' %
-              layer.diff_id.encode()]
-    for value in values:
-        faulty_registry.add('thing', 'latest',
-                            oci.manifest(oci.Blob(oci.OCI['config'], value), [layer]))
-        one_clear_error(fresh_engine.wherry('pull', f'{faulty_registry.name}/thing'), 'thing')
+    value = BAD_CONFIGURATIONS[name].replace(b'DIFF', layer.diff_id.encode())
+    value = value.replace(b'ARCH', fresh_engine.machine.arch.encode())
+    faulty_registry.add('thing', 'latest',
+                        oci.manifest(oci.Blob(oci.OCI['config'], value), [layer]))
+    one_clear_error(fresh_engine.wherry('pull', f'{faulty_registry.name}/thing'), 'thing')
     assert_clean(fresh_engine)
 
 
@@ -423,11 +438,11 @@ def test_disk_full_in_the_middle_of_a_pull(new_engine, faulty_registry):
     """A small file system of our own holds the data; afterwards all of it is free again."""
     engine = new_engine(new_engine.trust(faulty_registry.name) + '[store]\nreserve = 0\n',
                         start=False)
-    engine.machine.shell(f'mkdir {engine.root} && mount -t tmpfs -o size=3m tmpfs {engine.root}').ok()
+    engine.machine.shell(f'mkdir {engine.root} && mount -t tmpfs -o size=3m,mode=711 tmpfs {engine.root}').ok()
     try:
         engine.start()
-        noise = b''.join(oci.digest_of(b'%d' % i).encode() for i in range(80000))  # 5.6 MB
-        image = oci.image([oci.layer(oci.tar([oci.entry('big', data=noise)]))], engine.machine.arch)
+        image = oci.image([oci.layer(oci.tar([oci.entry('big', data=CONTENT * 20)]))],
+                          engine.machine.arch)  # 6 MB
         faulty_registry.add('thing', 'latest', image)
         faulty_registry.add('small', 'latest', make_image(engine.machine.arch))
         used = engine.machine.shell(f'df -k {engine.root} | tail -1').out.split()[2]

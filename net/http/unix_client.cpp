@@ -166,18 +166,17 @@ Result<> UnixClient::State::Parse(std::string_view bytes) {
 
 Result<> UnixClient::State::ParseEnd() {
   peer_closed = true;
-  if (message_done) {
-    return {};
-  }
-  llhttp_finish(&parser);  // completes a body whose length is the connection's
   keep_alive = false;
-  if (message_done) {
+  if (!head_done) {
+    return Fail(Errc::kUnavailable, "the daemon closed the connection without an answer");
+  }
+  if (!message_done) {
+    llhttp_finish(&parser);  // completes a body whose length is the connection's
+  }
+  if (std::exchange(message_done, true)) {
     return {};
   }
-  message_done = true;
-  return Fail(Errc::kUnavailable,
-              head_done ? "the daemon closed the connection in the middle of its answer"
-                        : "the daemon closed the connection without an answer");
+  return Fail(Errc::kUnavailable, "the daemon closed the connection in the middle of its answer");
 }
 
 UnixClient::UnixClient(std::unique_ptr<State> state) : state_(std::move(state)) {}

@@ -301,5 +301,25 @@ TEST_F(ScriptedTest, BrokenAnswers) {
                   .error.starts_with("the answer of the daemon is not HTTP: "));
 }
 
+TEST_F(ScriptedTest, ServerLeavesWhileTheBodyIsSent) {
+  for (std::string_view text :
+       {"", "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"}) {
+    Serve(std::string(text));
+    UnixClient client = Connected(path_);
+    ASSERT_TRUE(client.StartRequest("POST", "/load"));
+    Result<> sent;
+    for (int i = 0; i < 1000 && sent; ++i) {
+      sent = client.WriteBody(std::string(65536, 'l'));
+    }
+    EXPECT_FALSE(sent);
+    auto response = client.FinishRequest();
+    EXPECT_EQ(response.has_value(), !text.empty());
+    if (!response) {
+      EXPECT_EQ(response.error().code(), Errc::kUnavailable);
+    }
+    EXPECT_FALSE(client.reusable());
+  }
+}
+
 }  // namespace
 }  // namespace wherry::http

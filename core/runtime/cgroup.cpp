@@ -207,7 +207,7 @@ void AddIoStat(int dir, CgroupStats& stats) {
     // The value of a device's last column is followed by the next device.
     auto value = ParseUint(Split(pair->tail, '\n').front());
     if (column != std::end(kColumns) && value)
-      stats.*column->member = *(stats.*column->member) + *value;
+      stats.*column->member = (stats.*column->member).value_or(0) + *value;
   }
 }
 

@@ -1,11 +1,8 @@
 #include "core/runtime/seccomp.h"
 
 #include <linux/seccomp.h>
-#include <sys/utsname.h>
 
 #include <array>
-#include <charconv>
-#include <cstring>
 #include <memory>
 
 #include "core/base/text.h"

@@ -4,7 +4,6 @@
 #include <linux/seccomp.h>
 #include <sys/utsname.h>
 
-#include <charconv>
 #include <deque>
 #include <memory>
 #include <string_view>
@@ -110,16 +109,14 @@ constexpr std::string_view kHostName = seccomp::kNativeHost == seccomp::Host::kA
 
 // "6.12.3-rpi" -> 6 << 8 | 12; 0 for anything else.
 uint32_t KernelNumber(std::string_view text) {
-  uint32_t major = 0;
-  uint32_t minor = 0;
-  const char* end = text.data() + text.size();
-  auto first = std::from_chars(text.data(), end, major);
-  if (first.ec != std::errc() || first.ptr == end || *first.ptr != '.')
+  auto pair = SplitFirst(text, '.');
+  if (!pair)
     return 0;
-  auto second = std::from_chars(first.ptr + 1, end, minor);
-  if (second.ec != std::errc() || major > 0xffff || minor > 0xff)
+  auto major = ParseUint(pair->head);
+  auto minor = ParseUint(pair->tail.substr(0, pair->tail.find_first_not_of("0123456789")));
+  if (!major || !minor || *major > 0xffff || *minor > 0xff)
     return 0;
-  return major << 8 | minor;
+  return static_cast<uint32_t>(*major << 8 | *minor);
 }
 
 uint32_t RunningKernel() {

@@ -29,7 +29,7 @@ Result<> Send(int socket, const Header& header, std::string_view text, int fd) {
   Packet packet{};
   packet.header = header;
   size_t length = std::min(text.size(), kMaxText);
-  memcpy(packet.text.data(), text.data(), length);
+  std::copy_n(text.data(), length, packet.text.data());
   struct iovec part{};
   part.iov_base = &packet;
   part.iov_len = sizeof(Header) + length;

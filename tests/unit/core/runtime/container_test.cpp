@@ -40,7 +40,8 @@ class Container : public ContainerTest {};
 
 TEST_F(Container, RunsAndReportsTheExitCode) {
   Bundle bundle;
-  EXPECT_EQ(bundle.Run({"true"}).exit_code, 0);
+  Ran ran = bundle.Run({"true"});
+  EXPECT_EQ(ran.exit_code, 0) << ran.error;
   EXPECT_EQ(bundle.Shell("exit 7").exit_code, 7);
 }
 

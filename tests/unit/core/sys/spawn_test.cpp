@@ -80,7 +80,8 @@ TEST(Spawn, StartsASessionWithDefaultSignals) {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   signal(SIGPIPE, old);
   EXPECT_TRUE(text.starts_with("SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n")) << text;
-  auto numbers = SplitFirst(Trim(text.substr(text.rfind('\n', text.size() - 2) + 1)), ' ');
+  std::string_view last = Trim(text);
+  auto numbers = SplitFirst(last.substr(last.rfind('\n') + 1), ' ');
   ASSERT_TRUE(numbers);
   EXPECT_EQ(numbers->head, numbers->tail);
 }

@@ -39,9 +39,11 @@ int64_t Milliseconds(clockid_t clock) {
 
 int ListDescriptors(int, char**) {
   DIR* directory = opendir("/proc/self/fd");
-  if (directory == nullptr) return 1;
+  if (directory == nullptr)
+    return 1;
   while (dirent* entry = readdir(directory)) {
-    if (entry->d_name[0] == '.' || atoi(entry->d_name) == dirfd(directory)) continue;
+    if (entry->d_name[0] == '.' || atoi(entry->d_name) == dirfd(directory))
+      continue;
     char target[512] = {};
     readlinkat(dirfd(directory), entry->d_name, target, sizeof(target) - 1);
     printf("%s %s\n", entry->d_name, target);
@@ -89,7 +91,8 @@ int EatMemory(int argc, char** argv) {
   const size_t megabytes = argc > 2 ? strtoul(argv[2], nullptr, 10) : 1;
   for (size_t i = 0; i < megabytes; i++) {
     char* block = static_cast<char*>(malloc(1 << 20));
-    if (block == nullptr) return 1;
+    if (block == nullptr)
+      return 1;
     memset(block, static_cast<int>(i) + 1, 1 << 20);
   }
   printf("took %zu MB\n", megabytes);
@@ -101,13 +104,15 @@ int ForkMany(int argc, char** argv) {
   int got = 0;
   for (; got < wanted; got++) {
     const pid_t pid = fork();
-    if (pid < 0) break;
+    if (pid < 0)
+      break;
     if (pid == 0) {
       pause();
       _exit(0);
     }
   }
-  printf("children %d of %d, then %s\n", got, wanted, got < wanted ? strerrorname_np(errno) : "done");
+  printf("children %d of %d, then %s\n", got, wanted,
+         got < wanted ? strerrorname_np(errno) : "done");
   fflush(stdout);
   kill(0, SIGKILL);
   return 0;
@@ -117,7 +122,8 @@ int Spin(int argc, char** argv) {
   const int64_t duration = argc > 2 ? atoi(argv[2]) : 1000;
   const int64_t start = Milliseconds(CLOCK_MONOTONIC);
   for (int i = 0; i < 2; i++) {
-    if (fork() != 0) continue;
+    if (fork() != 0)
+      continue;
     while (Milliseconds(CLOCK_MONOTONIC) - start < duration) {
     }
     _exit(0);
@@ -139,8 +145,10 @@ int PrintLines(int argc, char** argv) {
   for (int i = 1; i <= count; i++) {
     char line[4096];
     const int size = snprintf(line, sizeof(line), "line %08d %s\n", i, text);
-    if (write(1, line, static_cast<size_t>(size)) != size) return 1;
-    if (pause_us > 0) usleep(pause_us);
+    if (write(1, line, static_cast<size_t>(size)) != size)
+      return 1;
+    if (pause_us > 0)
+      usleep(pause_us);
   }
   return 0;
 }
@@ -149,7 +157,8 @@ int IgnoreTerm(int, char**) {
   signal(SIGTERM, SIG_IGN);
   puts("ignoring");
   fflush(stdout);
-  for (;;) pause();
+  for (;;)
+    pause();
 }
 
 int g_status = 0;
@@ -159,7 +168,8 @@ int ExitOnTerm(int argc, char** argv) {
   signal(SIGTERM, [](int) { _exit(g_status); });
   puts("ready");
   fflush(stdout);
-  for (;;) pause();
+  for (;;)
+    pause();
 }
 
 struct Command {
@@ -168,16 +178,17 @@ struct Command {
 };
 
 constexpr Command kCommands[] = {
-    {"fds", ListDescriptors}, {"keyring", ShowKeyring},      {"syscalls", TrySystemCalls},
-    {"eat", EatMemory},       {"fork", ForkMany},            {"spin", Spin},
-    {"lines", PrintLines},    {"ignore-term", IgnoreTerm},   {"exit-on-term", ExitOnTerm},
+    {"fds", ListDescriptors}, {"keyring", ShowKeyring},    {"syscalls", TrySystemCalls},
+    {"eat", EatMemory},       {"fork", ForkMany},          {"spin", Spin},
+    {"lines", PrintLines},    {"ignore-term", IgnoreTerm}, {"exit-on-term", ExitOnTerm},
 };
 
 }  // namespace
 
 int main(int argc, char** argv) {
   for (const Command& command : kCommands) {
-    if (argc > 1 && strcmp(argv[1], command.name) == 0) return command.run(argc, argv);
+    if (argc > 1 && strcmp(argv[1], command.name) == 0)
+      return command.run(argc, argv);
   }
   fprintf(stderr, "probe: no such command\n");
   return 2;

@@ -35,7 +35,8 @@ constexpr size_t kHeader = 5;
 constexpr size_t kMaxFrame = 1 << 20;
 
 void Close(int& fd) {
-  if (fd >= 0) close(fd);
+  if (fd >= 0)
+    close(fd);
   fd = -1;
 }
 
@@ -47,7 +48,8 @@ bool WriteAll(int fd, const char* data, size_t size) {
       poll(&wait, 1, 1000);
       continue;
     }
-    if (n <= 0) return false;
+    if (n <= 0)
+      return false;
     data += n;
     size -= static_cast<size_t>(n);
   }
@@ -63,7 +65,8 @@ class Port {
 
   void Send(char type, const char* data, size_t size) {
     std::string frame(kHeader, type);
-    for (int i = 0; i < 4; i++) frame[1 + i] = static_cast<char>(size >> (24 - 8 * i));
+    for (int i = 0; i < 4; i++)
+      frame[1 + i] = static_cast<char>(size >> (24 - 8 * i));
     frame.append(data, size);
     WriteAll(fd_, frame.data(), frame.size());
   }
@@ -73,18 +76,23 @@ class Port {
   bool Fill() {
     char chunk[65536];
     const ssize_t n = read(fd_, chunk, sizeof(chunk));
-    if (n < 0) return errno == EAGAIN || errno == EINTR;
+    if (n < 0)
+      return errno == EAGAIN || errno == EINTR;
     buffer_.append(chunk, static_cast<size_t>(n));
     return n > 0;
   }
 
   // Takes the next complete frame; false when there is none yet.
   bool Next(char* type, std::string* payload) {
-    if (buffer_.size() < kHeader) return false;
+    if (buffer_.size() < kHeader)
+      return false;
     size_t size = 0;
-    for (int i = 1; i <= 4; i++) size = size << 8 | static_cast<unsigned char>(buffer_[i]);
-    if (size > kMaxFrame) abort();
-    if (buffer_.size() < kHeader + size) return false;
+    for (int i = 1; i <= 4; i++)
+      size = size << 8 | static_cast<unsigned char>(buffer_[i]);
+    if (size > kMaxFrame)
+      abort();
+    if (buffer_.size() < kHeader + size)
+      return false;
     *type = buffer_[0];
     payload->assign(buffer_, kHeader, size);
     buffer_.erase(0, kHeader + size);
@@ -128,14 +136,16 @@ void SetWindow(int fd, const std::string& text) {
 
 std::vector<char*> Pointers(std::vector<std::string>& strings) {
   std::vector<char*> result;
-  for (std::string& text : strings) result.push_back(text.data());
+  for (std::string& text : strings)
+    result.push_back(text.data());
   result.push_back(nullptr);
   return result;
 }
 
 [[noreturn]] void Exec(Request& request, int in, int out, int err) {
   setsid();
-  if (!request.window.empty()) ioctl(in, TIOCSCTTY, 0);
+  if (!request.window.empty())
+    ioctl(in, TIOCSCTTY, 0);
   dup2(in, 0);
   dup2(out, 1);
   dup2(err, 2);
@@ -148,7 +158,8 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
     fprintf(stderr, "agent: %s: %s\n", request.directory.c_str(), strerror(errno));
     _exit(125);
   }
-  for (std::string& variable : request.env) putenv(variable.data());
+  for (std::string& variable : request.env)
+    putenv(variable.data());
   std::vector<char*> argv = Pointers(request.argv);
   execvp(argv[0], argv.data());
   fprintf(stderr, "agent: %s: %s\n", argv[0], strerror(errno));
@@ -176,10 +187,12 @@ bool OpenPipes(Session* session, Ends* ends) {
 
 bool OpenTerminal(const std::string& window, Session* session, Ends* ends) {
   const int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-  if (master < 0 || unlockpt(master) != 0) return false;
+  if (master < 0 || unlockpt(master) != 0)
+    return false;
   SetWindow(master, window);
   const int slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
-  if (slave < 0) return false;
+  if (slave < 0)
+    return false;
   *ends = {slave, dup(slave), dup(slave)};
   session->out = master;
   session->in = dup(master);
@@ -190,13 +203,16 @@ bool StartCommand(Request& request, Session* session) {
   Ends ends;
   const bool opened = request.window.empty() ? OpenPipes(session, &ends)
                                              : OpenTerminal(request.window, session, &ends);
-  if (!opened) return false;
+  if (!opened)
+    return false;
   session->pid = fork();
-  if (session->pid == 0) Exec(request, ends.child_in, ends.child_out, ends.child_err);
+  if (session->pid == 0)
+    Exec(request, ends.child_in, ends.child_out, ends.child_err);
   Close(ends.child_in);
   Close(ends.child_out);
   Close(ends.child_err);
-  if (session->pid < 0) return false;
+  if (session->pid < 0)
+    return false;
   session->pidfd = static_cast<int>(syscall(SYS_pidfd_open, session->pid, 0));
   return session->pidfd >= 0;
 }
@@ -217,21 +233,26 @@ bool StartBridge(const Request& request, Session* session) {
 }
 
 void SetNonBlocking(int fd) {
-  if (fd >= 0) fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+  if (fd >= 0)
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
 void EndInput(Session* session) {
   session->input_ended = true;
-  if (!session->pending.empty() || session->in < 0) return;
-  if (session->pid == 0) shutdown(session->in, SHUT_WR);
+  if (!session->pending.empty() || session->in < 0)
+    return;
+  if (session->pid == 0)
+    shutdown(session->in, SHUT_WR);
   Close(session->in);
 }
 
 void FlushInput(Session* session) {
   while (!session->pending.empty() && session->in >= 0) {
     const ssize_t n = write(session->in, session->pending.data(), session->pending.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EAGAIN) return;
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0 && errno == EAGAIN)
+      return;
     if (n < 0) {
       Close(session->in);
       session->pending.clear();
@@ -239,7 +260,8 @@ void FlushInput(Session* session) {
     }
     session->pending.erase(0, static_cast<size_t>(n));
   }
-  if (session->input_ended) EndInput(session);
+  if (session->input_ended)
+    EndInput(session);
 }
 
 // Forwards one chunk; false when nothing is there now. Closes the descriptor at its end.
@@ -250,26 +272,30 @@ bool Forward(Port& port, char type, int& fd) {
     port.Send(type, chunk, static_cast<size_t>(n));
     return true;
   }
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    return false;
   Close(fd);
   return false;
 }
 
 void Signal(const Session& session, int number) {
-  if (session.pid > 0 && !session.exited) kill(-session.pid, number);
+  if (session.pid > 0 && !session.exited)
+    kill(-session.pid, number);
 }
 
 void HandleFrame(Session* session, char type, const std::string& payload) {
   switch (type) {
     case 'i':
-      if (session->in >= 0) session->pending += payload;
+      if (session->in >= 0)
+        session->pending += payload;
       break;
     case 'c':
       EndInput(session);
       break;
     case 'k':
       Signal(*session, atoi(payload.c_str()));
-      if (session->pid == 0) Close(session->out);
+      if (session->pid == 0)
+        Close(session->out);
       break;
     case 'w':
       SetWindow(session->out, payload);
@@ -282,13 +308,15 @@ void HandleFrame(Session* session, char type, const std::string& payload) {
 void HandleFrames(Port& port, Session* session) {
   char type = 0;
   std::string payload;
-  while (port.Next(&type, &payload)) HandleFrame(session, type, payload);
+  while (port.Next(&type, &payload))
+    HandleFrame(session, type, payload);
   FlushInput(session);
 }
 
 void Reap(Session* session) {
   int status = 0;
-  if (waitpid(session->pid, &status, 0) != session->pid) return;
+  if (waitpid(session->pid, &status, 0) != session->pid)
+    return;
   session->exited = true;
   session->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
@@ -300,12 +328,17 @@ bool Step(Port& port, Session* session) {
                    {session->err, POLLIN, 0},
                    {session->pending.empty() ? -1 : session->in, POLLOUT, 0},
                    {session->pidfd, POLLIN, 0}};
-  if (poll(set, 5, -1) < 0) return errno == EINTR;
-  if (set[0].revents != 0 && !port.Fill()) return false;
+  if (poll(set, 5, -1) < 0)
+    return errno == EINTR;
+  if (set[0].revents != 0 && !port.Fill())
+    return false;
   HandleFrames(port, session);
-  if (set[1].revents != 0 && session->out >= 0) Forward(port, 'o', session->out);
-  if (set[2].revents != 0 && session->err >= 0) Forward(port, 'x', session->err);
-  if (set[4].revents != 0) Reap(session);
+  if (set[1].revents != 0 && session->out >= 0)
+    Forward(port, 'o', session->out);
+  if (set[2].revents != 0 && session->err >= 0)
+    Forward(port, 'x', session->err);
+  if (set[4].revents != 0)
+    Reap(session);
   return true;
 }
 
@@ -329,13 +362,16 @@ bool Serve(Port& port, Request& request) {
   }
   while (session.err >= 0 && Forward(port, 'x', session.err)) {
   }
-  if (!connected) Signal(session, SIGKILL);
-  if (session.pid > 0 && !session.exited) Reap(&session);
+  if (!connected)
+    Signal(session, SIGKILL);
+  if (session.pid > 0 && !session.exited)
+    Reap(&session);
   Close(session.in);
   Close(session.out);
   Close(session.err);
   Close(session.pidfd);
-  if (started && connected) port.Send('s', std::to_string(session.status));
+  if (started && connected)
+    port.Send('s', std::to_string(session.status));
   return connected;
 }
 
@@ -366,18 +402,21 @@ bool Collect(Request* request, char type, const std::string& payload) {
 
 [[noreturn]] void ServePort(const char* path) {
   const int fd = open(path, O_RDWR | O_CLOEXEC);
-  if (fd < 0) _exit(1);
+  if (fd < 0)
+    _exit(1);
   Port port(fd);
   Request request;
   for (;;) {
     char type = 0;
     std::string payload;
     while (port.Next(&type, &payload)) {
-      if (!Collect(&request, type, payload)) continue;
+      if (!Collect(&request, type, payload))
+        continue;
       Serve(port, request);
       request = Request();
     }
-    if (!port.Fill()) usleep(100'000);  // the host has not connected yet
+    if (!port.Fill())
+      usleep(100'000);  // the host has not connected yet
   }
 }
 
@@ -387,8 +426,10 @@ int EchoOnce(const char* path) {
   address.sun_family = AF_UNIX;
   strncpy(address.sun_path, path, sizeof(address.sun_path) - 1);
   const int listener = socket(AF_UNIX, SOCK_STREAM, 0);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) return 1;
-  if (listen(listener, 1) != 0) return 1;
+  if (bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0)
+    return 1;
+  if (listen(listener, 1) != 0)
+    return 1;
   const int fd = accept(listener, nullptr, nullptr);
   std::string all;
   char chunk[4096];
@@ -402,7 +443,8 @@ int EchoOnce(const char* path) {
 // Arguments: the ports to serve, or --echo and a socket path.
 int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
-  if (argc == 3 && strcmp(argv[1], "--echo") == 0) return EchoOnce(argv[2]);
+  if (argc == 3 && strcmp(argv[1], "--echo") == 0)
+    return EchoOnce(argv[2]);
   for (int i = 1; i < argc; i++) {
     if (fork() == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -145,8 +145,9 @@ void Loop::RunDueTimers() {
   while (!stop_ && !timers_.empty() && due(*timers_.begin())) {
     Callback callback = std::move(timers_.begin()->second);
     timers_.erase(timers_.begin());
-    if (callback)
+    if (callback) {
       callback();
+    }
   }
   ArmTimer();
 }

@@ -3,9 +3,11 @@
 // reveal no host path in the container's mountinfo.
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <charconv>
+#include <cstring>
 
 #include "core/base/file.h"
 #include "core/base/text.h"
@@ -46,17 +48,26 @@ Result<Layers> OpenLayers(const OverlayOptions& options) {
   return layers;
 }
 
-Result<UniqueFd> MountByContext(const Layers& layers, const OverlayOptions& options,
-                                bool& supported) {
+// Whether fsconfig takes layers one by one. Asked of the version, because before 6.5 overlayfs went
+// through the legacy context, which accepts any option and fails only in the end.
+bool KernelAddsLayers() {
+  struct utsname name {};
+  if (OldMountApi() || uname(&name) < 0)
+    return false;
+  unsigned int major = 0;
+  unsigned int minor = 0;
+  const char* end = name.release + strnlen(name.release, sizeof(name.release));
+  auto first = std::from_chars(name.release, end, major);
+  if (first.ptr < end)
+    std::from_chars(first.ptr + 1, end, minor);
+  return major > 6 || (major == 6 && minor >= 7);
+}
+
+Result<UniqueFd> MountByContext(const Layers& layers, const OverlayOptions& options) {
   FsContext context = TRY(FsContext::Open("overlay"));
   TRY(context.SetString("source", "overlay"));
-  for (const UniqueFd& fd : layers.lower) {
-    Result<> added = context.SetString("lowerdir+", Cat(fd.get()));
-    if (!added) {
-      supported = false;
-      return std::unexpected(std::move(added).error());
-    }
-  }
+  for (const UniqueFd& fd : layers.lower)
+    TRY(context.SetString("lowerdir+", Cat(fd.get())));
   if (layers.upper) {
     TRY(context.SetString("upperdir", Cat(layers.upper.get())));
     TRY(context.SetString("workdir", Cat(layers.work.get())));
@@ -99,15 +110,10 @@ Result<UniqueFd> MountOverlay(const OverlayOptions& options, int target_fd) {
   Layers layers = TRY(OpenLayers(options));
   if (chdir("/proc/self/fd") < 0)
     return FailSys("chdir", "/proc/self/fd");
-  bool supported = !OldMountApi();
-  if (supported) {
-    Result<UniqueFd> root = MountByContext(layers, options, supported);
-    if (root) {
-      TRY(AttachMount(root->get(), target_fd));
-      return root;
-    }
-    if (supported)
-      return root;
+  if (KernelAddsLayers()) {
+    UniqueFd root = TRY(MountByContext(layers, options));
+    TRY(AttachMount(root.get(), target_fd));
+    return root;
   }
   TRY(MountClassic(layers, options, target_fd));
   return OpenMountedOn(target_fd);

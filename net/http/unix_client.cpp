@@ -80,7 +80,7 @@ struct UnixClient::State {
   bool head_done = false;
   bool message_done = false;
   bool keep_alive = false;
-  bool peer_closed = false;
+  bool peer_closed = false;  // the other side takes or sends no more
 
   void Begin(bool head_request);
   Result<> Parse(std::string_view bytes);
@@ -231,6 +231,7 @@ Result<> UnixClient::Send(std::string_view bytes) {
       continue;
     }
     if (errno == EPIPE || errno == ECONNRESET) {
+      state.peer_closed = true;
       return Fail(Errc::kUnavailable, "the daemon does not take more of the request");
     }
     if (errno != EAGAIN && errno != EINTR) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "cli/attach.h"
 #include "cli/commands.h"
 #include "cli/create_request.h"
@@ -52,7 +54,8 @@ TEST(Commands, HelpNamesEveryOptionOnce) {
     std::set<char> letters;
     for (const Option& option : command.options()) {
       EXPECT_TRUE(names.insert(option.name).second) << command.name << " --" << option.name;
-      if (option.letter != 0) EXPECT_TRUE(letters.insert(option.letter).second) << command.name << " -" << option.letter;
+      bool letter_is_new = option.letter == 0 || letters.insert(option.letter).second;
+      EXPECT_TRUE(letter_is_new) << command.name << " -" << option.letter;
       EXPECT_EQ(option.kind == OptionKind::kFlag, option.metavar.empty()) << command.name << " --" << option.name;
       EXPECT_FALSE(option.help.empty());
     }

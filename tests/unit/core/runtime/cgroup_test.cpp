@@ -262,6 +262,44 @@ int MissingControllersAreExplained() {
   return 0;
 }
 
+int LimitsReadBack() {
+  auto host = sys::FindCgroupHost();
+  std::string parent = TestParent();
+  auto group = Cgroup::Create(*host, parent + "/c/limits");
+  CHECK_OR_EXIT(group);
+  oci::LinuxResources resources;
+  resources.memory = {.limit = 64 << 20, .reservation = 16 << 20, .swap = 64 << 20};
+  resources.cpu.shares = 512;
+  resources.cpu.quota = 25000;
+  resources.cpu.cpus = "0";
+  resources.pids_limit = 50;
+  resources.unified = {{"memory.high", "50331648"}};
+  auto set = group->SetLimits(resources);
+  struct Expected {
+    const char* file;
+    const char* content;
+  };
+  const Expected files[] = {{"memory.max", "67108864\n"},  {"memory.low", "16777216\n"},
+                            {"memory.high", "50331648\n"}, {"cpu.weight", "59\n"},
+                            {"cpu.max", "25000 100000\n"}, {"cpuset.cpus", "0\n"},
+                            {"pids.max", "50\n"}};
+  bool same = true;
+  for (const Expected& expected : files) {
+    auto content = ReadFileAt(group->fd(), expected.file);
+    same = same && content && *content == expected.content;
+  }
+  auto stats = group->Stats();
+  bool counted =
+      stats.memory_max == uint64_t{64} << 20 && stats.pids_max == 50 && stats.oom_kills == 0;
+  CHECK_OR_EXIT(group->Remove());
+  (void)sys::RemoveCgroup(host->mount + parent, std::chrono::seconds(1));
+  if (!set && set.error().code() == Errc::kUnsupported)
+    return 77;
+  CHECK_OR_EXIT(set);
+  CHECK_OR_EXIT(same && counted);
+  return 0;
+}
+
 int InnerProcessesMoveToALeaf() {
   auto host = sys::FindCgroupHost();
   std::string parent = TestParent();
@@ -284,13 +322,13 @@ TEST_P(CgroupOnThisKernel, Works) {
     GTEST_SKIP() << "needs root";
   int status = InPrivateNamespace(GetParam());
   if (status == 77)
-    GTEST_SKIP() << "no private cgroup2 mount or no BPF here";
+    GTEST_SKIP() << "no private cgroup2 mount, controllers or BPF here";
   EXPECT_EQ(status, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cgroup, CgroupOnThisKernel,
                          testing::Values(LifeOfACgroup, DeviceRulesHold,
-                                         MissingControllersAreExplained,
+                                         MissingControllersAreExplained, LimitsReadBack,
                                          InnerProcessesMoveToALeaf));
 
 TEST(Cgroup, BadPathsAreRefused) {

@@ -445,6 +445,44 @@ TEST(Shim, KillsLeftOversAndRemovesTheCgroup) {
   EXPECT_EQ(status, 0);
 }
 
+// Where the memory controller is on cgroup v2: a container that takes more than it may have.
+int OutOfMemory() {
+  if (unshare(CLONE_NEWNS) != 0 ||
+      mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+      mount("none", "/sys/fs/cgroup", "cgroup2", 0, nullptr) != 0) {
+    return 77;
+  }
+  std::string group = Cat("/sys/fs/cgroup/wherry-oom-test-", getpid());
+  (void)WriteExisting("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+  if (!MakeDirs(group, 0755))
+    return 77;
+  (void)WriteExisting(group + "/memory.swap.max", "0");
+  if (!WriteExisting(group + "/memory.max", "16777216")) {
+    rmdir(group.c_str());
+    return 77;
+  }
+  ShimUnderTest shim({.cgroup = group}, [] {
+    for (int i = 0; i < 100; ++i) {
+      auto* block = static_cast<volatile char*>(malloc(1 << 20));
+      for (int at = 0; at < 1 << 20; at += 4096)
+        block[at] = 1;
+    }
+    return 0;
+  });
+  auto record = Json(shim.Finish());
+  return record["oom"].boolean() && record["signal"].integer() == SIGKILL && !PathExists(group) ? 0
+                                                                                                : 2;
+}
+
+TEST(Shim, RecordsTheOutOfMemoryKill) {
+  if (geteuid() != 0)
+    GTEST_SKIP() << "needs root";
+  int status = InChild(OutOfMemory);
+  if (status == 77)
+    GTEST_SKIP() << "no memory controller on cgroup v2 here";
+  EXPECT_EQ(status, 0);
+}
+
 TEST(Shim, KillAllWithoutCgroupKillsInit) {
   ShimUnderTest shim({}, [] {
     while (true)

@@ -17,7 +17,7 @@ constexpr int64_t kSecond = 1'000'000'000;
 
 class ContainersTest : public testing::Test {
  protected:
-  ContainersTest() : loop_(std::move(*Loop::Create())), workers_(1), images_(nullptr, {}) {
+  ContainersTest() : images_(nullptr, {}), loop_(std::move(*Loop::Create())), workers_(1) {
     config_.root = directory_ / "root";
     config_.run = directory_ / "run";
     config_.cgroup_parent = "/wherry-test";
@@ -66,10 +66,11 @@ class ContainersTest : public testing::Test {
 
   TempDir directory_;
   Config config_;
+  // In the order of the daemon: what waits in the loop's queue may still hold images.
+  Images images_;
   std::unique_ptr<Loop> loop_;
   WorkerPool workers_;
   EventBus events_;
-  Images images_;
   std::unique_ptr<Containers> containers_;
 };
 

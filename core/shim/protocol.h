@@ -81,6 +81,7 @@ enum Kind : uint8_t {
   kAttached = 34,  // answer to kAttach: output follows from here
 };
 
+// Twelve clients are served at once; further connections wait in the backlog for one to go.
 enum AttachFlags : uint8_t { kWantStdin = 1, kWantStdout = 2, kWantStderr = 4 };
 
 // The first moments: the daemon connects its attached clients first, each with kAttach, and its

@@ -105,7 +105,8 @@ build() { # NAME
   echo "building $name for $TARGET"
   work=$(mktemp -d "$CACHE/build.XXXXXX")
   log=$CACHE/$TARGET-$name.log
-  if ! (
+  # In the background, because "set -e" has no effect inside a condition.
+  (
     set -euo pipefail
     mkdir "$work/src" && tar -xf "$ARCHIVE" -C "$work/src" --strip-components=1
     cd "$work/src"
@@ -114,7 +115,8 @@ build() { # NAME
     CFLAGS+=" -ffile-prefix-map=$work/src=$name"
     EXTRA=()
     . "$RECIPES/$name.sh"
-  ) >"$log" 2>&1; then
+  ) >"$log" 2>&1 &
+  if ! wait $!; then
     tail -n 30 "$log" >&2
     rm -rf "$work"
     die "building $name for $TARGET failed; log: $log"

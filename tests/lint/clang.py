@@ -20,7 +20,7 @@ def formatting():
     sources = [str(path) for path in tree.files('.h', '.cpp')]
     result = subprocess.run(['clang-format-19', '--dry-run', '--Werror', *sources], cwd=tree.REPO,
                             capture_output=True, text=True, check=False)
-    return sorted({line.split(' error:')[0] + ' is not formatted: ./dev fmt'
+    return sorted({line.split(':')[0] + ' is not formatted: ./dev fmt'
                    for line in result.stderr.splitlines() if ' error:' in line})
 
 

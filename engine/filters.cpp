@@ -19,51 +19,49 @@ Result<std::vector<std::string>> ParseValues(JsonValue list, std::string_view ke
   return values;
 }
 
-// One element of a pattern: a literal or any character, once or repeated.
+// One element of a pattern: a literal or any character, once or as often as it comes.
 struct Element {
   char literal = 0;
   bool any = false;
   bool repeated = false;
-  size_t length = 0;  // characters of the pattern it takes
+
+  bool Fits(char c) const { return any || c == literal; }
 };
 
-Element FirstElement(std::string_view pattern) {
-  Element element;
-  element.length = 1;
-  if (pattern[0] == '\\' && pattern.size() > 1) {
-    element.literal = pattern[1];
-    element.length = 2;
-  } else if (pattern[0] == '.') {
-    element.any = true;
-  } else {
-    element.literal = pattern[0];
+struct Pattern {
+  bool from_start = false;
+  bool to_end = false;
+  std::vector<Element> elements;
+};
+
+Pattern Compile(std::string_view text) {
+  Pattern pattern;
+  pattern.from_start = text.starts_with('^');
+  if (pattern.from_start) text.remove_prefix(1);
+  while (!text.empty() && !pattern.to_end) {
+    if (text == "$") {
+      pattern.to_end = true;
+      break;
+    }
+    Element element;
+    bool escaped = text[0] == '\\' && text.size() > 1;
+    element.any = text[0] == '.';
+    element.literal = text[escaped ? 1 : 0];
+    text.remove_prefix(escaped ? 2 : 1);
+    element.repeated = text.starts_with('*');
+    if (element.repeated) text.remove_prefix(1);
+    pattern.elements.push_back(element);
   }
-  if (pattern.size() > element.length && pattern[element.length] == '*') {
-    element.repeated = true;
-    ++element.length;
-  }
-  return element;
+  return pattern;
 }
 
-bool MatchesHere(std::string_view pattern, std::string_view text, int depth) {
-  while (!pattern.empty()) {
-    if (pattern == "$") return text.empty();
-    Element element = FirstElement(pattern);
-    std::string_view rest = pattern.substr(element.length);
-    auto fits = [&] { return !text.empty() && (element.any || text[0] == element.literal); };
-    if (element.repeated) {
-      if (depth == 0) return false;
-      while (true) {
-        if (MatchesHere(rest, text, depth - 1)) return true;
-        if (!fits()) return false;
-        text.remove_prefix(1);
-      }
-    }
-    if (!fits()) return false;
-    text.remove_prefix(1);
-    pattern = rest;
+// A place in the pattern that has been reached, and those behind repeated elements, which may match nothing.
+void Reach(const Pattern& pattern, size_t place, std::vector<bool>& reached) {
+  while (!reached[place]) {
+    reached[place] = true;
+    if (place == pattern.elements.size() || !pattern.elements[place].repeated) return;
+    ++place;
   }
-  return true;
 }
 
 // Wildcards of path.Match: '*' and '?' stay inside one path component.
@@ -158,13 +156,23 @@ bool Filters::MatchesLabels(const std::map<std::string, std::string>& labels) co
   });
 }
 
-bool MatchesPattern(std::string_view pattern, std::string_view text) {
-  constexpr int kMaxStars = 8;  // each star multiplies the work by the length of the text
-  if (pattern.starts_with('^')) return MatchesHere(pattern.substr(1), text, kMaxStars);
-  for (size_t start = 0; start <= text.size(); ++start) {
-    if (MatchesHere(pattern, text.substr(start), kMaxStars)) return true;
+// All places the text so far can have led to are followed at once: the work is pattern times text, whatever they are.
+bool MatchesPattern(std::string_view pattern_text, std::string_view text) {
+  Pattern pattern = Compile(pattern_text);
+  size_t end = pattern.elements.size();
+  std::vector<bool> reached(end + 1);
+  Reach(pattern, 0, reached);
+  for (char c : text) {
+    if (reached[end] && !pattern.to_end) return true;
+    std::vector<bool> next(end + 1);
+    for (size_t place = 0; place < end; ++place) {
+      const Element& element = pattern.elements[place];
+      if (reached[place] && element.Fits(c)) Reach(pattern, element.repeated ? place : place + 1, next);
+    }
+    if (!pattern.from_start) Reach(pattern, 0, next);
+    reached = std::move(next);
   }
-  return false;
+  return reached[end];
 }
 
 bool MatchesReference(std::string_view pattern, std::string_view familiar_name) {

@@ -36,7 +36,7 @@ class Filters {
 };
 
 // The small part of regular expressions that name filters use: literals, '.', 'x*', '^', '$' and '\' before a literal;
-// found anywhere in `text`. Linear in practice, bounded by pattern times text.
+// found anywhere in `text`. Time is at most pattern times text.
 bool MatchesPattern(std::string_view pattern, std::string_view text);
 
 // A reference filter of images ("nginx", "nginx:*", "*/x:1") against a familiar name "nginx:1". '*' does not cross '/'.

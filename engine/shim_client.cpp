@@ -16,15 +16,16 @@ namespace {
 
 constexpr size_t kReadSize = 64 << 10;
 
-Result<UniqueFd> ConnectTo(const std::string& path) {
+// `name` is the path as messages show it.
+Result<UniqueFd> ConnectTo(const std::string& path, const std::string& name) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return Fail(Errc::kInvalid, Cat(path, " is too long for a socket"));
+  if (path.size() >= sizeof address.sun_path) return Fail(Errc::kInvalid, Cat(name, " is too long for a socket"));
   memcpy(address.sun_path, path.data(), path.size());
   UniqueFd socket_fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket_fd) return FailSys("socket");
   const void* raw = &address;
-  if (connect(socket_fd.get(), static_cast<const sockaddr*>(raw), sizeof address) != 0) return FailSys("connect", path);
+  if (connect(socket_fd.get(), static_cast<const sockaddr*>(raw), sizeof address) != 0) return FailSys("connect", name);
   return socket_fd;
 }
 
@@ -44,13 +45,14 @@ std::string FrameHeader(uint8_t kind, size_t payload_size) {
 }
 
 Result<std::shared_ptr<ShimConnection>> ShimConnection::Connect(Loop* loop, const std::string& run_directory) {
-  std::string path = Cat(run_directory, "/", shim::kSocketName);
+  const std::string name = Cat(run_directory, "/", shim::kSocketName);
+  std::string path = name;
   UniqueFd directory;
   if (path.size() >= sizeof(sockaddr_un::sun_path)) {
     directory = TRY(Open(run_directory, O_PATH | O_DIRECTORY));
     path = Cat("/proc/self/fd/", directory.get(), "/", shim::kSocketName);
   }
-  UniqueFd socket_fd = TRY(ConnectTo(path));
+  UniqueFd socket_fd = TRY(ConnectTo(path, name));
   std::shared_ptr<ShimConnection> connection(new ShimConnection(loop, std::move(socket_fd)));
   connection->events_ = EPOLLIN;
   TRY(connection->Watch(EPOLLIN));

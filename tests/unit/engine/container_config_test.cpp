@@ -76,6 +76,16 @@ TEST(Normalise, OwnCommandsFollowDockersRules) {
   EXPECT_EQ(none.error().message(), "no command specified");
 }
 
+TEST(Normalise, InspectRoundTripsIntoCreate) {
+  ContainerConfig first = Created(R"({"Image":"nginx","Tty":true,"Env":["A=b"],"StopTimeout":3,"HostConfig":{
+      "Memory":67108864,"CapAdd":["NET_ADMIN"],"Binds":["/tmp:/data:ro"],"Tmpfs":{"/run":"size=1m"},"ShmSize":0,
+      "NetworkMode":"none","Privileged":true,"RestartPolicy":{"Name":""},"LogConfig":{"Type":"","Config":null}}})");
+  std::string again = first.config_json.substr(0, first.config_json.size() - 1);
+  ContainerConfig second = Created(Cat(again, ",\"HostConfig\":", first.host_config_json, "}"));
+  EXPECT_EQ(second.config_json, first.config_json);
+  EXPECT_EQ(second.host_config_json, first.host_config_json);
+}
+
 TEST(Normalise, FillsInDefaultsForWhatDockerCliSends) {
   ContainerConfig config = Created(HostBody(
       R"({"Binds":null,"NetworkMode":"default","RestartPolicy":{"Name":"no"},"ConsoleSize":[24,80],"CapAdd":null,

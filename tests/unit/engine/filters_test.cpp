@@ -66,8 +66,10 @@ TEST(MatchesPattern, IsASmallRegularExpression) {
 }
 
 TEST(MatchesPattern, StaysBoundedOnHostileInput) {
-  std::string text(20'000, 'a');
-  EXPECT_FALSE(MatchesPattern("a*a*a*a*a*a*a*a*a*a*a*b", text.substr(0, 40)));
+  std::string stars;
+  for (int i = 0; i < 200; ++i) stars += "a*";
+  EXPECT_FALSE(MatchesPattern(stars + "b", std::string(5000, 'a')));
+  EXPECT_TRUE(MatchesPattern(stars + "b", std::string(5000, 'a') + "b"));
 }
 
 TEST(MatchesReference, WildcardsStayInsideComponents) {

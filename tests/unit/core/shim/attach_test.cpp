@@ -1,11 +1,10 @@
 // Clients of wherry-shim: several at once, slow ones, the daemon's death and return, what it costs
 // to wait.
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <set>
 
 #include "core/base/file.h"
 #include "core/base/json.h"
@@ -42,19 +41,24 @@ TEST(ShimAttach, TwoClientsSeeTheSame) {
   std::string outputs[3];
   std::string errors[3];
   TestClient* clients[] = {&one, &two, &only_errors};
-  // In turn: a client that is not read holds the others back.
-  std::set<int> open = {0, 1, 2};
-  while (!open.empty()) {
-    for (int i : std::set<int>(open)) {
-      auto message = clients[i]->Next(milliseconds(20));
-      if (!message)
+  // Whoever has something: a client that is not read holds the others back.
+  pollfd waiters[3];
+  for (int i = 0; i < 3; ++i)
+    waiters[i] = {clients[i]->fd(), POLLIN, 0};
+  for (int open = 3; open > 0;) {
+    ASSERT_GT(poll(waiters, 3, 10000), 0) << open << " clients were not told the end";
+    for (int i = 0; i < 3; ++i) {
+      if (waiters[i].revents == 0)
         continue;
+      auto message = clients[i]->Next();
+      ASSERT_TRUE(message);
       if (message->kind == kStdout)
         outputs[i] += message->payload;
       if (message->kind == kStderr)
         errors[i] += message->payload;
       if (message->kind == kExit) {
-        open.erase(i);
+        --open;
+        waiters[i].fd = -1;
         EXPECT_TRUE(clients[i]->AtEnd());
         clients[i]->Close();
       }

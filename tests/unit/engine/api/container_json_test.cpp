@@ -49,6 +49,31 @@ TEST(CommandText, QuotesArgumentsWithSpaces) {
   EXPECT_EQ(CommandText({"top"}), "top");
 }
 
+TEST(ContainerInspect, HasDockersFields) {
+  Container container = Example();
+  auto parsed = JsonDocument::Parse(ContainerInspectJson(container, "none"), "inspect");
+  ASSERT_TRUE(parsed) << parsed.error().message();
+  JsonValue json = parsed->root();
+  for (std::string_view key :
+       {"Id", "Created", "Path", "Args", "State", "Image", "ResolvConfPath", "HostnamePath", "HostsPath", "LogPath", "Name",
+        "RestartCount", "Driver", "Platform", "MountLabel", "ProcessLabel", "AppArmorProfile", "ExecIDs", "HostConfig",
+        "GraphDriver", "Mounts", "Config", "NetworkSettings"}) {
+    EXPECT_TRUE(static_cast<bool>(json[key])) << key;
+  }
+  EXPECT_EQ(json["Name"].str(), "/web");
+  EXPECT_EQ(json["Path"].str(), "/bin/sh");
+  EXPECT_EQ(json["Args"].strings(), (std::vector<std::string>{"-c", "echo hello"}));
+  EXPECT_EQ(json["Created"].str(), "2023-11-14T22:13:20.000000000Z");
+  EXPECT_EQ(json["State"]["StartedAt"].str(), "0001-01-01T00:00:00Z");
+  EXPECT_EQ(json["State"]["Status"].str(), "created");
+  ASSERT_EQ(json["Mounts"].size(), 2U);
+  EXPECT_EQ(json["Mounts"].at(0)["Source"].str(), "/tmp");
+  EXPECT_FALSE(json["Mounts"].at(0)["RW"].boolean(true));
+  EXPECT_EQ(json["Mounts"].at(1)["Type"].str(), "tmpfs");
+  EXPECT_EQ(json["Config"]["Hostname"].str(), "0123456789ab");
+  EXPECT_TRUE(json["NetworkSettings"]["Networks"]["none"].IsObject());
+}
+
 TEST(ContainerSummary, HasDockersFields) {
   Container container = Example();
   JsonWriter writer;

@@ -1,4 +1,5 @@
-// A container's streams joined with ours: standard input there, output here, terminal in raw mode, window size passed on.
+// A container's streams joined with ours: standard input there, output here, terminal in raw mode,
+// window size passed on.
 #pragma once
 
 #include <memory>
@@ -18,7 +19,8 @@ struct AttachRequest {
   std::string detach_keys;  // empty: ctrl-p,ctrl-q
 };
 
-// Watches typed bytes for the sequence that detaches. Bytes of a started sequence are held back until it is broken.
+// Watches typed bytes for the sequence that detaches. Bytes of a started sequence are held back
+// until it is broken.
 class DetachKeys {
  public:
   // "ctrl-p,ctrl-q", "a,b"; empty: the default.
@@ -34,14 +36,19 @@ class DetachKeys {
 class Attachment {
  public:
   // Connects; output is not lost from here on. The container may be started afterwards.
-  static Result<Attachment> Open(Client& client, const std::string& container, const AttachRequest& options);
+  static Result<Attachment> Open(Client& client, const std::string& container,
+                                 const AttachRequest& options);
   // Copies until the container's streams end or the user detaches.
   enum class End : uint8_t { kEnded, kDetached };
   Result<End> Run();
 
  private:
-  Attachment(Client& client, std::string container, const AttachRequest& options, Client::Stream stream)
-      : client_(&client), container_(std::move(container)), options_(options), stream_(std::move(stream)) {}
+  Attachment(Client& client, std::string container, const AttachRequest& options,
+             Client::Stream stream)
+      : client_(&client),
+        container_(std::move(container)),
+        options_(options),
+        stream_(std::move(stream)) {}
   void SendSize();
   Result<bool> Output();
   bool Input();

@@ -15,14 +15,16 @@ struct StatusRow {
 };
 // The daemon's statuses back to codes: what the CLI distinguishes.
 constexpr StatusRow kStatuses[] = {
-    {304, Errc::kNotModified}, {400, Errc::kInvalid},     {401, Errc::kUnauthorized}, {403, Errc::kDenied},
-    {404, Errc::kNotFound},    {409, Errc::kConflict},    {501, Errc::kUnsupported},  {503, Errc::kUnavailable},
-    {504, Errc::kTimeout},     {507, Errc::kNoSpace},
+    {304, Errc::kNotModified}, {400, Errc::kInvalid},     {401, Errc::kUnauthorized},
+    {403, Errc::kDenied},      {404, Errc::kNotFound},    {409, Errc::kConflict},
+    {501, Errc::kUnsupported}, {503, Errc::kUnavailable}, {504, Errc::kTimeout},
+    {507, Errc::kNoSpace},
 };
 
 Errc CodeOf(int status) {
   for (const StatusRow& row : kStatuses) {
-    if (row.status == status) return row.code;
+    if (row.status == status)
+      return row.code;
   }
   return Errc::kInternal;
 }
@@ -31,16 +33,20 @@ Errc CodeOf(int status) {
 Error AnswerError(const http::Response& response, std::string_view body) {
   auto document = JsonDocument::Parse(body.empty() ? "{}" : body, "answer");
   std::string message(document ? (*document)["message"].str() : std::string_view());
-  if (message.empty()) message = Cat("the daemon answered with status ", response.status);
+  if (message.empty())
+    message = Cat("the daemon answered with status ", response.status);
   return Error(CodeOf(response.status), std::move(message));
 }
 
-Result<http::Response> SendRequest(http::UnixClient& connection, std::string_view method, const std::string& target,
-                                   std::string_view body, std::vector<http::Header> headers) {
-  if (!body.empty()) headers.push_back({"Content-Type", "application/json"});
+Result<http::Response> SendRequest(http::UnixClient& connection, std::string_view method,
+                                   const std::string& target, std::string_view body,
+                                   std::vector<http::Header> headers) {
+  if (!body.empty())
+    headers.push_back({"Content-Type", "application/json"});
   auto response = TRY(connection.Request(method, target, headers, body));
   bool refused = response.status >= 400 || response.status == 304;
-  if (refused) return std::unexpected(AnswerError(response, TRY(connection.ReadWholeBody(kMaxAnswer))));
+  if (refused)
+    return std::unexpected(AnswerError(response, TRY(connection.ReadWholeBody(kMaxAnswer))));
   return response;
 }
 
@@ -60,17 +66,20 @@ std::string Target(std::string_view path, const Query& query) {
   std::string target = Cat(kPrefix, path);
   char separator = '?';
   for (const auto& [key, value] : query) {
-    if (value.empty()) continue;
+    if (value.empty())
+      continue;
     Append(target, separator, key, "=", UrlEncode(value));
     separator = '&';
   }
   return target;
 }
 
-std::string Segment(std::string_view text) { return UrlEncode(text); }
+std::string Segment(std::string_view text) {
+  return UrlEncode(text);
+}
 
-Result<JsonDocument> Client::Json(std::string_view method, const std::string& target, std::string_view body,
-                                  const std::vector<http::Header>& headers) {
+Result<JsonDocument> Client::Json(std::string_view method, const std::string& target,
+                                  std::string_view body, const std::vector<http::Header>& headers) {
   auto connection = TRY(http::UnixClient::Connect(socket_));
   TRY(SendRequest(connection, method, target, body, headers));
   std::string text = TRY(connection.ReadWholeBody(kMaxAnswer));
@@ -78,14 +87,18 @@ Result<JsonDocument> Client::Json(std::string_view method, const std::string& ta
   return JsonDocument::Parse(trimmed.empty() ? "{}" : trimmed, "answer of the daemon");
 }
 
-Result<JsonDocument> Client::Get(const std::string& target) { return Json("GET", target, {}, {}); }
+Result<JsonDocument> Client::Get(const std::string& target) {
+  return Json("GET", target, {}, {});
+}
 
 Result<JsonDocument> Client::Post(const std::string& target, std::string_view body,
                                   const std::vector<http::Header>& headers) {
   return Json("POST", target, body, headers);
 }
 
-Result<JsonDocument> Client::Delete(const std::string& target) { return Json("DELETE", target, {}, {}); }
+Result<JsonDocument> Client::Delete(const std::string& target) {
+  return Json("DELETE", target, {}, {});
+}
 
 Result<std::string> Client::GetText(const std::string& target) {
   auto connection = TRY(http::UnixClient::Connect(socket_));
@@ -94,7 +107,8 @@ Result<std::string> Client::GetText(const std::string& target) {
 }
 
 Result<std::unique_ptr<ByteSource>> Client::Open(std::string_view method, const std::string& target,
-                                                 std::string_view body, const std::vector<http::Header>& headers) {
+                                                 std::string_view body,
+                                                 const std::vector<http::Header>& headers) {
   auto connection = TRY(http::UnixClient::Connect(socket_));
   TRY(SendRequest(connection, method, target, body, headers));
   return std::make_unique<BodySource>(std::move(connection));
@@ -102,9 +116,11 @@ Result<std::unique_ptr<ByteSource>> Client::Open(std::string_view method, const 
 
 Result<Client::Stream> Client::Hijack(const std::string& target) {
   auto connection = TRY(http::UnixClient::Connect(socket_));
-  auto response = TRY(SendRequest(connection, "POST", target, {}, {{"Connection", "Upgrade"}, {"Upgrade", "tcp"}}));
+  auto response = TRY(
+      SendRequest(connection, "POST", target, {}, {{"Connection", "Upgrade"}, {"Upgrade", "tcp"}}));
   if (response.status != 101) {
-    return Fail(Errc::kInternal, Cat("the daemon did not give the connection up (status ", response.status, ")"));
+    return Fail(Errc::kInternal,
+                Cat("the daemon did not give the connection up (status ", response.status, ")"));
   }
   bool multiplexed = response.header("Content-Type") == "application/vnd.docker.multiplexed-stream";
   auto taken = std::move(connection).Hijack();

@@ -1,4 +1,5 @@
-// The CLI's view of the daemon: JSON requests over its socket, with the daemon's own error sentences.
+// The CLI's view of the daemon: JSON requests over its socket, with the daemon's own error
+// sentences.
 #pragma once
 
 #include <memory>
@@ -15,7 +16,8 @@
 
 namespace wherry::cli {
 
-// "/containers/json" + {{"all", "1"}} -> "/v1.47/containers/json?all=1". Values are encoded; empty ones are left out.
+// "/containers/json" + {{"all", "1"}} -> "/v1.47/containers/json?all=1". Values are encoded; empty
+// ones are left out.
 using Query = std::vector<std::pair<std::string_view, std::string>>;
 std::string Target(std::string_view path, const Query& query = {});
 // One path segment, percent-encoded.
@@ -25,8 +27,8 @@ class Client {
  public:
   explicit Client(std::string socket) : socket_(std::move(socket)) {}
 
-  // The answer's JSON ("{}" when it has no body). A status of 400 and above is an Error with the daemon's message and the
-  // code that fits; 304 is kNotModified.
+  // The answer's JSON ("{}" when it has no body). A status of 400 and above is an Error with the
+  // daemon's message and the code that fits; 304 is kNotModified.
   Result<JsonDocument> Get(const std::string& target);
   Result<JsonDocument> Post(const std::string& target, std::string_view body = {},
                             const std::vector<http::Header>& headers = {});
@@ -36,8 +38,10 @@ class Client {
 
   // A connection with the head of the answer read; the caller reads the body. Errors as above.
   Result<std::unique_ptr<ByteSource>> Open(std::string_view method, const std::string& target,
-                                           std::string_view body = {}, const std::vector<http::Header>& headers = {});
-  // Takes a connection over for attach: raw bytes both ways; `early` came before the caller could read.
+                                           std::string_view body = {},
+                                           const std::vector<http::Header>& headers = {});
+  // Takes a connection over for attach: raw bytes both ways; `early` came before the caller could
+  // read.
   struct Stream {
     UniqueFd fd;
     std::string early;
@@ -48,8 +52,8 @@ class Client {
   const std::string& socket() const { return socket_; }
 
  private:
-  Result<JsonDocument> Json(std::string_view method, const std::string& target, std::string_view body,
-                            const std::vector<http::Header>& headers);
+  Result<JsonDocument> Json(std::string_view method, const std::string& target,
+                            std::string_view body, const std::vector<http::Header>& headers);
   std::string socket_;
 };
 

@@ -30,7 +30,8 @@ constexpr Option kRm[] = {
 };
 constexpr Option kPs[] = {
     {"all", 'a', kFlag, "", "Show ended containers too"},
-    {"filter", 'f', kList, "KEY=VALUE", "Show matching ones: id, name, label, status, exited, ancestor"},
+    {"filter", 'f', kList, "KEY=VALUE",
+     "Show matching ones: id, name, label, status, exited, ancestor"},
     {"format", 0, kValue, "json", "One JSON object per line"},
     {"last", 'n', kValue, "NUMBER", "Show the last created ones, whatever their state"},
     {"no-trunc", 0, kFlag, "", "Do not shorten"},
@@ -44,12 +45,15 @@ constexpr Option kLogs[] = {
     {"until", 0, kValue, "TIME", "Up to this time"},
 };
 
-std::string Path(std::string_view id, std::string_view action) { return Cat("/containers/", Segment(id), action); }
+std::string Path(std::string_view id, std::string_view action) {
+  return Cat("/containers/", Segment(id), action);
+}
 
 std::string Ports(JsonValue container) {
   std::string text;
   for (JsonValue port : container["Ports"]) {
-    if (!text.empty()) text += ", ";
+    if (!text.empty())
+      text += ", ";
     if (port["PublicPort"].integer() != 0) {
       Append(text, port["IP"].str(), ":", port["PublicPort"].integer(), "->");
     }
@@ -60,7 +64,8 @@ std::string Ports(JsonValue container) {
 
 std::string Quoted(std::string_view command, bool whole) {
   constexpr size_t kWidth = 20;
-  if (!whole && command.size() > kWidth) return Cat("\"", command.substr(0, kWidth - 1), "…\"");
+  if (!whole && command.size() > kWidth)
+    return Cat("\"", command.substr(0, kWidth - 1), "…\"");
   return Cat("\"", command, "\"");
 }
 
@@ -81,17 +86,29 @@ std::vector<std::string> PsRow(JsonValue container, bool whole) {
 
 }  // namespace
 
-std::span<const Option> StopOptions() { return kStop; }
-std::span<const Option> KillOptions() { return kKill; }
-std::span<const Option> RmOptions() { return kRm; }
-std::span<const Option> PsOptions() { return kPs; }
-std::span<const Option> LogsOptions() { return kLogs; }
+std::span<const Option> StopOptions() {
+  return kStop;
+}
+std::span<const Option> KillOptions() {
+  return kKill;
+}
+std::span<const Option> RmOptions() {
+  return kRm;
+}
+std::span<const Option> PsOptions() {
+  return kPs;
+}
+std::span<const Option> LogsOptions() {
+  return kLogs;
+}
 
 Result<int> StopCommand(const Invocation& call) {
   return ForEachWord(call, [&call](const std::string& id) -> Result<> {
-    auto done = call.client.Post(Target(Path(id, "/stop"), {{"t", call.arguments.Value("time")},
-                                                            {"signal", call.arguments.Value("signal")}}));
-    if (!done && done.error().code() != Errc::kNotModified) return std::unexpected(std::move(done).error());
+    auto done =
+        call.client.Post(Target(Path(id, "/stop"), {{"t", call.arguments.Value("time")},
+                                                    {"signal", call.arguments.Value("signal")}}));
+    if (!done && done.error().code() != Errc::kNotModified)
+      return std::unexpected(std::move(done).error());
     return {};
   });
 }
@@ -105,8 +122,10 @@ Result<int> KillCommand(const Invocation& call) {
 
 Result<int> RmCommand(const Invocation& call) {
   Query query;
-  if (call.arguments.Flag("force")) query.emplace_back("force", "1");
-  if (call.arguments.Flag("volumes")) query.emplace_back("v", "1");
+  if (call.arguments.Flag("force"))
+    query.emplace_back("force", "1");
+  if (call.arguments.Flag("volumes"))
+    query.emplace_back("v", "1");
   return ForEachWord(call, [&](const std::string& id) -> Result<> {
     TRY(call.client.Delete(Target(Path(id, ""), query)));
     return {};
@@ -125,14 +144,18 @@ Result<int> PsCommand(const Invocation& call) {
   const Arguments& arguments = call.arguments;
   std::string filters = TRY(FiltersJson(arguments.List("filter")));
   Query query{{"filters", filters}, {"limit", arguments.Value("last")}};
-  if (arguments.Flag("all") || arguments.Has("last")) query.emplace_back("all", "1");
+  if (arguments.Flag("all") || arguments.Has("last"))
+    query.emplace_back("all", "1");
   auto list = TRY(call.client.Get(Target("/containers/json", query)));
   bool whole = arguments.Flag("no-trunc");
   std::string text;
-  std::vector<std::vector<std::string>> rows{{"CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"}};
+  std::vector<std::vector<std::string>> rows{
+      {"CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"}};
   for (JsonValue container : list.root()) {
-    if (arguments.Value("format") == "json") Append(text, container.Dump(), "\n");
-    if (arguments.Flag("quiet")) Append(text, container["Id"].str().substr(0, whole ? 64 : 12), "\n");
+    if (arguments.Value("format") == "json")
+      Append(text, container.Dump(), "\n");
+    if (arguments.Flag("quiet"))
+      Append(text, container["Id"].str().substr(0, whole ? 64 : 12), "\n");
     rows.push_back(PsRow(container, whole));
   }
   bool table = !arguments.Flag("quiet") && arguments.Value("format") != "json";
@@ -144,13 +167,18 @@ Result<int> LogsCommand(const Invocation& call) {
   const Arguments& arguments = call.arguments;
   const std::string& id = call.word(0);
   auto container = TRY(call.client.Get(Target(Path(id, "/json"))));
-  Query query{{"stdout", "1"}, {"stderr", "1"},
-              {"since", arguments.Value("since")}, {"until", arguments.Value("until")},
+  Query query{{"stdout", "1"},
+              {"stderr", "1"},
+              {"since", arguments.Value("since")},
+              {"until", arguments.Value("until")},
               {"tail", arguments.Value("tail")}};
-  if (arguments.Flag("follow")) query.emplace_back("follow", "1");
-  if (arguments.Flag("timestamps")) query.emplace_back("timestamps", "1");
+  if (arguments.Flag("follow"))
+    query.emplace_back("follow", "1");
+  if (arguments.Flag("timestamps"))
+    query.emplace_back("timestamps", "1");
   auto source = TRY(call.client.Open("GET", Target(Path(id, "/logs"), query)));
-  TRY(CopyOutput(*source, container["Config"]["Tty"].boolean() ? Framing::kRaw : Framing::kMultiplexed));
+  TRY(CopyOutput(*source,
+                 container["Config"]["Tty"].boolean() ? Framing::kRaw : Framing::kMultiplexed));
   return 0;
 }
 

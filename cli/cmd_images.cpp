@@ -18,7 +18,8 @@ constexpr OptionKind kFlag = OptionKind::kFlag;
 constexpr OptionKind kValue = OptionKind::kValue;
 
 constexpr Option kPull[] = {
-    {"platform", 0, kValue, "OS/ARCH", "Another platform than this machine's, for example linux/arm/v7"},
+    {"platform", 0, kValue, "OS/ARCH",
+     "Another platform than this machine's, for example linux/arm/v7"},
     {"quiet", 'q', kFlag, "", "No progress"},
 };
 constexpr Option kImages[] = {
@@ -27,10 +28,12 @@ constexpr Option kImages[] = {
     {"no-trunc", 0, kFlag, "", "Do not shorten"},
     {"quiet", 'q', kFlag, "", "Only IDs"},
 };
-constexpr Option kRmi[] = {{"force", 'f', kFlag, "", "Remove all names of an image given by its ID"}};
+constexpr Option kRmi[] = {
+    {"force", 'f', kFlag, "", "Remove all names of an image given by its ID"}};
 
 std::string ShortId(std::string_view id, bool whole) {
-  if (whole) return std::string(id);
+  if (whole)
+    return std::string(id);
   return std::string(id.substr(std::string_view("sha256:").size(), 12));
 }
 
@@ -45,9 +48,15 @@ std::vector<std::string> ImageRow(JsonValue image, std::string_view tag, bool wh
 
 }  // namespace
 
-std::span<const Option> PullOptions() { return kPull; }
-std::span<const Option> ImagesOptions() { return kImages; }
-std::span<const Option> RmiOptions() { return kRmi; }
+std::span<const Option> PullOptions() {
+  return kPull;
+}
+std::span<const Option> ImagesOptions() {
+  return kImages;
+}
+std::span<const Option> RmiOptions() {
+  return kRmi;
+}
 
 Result<int> PullCommand(const Invocation& call) {
   TRY(PullImage(call.client, call.word(0),
@@ -58,7 +67,8 @@ Result<int> PullCommand(const Invocation& call) {
 Result<int> ImagesCommand(const Invocation& call) {
   const Arguments& arguments = call.arguments;
   Query query;
-  if (arguments.Flag("all")) query.emplace_back("all", "1");
+  if (arguments.Flag("all"))
+    query.emplace_back("all", "1");
   if (!call.words().empty()) {
     JsonWriter filters;
     filters.Object().Field("reference", std::vector<std::string>{call.word(0)}).End();
@@ -69,11 +79,15 @@ Result<int> ImagesCommand(const Invocation& call) {
   std::string text;
   std::vector<std::vector<std::string>> rows{{"REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"}};
   for (JsonValue image : list.root()) {
-    if (arguments.Value("format") == "json") Append(text, image.Dump(), "\n");
-    if (arguments.Flag("quiet")) Append(text, ShortId(image["Id"].str(), whole), "\n");
+    if (arguments.Value("format") == "json")
+      Append(text, image.Dump(), "\n");
+    if (arguments.Flag("quiet"))
+      Append(text, ShortId(image["Id"].str(), whole), "\n");
     auto tags = image["RepoTags"].strings();
-    if (tags.empty()) rows.push_back(ImageRow(image, {}, whole));
-    for (const std::string& tag : tags) rows.push_back(ImageRow(image, tag, whole));
+    if (tags.empty())
+      rows.push_back(ImageRow(image, {}, whole));
+    for (const std::string& tag : tags)
+      rows.push_back(ImageRow(image, tag, whole));
   }
   bool table = !arguments.Flag("quiet") && arguments.Value("format") != "json";
   TRY(WriteAll(STDOUT_FILENO, table ? FormatTable(rows) : text, "standard output"));
@@ -84,11 +98,13 @@ Result<int> RmiCommand(const Invocation& call) {
   int status = 0;
   for (const std::string& name : call.words()) {
     Query query;
-    if (call.arguments.Flag("force")) query.emplace_back("force", "1");
+    if (call.arguments.Flag("force"))
+      query.emplace_back("force", "1");
     auto removed = call.client.Delete(Target(Cat("/images/", Segment(name)), query));
     if (!removed) {
       status = 1;
-      TRY(WriteAll(STDERR_FILENO, Cat("wherry rmi: ", removed.error().message(), "\n"), "standard error"));
+      TRY(WriteAll(STDERR_FILENO, Cat("wherry rmi: ", removed.error().message(), "\n"),
+                   "standard error"));
       continue;
     }
     for (JsonValue entry : removed->root()) {
@@ -107,7 +123,8 @@ Result<int> TagCommand(const Invocation& call) {
   size_t colon = name.find(':', slash == std::string_view::npos ? 0 : slash);
   std::string repository(name.substr(0, colon));
   std::string tag(colon == std::string_view::npos ? "" : name.substr(colon + 1));
-  TRY(call.client.Post(Target(Cat("/images/", Segment(call.word(0)), "/tag"), {{"repo", repository}, {"tag", tag}})));
+  TRY(call.client.Post(Target(Cat("/images/", Segment(call.word(0)), "/tag"),
+                              {{"repo", repository}, {"tag", tag}})));
   return 0;
 }
 

@@ -14,8 +14,10 @@ constexpr std::string_view kKinds[] = {"/containers/", "/images/"};
 Result<std::string> InspectOne(Client& client, const std::string& name) {
   for (std::string_view kind : kKinds) {
     auto found = client.GetText(Target(Cat(kind, Segment(name), "/json")));
-    if (found) return std::string(Trim(*found));
-    if (found.error().code() != Errc::kNotFound) return std::unexpected(std::move(found).error());
+    if (found)
+      return std::string(Trim(*found));
+    if (found.error().code() != Errc::kNotFound)
+      return std::unexpected(std::move(found).error());
   }
   return Fail(Errc::kNotFound, Cat("no container or image is named ", name));
 }
@@ -31,7 +33,8 @@ Result<int> InspectCommand(const Invocation& call) {
       Append(list, list.empty() ? "" : ",\n", *text);
     } else {
       status = 1;
-      TRY(WriteAll(STDERR_FILENO, Cat("wherry inspect: ", text.error().message(), "\n"), "standard error"));
+      TRY(WriteAll(STDERR_FILENO, Cat("wherry inspect: ", text.error().message(), "\n"),
+                   "standard error"));
     }
   }
   TRY(WriteAll(STDOUT_FILENO, Cat("[", list, "]\n"), "standard output"));

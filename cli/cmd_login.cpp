@@ -26,7 +26,8 @@ Result<std::string> ReadLine() {
   std::string line;
   for (char c; read(STDIN_FILENO, &c, 1) == 1 && c != '\n';) {
     line += c;
-    if (line.size() > kMaxPassword) return Fail(Errc::kInvalid, "the line is too long");
+    if (line.size() > kMaxPassword)
+      return Fail(Errc::kInvalid, "the line is too long");
   }
   return line;
 }
@@ -40,7 +41,8 @@ Result<std::string> AskName() {
 Result<std::string> AskPassword() {
   termios saved{};
   if (tcgetattr(STDIN_FILENO, &saved) != 0) {
-    return Fail(Errc::kInvalid, "there is no terminal to ask for the password; give it with --password-stdin");
+    return Fail(Errc::kInvalid,
+                "there is no terminal to ask for the password; give it with --password-stdin");
   }
   termios silent = saved;
   silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
@@ -54,17 +56,21 @@ Result<std::string> AskPassword() {
 
 Result<std::string> PasswordFromInput() {
   std::string text = TRY(ReadAll(STDIN_FILENO, kMaxPassword, "standard input"));
-  while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
+  while (text.ends_with('\n') || text.ends_with('\r'))
+    text.pop_back();
   return text;
 }
 
 std::string HostArgument(const Invocation& call) {
-  return registry::NormaliseHost(call.words().empty() ? std::string_view() : std::string_view(call.word(0)));
+  return registry::NormaliseHost(call.words().empty() ? std::string_view()
+                                                      : std::string_view(call.word(0)));
 }
 
 }  // namespace
 
-std::span<const Option> LoginOptions() { return kLogin; }
+std::span<const Option> LoginOptions() {
+  return kLogin;
+}
 
 Result<int> LoginCommand(const Invocation& call) {
   const Arguments& arguments = call.arguments;
@@ -85,14 +91,16 @@ Result<int> LoginCommand(const Invocation& call) {
   TRY(call.client.Post(Target("/auth"), body.text()));
   registry::CredentialsFile file = OwnCredentials();
   TRY(file.Put(host, credentials));
-  TRY(WriteAll(STDOUT_FILENO, Cat("Login succeeded; credentials are kept in ", file.path(), "\n"), "standard output"));
+  TRY(WriteAll(STDOUT_FILENO, Cat("Login succeeded; credentials are kept in ", file.path(), "\n"),
+               "standard output"));
   return 0;
 }
 
 Result<int> LogoutCommand(const Invocation& call) {
   std::string host = HostArgument(call);
   bool removed = TRY(OwnCredentials().Remove(host));
-  TRY(WriteAll(STDOUT_FILENO, Cat(removed ? "Removed the login of " : "There was no login of ", host, "\n"),
+  TRY(WriteAll(STDOUT_FILENO,
+               Cat(removed ? "Removed the login of " : "There was no login of ", host, "\n"),
                "standard output"));
   return 0;
 }

@@ -42,7 +42,8 @@ constexpr Option kAttach[] = {
 
 std::vector<Option> Joined(std::initializer_list<std::span<const Option>> tables) {
   std::vector<Option> all;
-  for (auto table : tables) all.insert(all.end(), table.begin(), table.end());
+  for (auto table : tables)
+    all.insert(all.end(), table.begin(), table.end());
   return all;
 }
 
@@ -54,19 +55,22 @@ void PrintWarnings(JsonValue created) {
 
 Result<> WriteIdFile(const Arguments& arguments, const std::string& id) {
   std::string path = arguments.Value("cidfile");
-  if (path.empty()) return {};
+  if (path.empty())
+    return {};
   UniqueFd file = TRY_CTX("--cidfile", Open(path, O_WRONLY | O_CREAT | O_EXCL, 0644));
   return WriteAll(file.get(), id, path);
 }
 
 Result<JsonDocument> PostCreate(const Invocation& call, const std::string& body) {
-  return call.client.Post(Target("/containers/create", {{"name", call.arguments.Value("name")},
-                                                        {"platform", call.arguments.Value("platform")}}),
-                          body);
+  return call.client.Post(
+      Target("/containers/create", {{"name", call.arguments.Value("name")},
+                                    {"platform", call.arguments.Value("platform")}}),
+      body);
 }
 
 Result<> PullForRun(const Invocation& call) {
-  PullRequest options{call.arguments.Value("platform"), call.arguments.Flag("quiet"), STDERR_FILENO};
+  PullRequest options{call.arguments.Value("platform"), call.arguments.Flag("quiet"),
+                      STDERR_FILENO};
   return PullImage(call.client, call.word(0), options);
 }
 
@@ -77,14 +81,17 @@ Result<std::string> Create(const Invocation& call, bool attach) {
     return Fail(Errc::kInvalid, Cat("option --pull takes missing, always or never, not ", when));
   }
   std::string body = TRY(CreateBody(call.arguments, attach));
-  if (when == "always") TRY(PullForRun(call));
+  if (when == "always")
+    TRY(PullForRun(call));
   auto created = PostCreate(call, body);
   if (!created && created.error().code() == Errc::kNotFound && when == "missing") {
-    (void)WriteAll(STDERR_FILENO, Cat("Image ", call.word(0), " is not here, pulling it\n"), "standard error");
+    (void)WriteAll(STDERR_FILENO, Cat("Image ", call.word(0), " is not here, pulling it\n"),
+                   "standard error");
     TRY(PullForRun(call));
     created = PostCreate(call, body);
   }
-  if (!created) return std::unexpected(std::move(created).error());
+  if (!created)
+    return std::unexpected(std::move(created).error());
   PrintWarnings(created->root());
   std::string id((*created)["Id"].str());
   TRY(WriteIdFile(call.arguments, id));
@@ -95,11 +102,13 @@ std::string ContainerPath(std::string_view id, std::string_view action) {
   return Cat("/containers/", Segment(id), "/", action);
 }
 
-// The waiting connection is opened before the start, so that the shortest container's exit is not missed.
+// The waiting connection is opened before the start, so that the shortest container's exit is not
+// missed.
 class ExitWaiter {
  public:
   static Result<ExitWaiter> Open(Client& client, std::string_view id, std::string_view condition) {
-    auto source = TRY(client.Open("POST", Target(ContainerPath(id, "wait"), {{"condition", std::string(condition)}})));
+    auto source = TRY(client.Open(
+        "POST", Target(ContainerPath(id, "wait"), {{"condition", std::string(condition)}})));
     return ExitWaiter(std::move(source));
   }
   Result<int> Wait() {
@@ -110,7 +119,8 @@ class ExitWaiter {
     }
     auto answer = TRY(JsonDocument::Parse(text, "answer of wait"));
     std::string_view failed = answer["Error"]["Message"].str();
-    if (!failed.empty()) return Fail(Errc::kInternal, std::string(failed));
+    if (!failed.empty())
+      return Fail(Errc::kInternal, std::string(failed));
     return static_cast<int>(answer["StatusCode"].integer());
   }
 
@@ -124,12 +134,14 @@ Result<int> StartFailure(Client& client, const std::string& id, Error error, boo
   int status = 125;
   if (auto container = client.Get(Target(ContainerPath(id, "json")))) {
     int64_t code = (*container)["State"]["ExitCode"].integer();
-    if (code == 126 || code == 127) status = static_cast<int>(code);
+    if (code == 126 || code == 127)
+      status = static_cast<int>(code);
   } else if (error.message().find("executable file not found") != std::string::npos ||
              error.message().find("no such file or directory") != std::string::npos) {
     status = 127;
   }
-  if (remove) (void)client.Delete(Target(Cat("/containers/", Segment(id)), {{"force", "1"}}));
+  if (remove)
+    (void)client.Delete(Target(Cat("/containers/", Segment(id)), {{"force", "1"}}));
   (void)WriteAll(STDERR_FILENO, Cat("wherry run: ", error.message(), "\n"), "standard error");
   return status;
 }
@@ -137,7 +149,8 @@ Result<int> StartFailure(Client& client, const std::string& id, Error error, boo
 Result<int> RunDetached(const Invocation& call) {
   std::string id = TRY(Create(call, false));
   auto started = call.client.Post(Target(ContainerPath(id, "start")));
-  if (!started) return StartFailure(call.client, id, std::move(started).error(), call.arguments.Flag("rm"));
+  if (!started)
+    return StartFailure(call.client, id, std::move(started).error(), call.arguments.Flag("rm"));
   TRY(WriteAll(STDOUT_FILENO, Cat(id, "\n"), "standard output"));
   return 0;
 }
@@ -157,8 +170,12 @@ std::span<const Option> CreateCommandOptions() {
   static const std::vector<Option> kAll = Joined({kCreateOnly, CreateOptions()});
   return kAll;
 }
-std::span<const Option> StartOptions() { return kStart; }
-std::span<const Option> AttachOptions() { return kAttach; }
+std::span<const Option> StartOptions() {
+  return kStart;
+}
+std::span<const Option> AttachOptions() {
+  return kAttach;
+}
 
 Result<int> CreateCommand(const Invocation& call) {
   std::string id = TRY(Create(call, false));
@@ -168,7 +185,8 @@ Result<int> CreateCommand(const Invocation& call) {
 
 Result<int> RunCommand(const Invocation& call) {
   const Arguments& arguments = call.arguments;
-  if (arguments.Flag("detach")) return RunDetached(call);
+  if (arguments.Flag("detach"))
+    return RunDetached(call);
   bool terminal = arguments.Flag("tty");
   bool interactive = arguments.Flag("interactive");
   if (terminal && interactive && !IsTerminal(STDIN_FILENO)) {
@@ -177,28 +195,35 @@ Result<int> RunCommand(const Invocation& call) {
   std::string id = TRY(Create(call, true));
   AttachRequest request{interactive, terminal, true, false, arguments.Value("detach-keys")};
   auto attachment = TRY(Attachment::Open(call.client, id, request));
-  auto waiter = TRY(ExitWaiter::Open(call.client, id, arguments.Flag("rm") ? "removed" : "next-exit"));
+  auto waiter =
+      TRY(ExitWaiter::Open(call.client, id, arguments.Flag("rm") ? "removed" : "next-exit"));
   auto started = call.client.Post(Target(ContainerPath(id, "start")));
-  if (!started) return StartFailure(call.client, id, std::move(started).error(), arguments.Flag("rm"));
-  if (TRY(attachment.Run()) == Attachment::End::kDetached) return 0;
+  if (!started)
+    return StartFailure(call.client, id, std::move(started).error(), arguments.Flag("rm"));
+  if (TRY(attachment.Run()) == Attachment::End::kDetached)
+    return 0;
   return waiter.Wait();
 }
 
 Result<int> StartCommand(const Invocation& call) {
   bool attach = call.arguments.Flag("attach") || call.arguments.Flag("interactive");
-  if (attach && call.words().size() != 1) return Fail(Errc::kInvalid, "only one container can be started with --attach");
+  if (attach && call.words().size() != 1)
+    return Fail(Errc::kInvalid, "only one container can be started with --attach");
   if (attach) {
     std::string id = call.word(0);
-    AttachRequest request{call.arguments.Flag("interactive"), TRY(HasTerminal(call.client, id)), true, false, {}};
+    AttachRequest request{
+        call.arguments.Flag("interactive"), TRY(HasTerminal(call.client, id)), true, false, {}};
     auto attachment = TRY(Attachment::Open(call.client, id, request));
     auto waiter = TRY(ExitWaiter::Open(call.client, id, "next-exit"));
     TRY(call.client.Post(Target(ContainerPath(id, "start"))));
-    if (TRY(attachment.Run()) == Attachment::End::kDetached) return 0;
+    if (TRY(attachment.Run()) == Attachment::End::kDetached)
+      return 0;
     return waiter.Wait();
   }
   return ForEachWord(call, [&call](const std::string& id) -> Result<> {
     auto started = call.client.Post(Target(ContainerPath(id, "start")));
-    if (!started && started.error().code() != Errc::kNotModified) return std::unexpected(std::move(started).error());
+    if (!started && started.error().code() != Errc::kNotModified)
+      return std::unexpected(std::move(started).error());
     return {};
   });
 }
@@ -207,13 +232,16 @@ Result<int> AttachCommand(const Invocation& call) {
   const std::string& id = call.word(0);
   auto container = TRY(call.client.Get(Target(ContainerPath(id, "json"))));
   if (!container["State"]["Running"].boolean()) {
-    return Fail(Errc::kConflict, Cat("container ", id, " is not running; start it with `wherry start ", id, "`"));
+    return Fail(Errc::kConflict,
+                Cat("container ", id, " is not running; start it with `wherry start ", id, "`"));
   }
   bool input = !call.arguments.Flag("no-stdin") && container["Config"]["OpenStdin"].boolean();
-  AttachRequest request{input, container["Config"]["Tty"].boolean(), true, false, call.arguments.Value("detach-keys")};
+  AttachRequest request{input, container["Config"]["Tty"].boolean(), true, false,
+                        call.arguments.Value("detach-keys")};
   auto waiter = TRY(ExitWaiter::Open(call.client, id, "next-exit"));
   auto attachment = TRY(Attachment::Open(call.client, id, request));
-  if (TRY(attachment.Run()) == Attachment::End::kDetached) return 0;
+  if (TRY(attachment.Run()) == Attachment::End::kDetached)
+    return 0;
   return waiter.Wait();
 }
 

@@ -64,16 +64,25 @@ std::string EventText(JsonValue event) {
   for (JsonValue attribute : event["Actor"]["Attributes"]) {
     Append(attributes, attributes.empty() ? "" : ", ", attribute.key(), "=", attribute.str());
   }
-  return Cat(FormatRfc3339Nano(event["timeNano"].integer()), " ", event["Type"].str(), " ", event["Action"].str(), " ",
-             event["Actor"]["ID"].str(), attributes.empty() ? "" : " (", attributes, attributes.empty() ? "" : ")", "\n");
+  return Cat(FormatRfc3339Nano(event["timeNano"].integer()), " ", event["Type"].str(), " ",
+             event["Action"].str(), " ", event["Actor"]["ID"].str(), attributes.empty() ? "" : " (",
+             attributes, attributes.empty() ? "" : ")", "\n");
 }
 
 }  // namespace
 
-std::span<const Option> FormatOptions() { return kFormat; }
-std::span<const Option> EventsOptions() { return kEvents; }
-std::span<const Option> DaemonOptions() { return kDaemon; }
-std::span<const Option> ConfigOptions() { return kConfig; }
+std::span<const Option> FormatOptions() {
+  return kFormat;
+}
+std::span<const Option> EventsOptions() {
+  return kEvents;
+}
+std::span<const Option> DaemonOptions() {
+  return kDaemon;
+}
+std::span<const Option> ConfigOptions() {
+  return kConfig;
+}
 
 Result<int> VersionCommand(const Invocation& call) {
   auto server = call.client.Get(Target("/version"));
@@ -84,9 +93,11 @@ Result<int> VersionCommand(const Invocation& call) {
     return PrintText(Cat(json.text(), "\n"));
   }
   TRY(PrintText(Cat("Client:\n Version: ", WHERRY_VERSION, "\n")));
-  if (!server) return std::unexpected(std::move(server).error());
+  if (!server)
+    return std::unexpected(std::move(server).error());
   std::string text = "Server:\n";
-  for (std::string_view key : {"Version", "ApiVersion", "MinAPIVersion", "Os", "Arch", "KernelVersion"}) {
+  for (std::string_view key :
+       {"Version", "ApiVersion", "MinAPIVersion", "Os", "Arch", "KernelVersion"}) {
     Append(text, " ", key, ": ", (*server)[key].str(), "\n");
   }
   return PrintText(text);
@@ -94,7 +105,8 @@ Result<int> VersionCommand(const Invocation& call) {
 
 Result<int> InfoCommand(const Invocation& call) {
   auto info = TRY(call.client.Get(Target("/info")));
-  if (call.arguments.Value("format") == "json") return PrintText(Cat(info.root().Dump(), "\n"));
+  if (call.arguments.Value("format") == "json")
+    return PrintText(Cat(info.root().Dump(), "\n"));
   std::string text;
   Describe(text, info.root(), 0);
   return PrintText(text);
@@ -104,12 +116,14 @@ Result<int> EventsCommand(const Invocation& call) {
   const Arguments& arguments = call.arguments;
   std::string filters = TRY(FiltersJson(arguments.List("filter")));
   Query query{{"filters", filters},
-              {"since", arguments.Value("since")}, {"until", arguments.Value("until")}};
+              {"since", arguments.Value("since")},
+              {"until", arguments.Value("until")}};
   auto source = TRY(call.client.Open("GET", Target("/events", query)));
   bool json = arguments.Value("format") == "json";
   auto show = [json](std::string_view line) -> Result<> {
     auto event = TRY(JsonDocument::Parse(line, "event"));
-    return WriteAll(STDOUT_FILENO, json ? Cat(line, "\n") : EventText(event.root()), "standard output");
+    return WriteAll(STDOUT_FILENO, json ? Cat(line, "\n") : EventText(event.root()),
+                    "standard output");
   };
   TRY(ForEachLine(*source, show));
   return 0;
@@ -119,9 +133,11 @@ Result<int> DaemonCommand(const Invocation& call) {
   std::vector<engine::ConfigOverride> overrides;
   for (const Option& option : kDaemon) {
     std::string name(option.name);
-    if (name != "config" && call.arguments.Has(name)) overrides.push_back({name, call.arguments.Value(name)});
+    if (name != "config" && call.arguments.Has(name))
+      overrides.push_back({name, call.arguments.Value(name)});
   }
-  auto config = TRY(engine::LoadConfig(call.arguments.Value("config", call.config_file), overrides));
+  auto config =
+      TRY(engine::LoadConfig(call.arguments.Value("config", call.config_file), overrides));
   TRY(engine::RunDaemon(std::move(config)));
   return 0;
 }
@@ -131,13 +147,16 @@ Result<int> ConfigCommand(const Invocation& call) {
   if (!call.arguments.Has("config")) {
     auto effective = call.client.Get("/wherry/v1/config");
     if (effective) {
-      return PrintText(json ? Cat(effective->root().Dump(), "\n") : engine::DescribeConfig(effective->root()));
+      return PrintText(json ? Cat(effective->root().Dump(), "\n")
+                            : engine::DescribeConfig(effective->root()));
     }
-    if (effective.error().code() != Errc::kUnavailable) return std::unexpected(std::move(effective).error());
+    if (effective.error().code() != Errc::kUnavailable)
+      return std::unexpected(std::move(effective).error());
   }
   auto config = TRY(engine::LoadConfig(call.arguments.Value("config", call.config_file), {}));
   std::string lines = engine::DescribeConfigJson(config);
-  if (json) return PrintText(Cat(lines, "\n"));
+  if (json)
+    return PrintText(Cat(lines, "\n"));
   auto document = TRY(JsonDocument::Parse(lines, "configuration"));
   return PrintText(engine::DescribeConfig(document.root()));
 }

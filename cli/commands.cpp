@@ -47,7 +47,8 @@ constexpr Command kCommands[] = {
 
 constexpr bool Sorted() {
   for (size_t i = 1; i < std::size(kCommands); ++i) {
-    if (kCommands[i - 1].name >= kCommands[i].name) return false;
+    if (kCommands[i - 1].name >= kCommands[i].name)
+      return false;
   }
   return true;
 }
@@ -60,10 +61,14 @@ constexpr Option kGlobalOptions[] = {
     {"version", 'v', OptionKind::kFlag, "", "Show the version of this program"},
 };
 
-void Print(int fd, std::string_view text) { (void)WriteAll(fd, text, "output"); }
+void Print(int fd, std::string_view text) {
+  (void)WriteAll(fd, text, "output");
+}
 
 std::string Help() {
-  std::string text = "wherry runs OCI containers on small devices.\n\nUsage: wherry [OPTIONS] COMMAND [ARG...]\n\nCommands:\n";
+  std::string text =
+      "wherry runs OCI containers on small devices.\n\nUsage: wherry [OPTIONS] COMMAND "
+      "[ARG...]\n\nCommands:\n";
   for (const Command& command : kCommands) {
     std::string line = Cat("  ", command.name);
     line.resize(std::max<size_t>(line.size() + 1, 12), ' ');
@@ -75,9 +80,11 @@ std::string Help() {
 }
 
 std::string Help(const Command& command) {
-  std::string text = Cat("Usage: wherry ", command.name, command.options().empty() ? "" : " [OPTIONS]",
-                         command.usage.empty() ? "" : " ", command.usage, "\n\n", command.summary, ".\n");
-  if (!command.options().empty()) Append(text, "\nOptions:\n", DescribeOptions(command.options()));
+  std::string text =
+      Cat("Usage: wherry ", command.name, command.options().empty() ? "" : " [OPTIONS]",
+          command.usage.empty() ? "" : " ", command.usage, "\n\n", command.summary, ".\n");
+  if (!command.options().empty())
+    Append(text, "\nOptions:\n", DescribeOptions(command.options()));
   return text;
 }
 
@@ -88,7 +95,8 @@ int Complain(std::string_view who, std::string_view message, int status) {
 
 const Command* FindCommand(std::string_view name) {
   for (const Command& command : kCommands) {
-    if (command.name == name) return &command;
+    if (command.name == name)
+      return &command;
   }
   return nullptr;
 }
@@ -99,7 +107,8 @@ std::string SocketPath(const Arguments& global) {
     std::string path = global.Value("socket");
     return path.starts_with("unix://") ? path.substr(7) : path;
   }
-  if (const char* path = getenv("WHERRY_SOCKET"); path != nullptr && path[0] != '\0') return path;
+  if (const char* path = getenv("WHERRY_SOCKET"); path != nullptr && path[0] != '\0')
+    return path;
   return "/run/wherry/wherry.sock";
 }
 
@@ -118,26 +127,36 @@ int RunOne(const Command& command, const Arguments& global, std::span<const std:
   int failure = FailureStatus(command);
   auto arguments = ParseArguments(command.options(), words, command.positional);
   if (!arguments) {
-    return Complain(who, Cat(arguments.error().message(), "; see `wherry ", command.name, " --help`"), failure);
+    return Complain(
+        who, Cat(arguments.error().message(), "; see `wherry ", command.name, " --help`"), failure);
   }
   size_t count = arguments->positional().size();
   if (count < command.least || count > command.most) {
-    return Complain(who, Cat(count < command.least ? "missing argument" : "too many arguments", "; usage: wherry ",
-                             command.name, " [OPTIONS] ", command.usage), failure);
+    return Complain(who,
+                    Cat(count < command.least ? "missing argument" : "too many arguments",
+                        "; usage: wherry ", command.name, " [OPTIONS] ", command.usage),
+                    failure);
   }
   Client client(SocketPath(global));
-  auto status = command.run({client, *arguments, global.Value("config", engine::kDefaultConfigFile)});
-  if (!status) return Complain(who, status.error().message(), failure);
+  auto status =
+      command.run({client, *arguments, global.Value("config", engine::kDefaultConfigFile)});
+  if (!status)
+    return Complain(who, status.error().message(), failure);
   return *status;
 }
 
 }  // namespace
 
-std::span<const Command> Commands() { return kCommands; }
+std::span<const Command> Commands() {
+  return kCommands;
+}
 
-std::span<const Option> NoOptions() { return {}; }
+std::span<const Option> NoOptions() {
+  return {};
+}
 
-Result<int> ForEachWord(const Invocation& call, std::move_only_function<Result<>(const std::string&)> action) {
+Result<int> ForEachWord(const Invocation& call,
+                        std::move_only_function<Result<>(const std::string&)> action) {
   int status = 0;
   for (const std::string& word : call.words()) {
     if (auto done = action(word)) {
@@ -151,7 +170,8 @@ Result<int> ForEachWord(const Invocation& call, std::move_only_function<Result<>
 
 int Main(std::span<const std::string> words) {
   auto global = ParseArguments(kGlobalOptions, words, kEnds);
-  if (!global) return Complain("wherry", Cat(global.error().message(), "; see `wherry --help`"), 125);
+  if (!global)
+    return Complain("wherry", Cat(global.error().message(), "; see `wherry --help`"), 125);
   if (global->Flag("version")) {
     Print(STDOUT_FILENO, Cat("wherry version ", WHERRY_VERSION, "\n"));
     return 0;

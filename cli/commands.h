@@ -1,5 +1,5 @@
-// The table of commands: dispatch, help and the check of arguments all read it. A new command is one row in commands.cpp and
-// one function in the file of its area.
+// The table of commands: dispatch, help and the check of arguments all read it. A new command is
+// one row in commands.cpp and one function in the file of its area.
 #pragma once
 
 #include <cstdint>
@@ -28,9 +28,9 @@ inline constexpr size_t kAnyNumber = 255;
 
 struct Command {
   std::string_view name;
-  std::string_view usage;    // "IMAGE [COMMAND] [ARG...]"
+  std::string_view usage;  // "IMAGE [COMMAND] [ARG...]"
   std::string_view summary;
-  size_t least;              // positional arguments
+  size_t least;  // positional arguments
   size_t most;
   Positional positional;
   std::span<const Option> (*options)();
@@ -39,15 +39,17 @@ struct Command {
 
 std::span<const Command> Commands();
 
-// Does `action` for each positional argument and prints the argument; an error is told and makes the status 1, the others go on.
-Result<int> ForEachWord(const Invocation& call, std::move_only_function<Result<>(const std::string&)> action);
+// Does `action` for each positional argument and prints the argument; an error is told and makes
+// the status 1, the others go on.
+Result<int> ForEachWord(const Invocation& call,
+                        std::move_only_function<Result<>(const std::string&)> action);
 
-// Runs the command line; errors go to standard error as one sentence. Exit status as Docker's: 125 for an error of wherry
-// itself in run, else 1; 2 for wrong usage... see docs/cli.md.
+// Runs the command line; errors go to standard error as one sentence. Exit status as Docker's: 125
+// for an error of wherry itself in run, else 1; 2 for wrong usage... see docs/cli.md.
 int Main(std::span<const std::string> words);
 
 // The commands, by file.
-Result<int> RunCommand(const Invocation&);      // cmd_run.cpp
+Result<int> RunCommand(const Invocation&);  // cmd_run.cpp
 Result<int> CreateCommand(const Invocation&);
 Result<int> StartCommand(const Invocation&);
 Result<int> AttachCommand(const Invocation&);
@@ -55,7 +57,7 @@ std::span<const Option> RunOptions();
 std::span<const Option> CreateCommandOptions();
 std::span<const Option> StartOptions();
 std::span<const Option> AttachOptions();
-Result<int> StopCommand(const Invocation&);     // cmd_containers.cpp
+Result<int> StopCommand(const Invocation&);  // cmd_containers.cpp
 Result<int> KillCommand(const Invocation&);
 Result<int> RmCommand(const Invocation&);
 Result<int> WaitCommand(const Invocation&);
@@ -66,7 +68,7 @@ std::span<const Option> KillOptions();
 std::span<const Option> RmOptions();
 std::span<const Option> PsOptions();
 std::span<const Option> LogsOptions();
-Result<int> PullCommand(const Invocation&);     // cmd_images.cpp
+Result<int> PullCommand(const Invocation&);  // cmd_images.cpp
 Result<int> ImagesCommand(const Invocation&);
 Result<int> RmiCommand(const Invocation&);
 Result<int> TagCommand(const Invocation&);

@@ -70,7 +70,8 @@ Result<> WriteLabels(JsonWriter& json, const std::vector<std::string>& words) {
   json.Object();
   for (const std::string& word : words) {
     auto split = SplitFirst(word, '=');
-    json.Field(split ? split->head : std::string_view(word), split ? split->tail : std::string_view());
+    json.Field(split ? split->head : std::string_view(word),
+               split ? split->tail : std::string_view());
   }
   json.End();
   return {};
@@ -81,7 +82,8 @@ Result<> WriteTmpfs(JsonWriter& json, const std::vector<std::string>& words) {
   json.Object();
   for (const std::string& word : words) {
     auto split = SplitFirst(word, ':');
-    json.Field(split ? split->head : std::string_view(word), split ? split->tail : std::string_view());
+    json.Field(split ? split->head : std::string_view(word),
+               split ? split->tail : std::string_view());
   }
   json.End();
   return {};
@@ -92,7 +94,8 @@ Result<> WriteUlimits(JsonWriter& json, const std::vector<std::string>& words) {
   json.Array();
   for (const std::string& word : words) {
     auto name = SplitFirst(word, '=');
-    if (!name) return Fail(Errc::kInvalid, Cat(word, " is not NAME=SOFT[:HARD]"));
+    if (!name)
+      return Fail(Errc::kInvalid, Cat(word, " is not NAME=SOFT[:HARD]"));
     auto limits = SplitFirst(name->tail, ':');
     int64_t soft = TRY(ParseInt(limits ? limits->head : name->tail));
     int64_t hard = limits ? TRY(ParseInt(limits->tail)) : soft;
@@ -112,7 +115,8 @@ Result<> WriteDevices(JsonWriter& json, const std::vector<std::string>& words) {
     }
     bool permissions_second = parts.size() == 2 && parts[1].find('/') == std::string_view::npos;
     std::string_view inside = parts.size() >= 2 && !permissions_second ? parts[1] : parts[0];
-    std::string_view permissions = parts.size() == 3 ? parts[2] : (permissions_second ? parts[1] : "rwm");
+    std::string_view permissions =
+        parts.size() == 3 ? parts[2] : (permissions_second ? parts[1] : "rwm");
     json.Object().Field("PathOnHost", parts[0]).Field("PathInContainer", inside);
     json.Field("CgroupPermissions", permissions).End();
   }
@@ -142,7 +146,8 @@ Result<> WriteMounts(JsonWriter& json, const std::vector<std::string>& words) {
         return Fail(Errc::kUnsupported, Cat("mount option ", key, " is not supported"));
       }
     }
-    if (target.empty()) return Fail(Errc::kInvalid, Cat("mount ", word, " has no target"));
+    if (target.empty())
+      return Fail(Errc::kInvalid, Cat("mount ", word, " has no target"));
     json.Object().Field("Type", type).Field("Source", source).Field("Target", target);
     json.Field("ReadOnly", read_only).End();
   }
@@ -226,7 +231,8 @@ constexpr Row kRows[] = {
 
 constexpr bool Sorted() {
   for (size_t i = 1; i < std::size(kRows); ++i) {
-    if (kRows[i - 1].option.name >= kRows[i].option.name) return false;
+    if (kRows[i - 1].option.name >= kRows[i].option.name)
+      return false;
   }
   return true;
 }
@@ -234,7 +240,8 @@ static_assert(Sorted());
 
 constexpr auto kOptions = [] {
   std::array<Option, std::size(kRows)> options{};
-  for (size_t i = 0; i < options.size(); ++i) options[i] = kRows[i].option;
+  for (size_t i = 0; i < options.size(); ++i)
+    options[i] = kRows[i].option;
   return options;
 }();
 
@@ -245,7 +252,8 @@ void AddVariable(std::vector<std::string>& variables, std::string_view word) {
     return;
   }
   std::string name(word);
-  if (const char* value = getenv(name.c_str())) variables.push_back(Cat(name, "=", value));
+  if (const char* value = getenv(name.c_str()))
+    variables.push_back(Cat(name, "=", value));
 }
 
 Result<std::vector<std::string>> Environment(const Arguments& arguments) {
@@ -254,16 +262,19 @@ Result<std::vector<std::string>> Environment(const Arguments& arguments) {
     std::string text = TRY_CTX("--env-file", ReadFile(file, kMaxEnvFile));
     for (std::string_view line : Split(text, '\n')) {
       line = Trim(line);
-      if (!line.empty() && line[0] != '#') AddVariable(variables, line);
+      if (!line.empty() && line[0] != '#')
+        AddVariable(variables, line);
     }
   }
-  for (const std::string& word : arguments.List("env")) AddVariable(variables, word);
+  for (const std::string& word : arguments.List("env"))
+    AddVariable(variables, word);
   return variables;
 }
 
 Result<> WriteRows(JsonWriter& json, const Arguments& arguments, Part part) {
   for (const Row& row : kRows) {
-    if (row.part != part || !arguments.Has(row.option.name)) continue;
+    if (row.part != part || !arguments.Has(row.option.name))
+      continue;
     json.Key(row.key);
     TRY_CTX(Cat("option --", row.option.name), row.write(json, arguments.List(row.option.name)));
   }
@@ -272,36 +283,46 @@ Result<> WriteRows(JsonWriter& json, const Arguments& arguments, Part part) {
 
 void WriteStreams(JsonWriter& json, const Arguments& arguments, bool attach) {
   bool interactive = arguments.Flag("interactive");
-  json.Field("Tty", arguments.Flag("tty")).Field("OpenStdin", interactive).Field("StdinOnce", interactive && attach);
-  json.Field("AttachStdin", interactive && attach).Field("AttachStdout", attach).Field("AttachStderr", attach);
+  json.Field("Tty", arguments.Flag("tty"))
+      .Field("OpenStdin", interactive)
+      .Field("StdinOnce", interactive && attach);
+  json.Field("AttachStdin", interactive && attach)
+      .Field("AttachStdout", attach)
+      .Field("AttachStderr", attach);
 }
 
 void WriteLog(JsonWriter& json, const Arguments& arguments) {
-  if (!arguments.Has("log-driver") && !arguments.Has("log-opt")) return;
+  if (!arguments.Has("log-driver") && !arguments.Has("log-opt"))
+    return;
   json.Key("LogConfig").Object().Field("Type", arguments.Value("log-driver", "json-file"));
   json.Key("Config").Object();
   for (const std::string& word : arguments.List("log-opt")) {
     auto split = SplitFirst(word, '=');
-    json.Field(split ? split->head : std::string_view(word), split ? split->tail : std::string_view());
+    json.Field(split ? split->head : std::string_view(word),
+               split ? split->tail : std::string_view());
   }
   json.End().End();
 }
 
 }  // namespace
 
-std::span<const Option> CreateOptions() { return kOptions; }
+std::span<const Option> CreateOptions() {
+  return kOptions;
+}
 
 Result<std::string> CreateBody(const Arguments& arguments, bool attach) {
   const auto& words = arguments.positional();
   JsonWriter json;
   json.Object().Field("Image", words[0]);
-  if (words.size() > 1) json.Field("Cmd", std::vector<std::string>(words.begin() + 1, words.end()));
+  if (words.size() > 1)
+    json.Field("Cmd", std::vector<std::string>(words.begin() + 1, words.end()));
   if (arguments.Has("entrypoint")) {
     std::string program = arguments.Value("entrypoint");
     json.Field("Entrypoint", std::vector<std::string>{program});
   }
   auto environment = TRY(Environment(arguments));
-  if (!environment.empty()) json.Field("Env", environment);
+  if (!environment.empty())
+    json.Field("Env", environment);
   WriteStreams(json, arguments, attach);
   TRY(WriteRows(json, arguments, Part::kConfig));
   json.Key("HostConfig").Object();

@@ -1,4 +1,5 @@
-// The options of `run` and `create`, and the JSON body of POST /containers/create they make. One table row per option.
+// The options of `run` and `create`, and the JSON body of POST /containers/create they make. One
+// table row per option.
 #pragma once
 
 #include <span>

@@ -10,7 +10,8 @@ namespace {
 
 // $VARIABLE/config.json, else $HOME/DIRECTORY/config.json.
 std::string ConfigPath(const char* variable, std::string_view directory) {
-  if (const char* path = getenv(variable); path != nullptr && path[0] != '\0') return Cat(path, "/config.json");
+  if (const char* path = getenv(variable); path != nullptr && path[0] != '\0')
+    return Cat(path, "/config.json");
   const char* home = getenv("HOME");
   return Cat(home != nullptr && home[0] != '\0' ? home : "/root", "/", directory, "/config.json");
 }
@@ -22,11 +23,12 @@ registry::CredentialsFile OwnCredentials() {
 }
 
 Result<std::vector<http::Header>> AuthHeaders(const std::string& host) {
-  registry::CredentialsFile files[] = {OwnCredentials(),
-                                       registry::CredentialsFile(ConfigPath("DOCKER_CONFIG", ".docker"))};
+  registry::CredentialsFile files[] = {
+      OwnCredentials(), registry::CredentialsFile(ConfigPath("DOCKER_CONFIG", ".docker"))};
   for (const registry::CredentialsFile& file : files) {
     registry::Credentials found = TRY(file.Get(host));
-    if (found.empty()) continue;
+    if (found.empty())
+      continue;
     return std::vector<http::Header>{{"X-Registry-Auth", registry::CredentialsToHeader(found)}};
   }
   return std::vector<http::Header>();

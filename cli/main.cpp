@@ -16,7 +16,8 @@ std::string_view BaseName(std::string_view path) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc > 0 && BaseName(argv[0]) == "wherry-launch") return wherry::shim::LauncherMain();
+  if (argc > 0 && BaseName(argv[0]) == "wherry-launch")
+    return wherry::shim::LauncherMain();
   std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
   return wherry::cli::Main(words);
 }

@@ -1,5 +1,5 @@
-// Command line options from tables: parsing, and the rows that help is generated from. GNU style: --name value, --name=value,
-// -n value, -nvalue, combined short flags, "--" ends options.
+// Command line options from tables: parsing, and the rows that help is generated from. GNU style:
+// --name value, --name=value, -n value, -nvalue, combined short flags, "--" ends options.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,8 @@ enum class OptionKind : uint8_t {
 };
 
 struct Option {
-  std::string_view name;     // "network"
-  char letter;               // 'n', or 0
+  std::string_view name;  // "network"
+  char letter;            // 'n', or 0
   OptionKind kind;
   std::string_view metavar;  // "SECONDS"; empty for flags
   std::string_view help;
@@ -42,12 +42,13 @@ class Arguments {
   std::vector<std::string> positional_;
 };
 
-// Where option parsing ends: anywhere (`rm a -f`), or at the first positional argument, so that what follows belongs to the
-// container's command (`run IMAGE ls -l`).
+// Where option parsing ends: anywhere (`rm a -f`), or at the first positional argument, so that
+// what follows belongs to the container's command (`run IMAGE ls -l`).
 enum class Positional : uint8_t { kMixed, kEndsOptions };
 
 // kInvalid with one sentence naming the option.
-Result<Arguments> ParseArguments(std::span<const Option> options, std::span<const std::string> words, Positional positional);
+Result<Arguments> ParseArguments(std::span<const Option> options,
+                                 std::span<const std::string> words, Positional positional);
 
 // "  -d, --detach            Run in the background\n" per row.
 std::string DescribeOptions(std::span<const Option> options);

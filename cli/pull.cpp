@@ -18,12 +18,15 @@ Result<> PullImage(Client& client, const std::string& image, const PullRequest& 
                                                           {"platform", options.platform}}),
                                 {}, headers));
   bool terminal = IsTerminal(options.output);
-  ProgressDisplay display(options.output, terminal ? SizeOfTerminal(options.output).columns : uint16_t{0});
+  ProgressDisplay display(options.output,
+                          terminal ? SizeOfTerminal(options.output).columns : uint16_t{0});
   return ForEachLine(*answer, [&](std::string_view line) -> Result<> {
     auto message = TRY(JsonDocument::Parse(line, "progress message"));
     std::string_view error = message["error"].str();
-    if (!error.empty()) return Fail(Errc::kUnavailable, std::string(error));
-    if (!options.quiet) display.Show(message.root());
+    if (!error.empty())
+      return Fail(Errc::kUnavailable, std::string(error));
+    if (!options.quiet)
+      display.Show(message.root());
     return {};
   });
 }

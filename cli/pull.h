@@ -11,7 +11,7 @@ namespace wherry::cli {
 struct PullRequest {
   std::string platform;  // empty: this machine
   bool quiet = false;
-  int output = 1;        // descriptor the progress goes to
+  int output = 1;  // descriptor the progress goes to
 };
 
 // Credentials for the registry of `image` come from the credentials file.

@@ -10,7 +10,8 @@
 
 namespace wherry::cli {
 
-// Splits Docker's stream frames (8 byte header: stream, 0, 0, 0, big-endian length) into standard output and error.
+// Splits Docker's stream frames (8 byte header: stream, 0, 0, 0, big-endian length) into standard
+// output and error.
 class Demultiplexer {
  public:
   Result<> Feed(std::string_view bytes);
@@ -26,6 +27,7 @@ enum class Framing : uint8_t { kRaw, kMultiplexed };
 Result<> CopyOutput(ByteSource& source, Framing framing);
 
 // Calls `line` for each line of a JSON stream, without line end; empty lines are left out.
-Result<> ForEachLine(ByteSource& source, const std::move_only_function<Result<>(std::string_view) const>& line);
+Result<> ForEachLine(ByteSource& source,
+                     const std::move_only_function<Result<>(std::string_view) const>& line);
 
 }  // namespace wherry::cli

@@ -6,7 +6,8 @@
 
 namespace wherry::cli {
 
-// Rows of equal length; the first is the heading. Columns are as wide as their widest cell, three spaces apart.
+// Rows of equal length; the first is the heading. Columns are as wide as their widest cell, three
+// spaces apart.
 std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
 
 }  // namespace wherry::cli

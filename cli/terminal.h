@@ -1,4 +1,5 @@
-// The terminal wherry runs on: raw mode for attached containers, its size, and whether there is one.
+// The terminal wherry runs on: raw mode for attached containers, its size, and whether there is
+// one.
 #pragma once
 
 #include <termios.h>

@@ -29,9 +29,11 @@ struct Key {
 };
 
 Result<> SetPath(std::string& target, std::string_view value) {
-  if (value.empty() || value[0] != '/') return Fail(Errc::kInvalid, "must be an absolute path");
+  if (value.empty() || value[0] != '/')
+    return Fail(Errc::kInvalid, "must be an absolute path");
   target = value;
-  while (target.size() > 1 && target.back() == '/') target.pop_back();
+  while (target.size() > 1 && target.back() == '/')
+    target.pop_back();
   return {};
 }
 
@@ -52,19 +54,22 @@ Result<> SetCount(uint64_t& target, std::string_view value, uint64_t least, uint
 Result<> SetSeconds(std::chrono::seconds& target, std::string_view value) {
   auto duration = TRY(ParseGoDuration(value));
   auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration);
-  if (seconds.count() < 1) return Fail(Errc::kInvalid, "must be at least 1s");
+  if (seconds.count() < 1)
+    return Fail(Errc::kInvalid, "must be at least 1s");
   target = seconds;
   return {};
 }
 
 Result<> SetBool(bool& target, std::string_view value) {
-  if (value != "true" && value != "false") return Fail(Errc::kInvalid, "must be true or false");
+  if (value != "true" && value != "false")
+    return Fail(Errc::kInvalid, "must be true or false");
   target = value == "true";
   return {};
 }
 
 Result<> SetNetwork(Config& config, std::string_view value) {
-  if (value != "none" && value != "host") return Fail(Errc::kInvalid, "must be none or host");
+  if (value != "none" && value != "host")
+    return Fail(Errc::kInvalid, "must be none or host");
   config.default_network = value;
   return {};
 }
@@ -104,7 +109,9 @@ Result<> SetStopTimeout(Config& config, std::string_view value) {
   return {};
 }
 
-std::string Seconds(int64_t count) { return Cat(count, "s"); }
+std::string Seconds(int64_t count) {
+  return Cat(count, "s");
+}
 
 constexpr std::string_view kLevelNames[] = {"debug", "info", "warning", "error"};
 
@@ -169,7 +176,8 @@ constexpr RegistryKey kRegistryKeys[] = {
 // `registry "HOST"` -> HOST, empty when the section is another one.
 std::string_view RegistryHost(std::string_view section) {
   constexpr std::string_view kPrefix = "registry \"";
-  if (!section.starts_with(kPrefix) || !section.ends_with("\"")) return {};
+  if (!section.starts_with(kPrefix) || !section.ends_with("\""))
+    return {};
   section.remove_prefix(kPrefix.size());
   section.remove_suffix(1);
   return section;
@@ -179,31 +187,38 @@ std::string KnownKeys(std::string_view section) {
   std::string list;
   auto add = [&list](std::string_view name) { Append(list, list.empty() ? "" : ", ", name); };
   if (!RegistryHost(section).empty()) {
-    for (const RegistryKey& key : kRegistryKeys) add(key.name);
+    for (const RegistryKey& key : kRegistryKeys)
+      add(key.name);
   }
   for (const Key& key : kKeys) {
-    if (key.section == section) add(key.name);
+    if (key.section == section)
+      add(key.name);
   }
   return list;
 }
 
 // Applies one entry; the error has no place yet.
-Result<> Apply(Config& config, std::string_view section, std::string_view name, std::string_view value) {
+Result<> Apply(Config& config, std::string_view section, std::string_view name,
+               std::string_view value) {
   if (std::string_view host = RegistryHost(section); !host.empty()) {
     for (const RegistryKey& key : kRegistryKeys) {
-      if (key.name == name) return key.set(config.registry.hosts[std::string(host)], value);
+      if (key.name == name)
+        return key.set(config.registry.hosts[std::string(host)], value);
     }
   }
   for (const Key& key : kKeys) {
-    if (key.section == section && key.name == name) return key.set(config, value);
+    if (key.section == section && key.name == name)
+      return key.set(config, value);
   }
   std::string known = KnownKeys(section);
   if (known.empty()) {
     return Fail(Errc::kNotFound,
-                Cat("unknown section [", section, "]; sections are [daemon], [containers], [store], [registries] and ",
+                Cat("unknown section [", section,
+                    "]; sections are [daemon], [containers], [store], [registries] and ",
                     "[registry \"HOST\"]"));
   }
-  return Fail(Errc::kNotFound, Cat("unknown key in section [", section, "]; known keys are ", known));
+  return Fail(Errc::kNotFound,
+              Cat("unknown key in section [", section, "]; known keys are ", known));
 }
 
 Result<> ReadOne(Config& config, const std::string& file) {
@@ -212,7 +227,8 @@ Result<> ReadOne(Config& config, const std::string& file) {
     std::string place = Cat(entry.file, ":", entry.line);
     auto applied = Apply(config, entry.section, entry.key, entry.value);
     if (!applied) {
-      return Fail(Errc::kInvalid, Cat(place, ": ", entry.key, " = ", entry.value, ": ", applied.error().message()));
+      return Fail(Errc::kInvalid,
+                  Cat(place, ": ", entry.key, " = ", entry.value, ": ", applied.error().message()));
     }
     config.origins[Cat(entry.section, ".", entry.key)] = place;
     return {};
@@ -228,18 +244,21 @@ Result<> ReadDropIns(Config& config, const std::string& file) {
   std::string directory = Cat(Directory(file), "/conf.d");
   auto names = ListDir(directory);
   if (!names) {
-    if (names.error().code() == Errc::kNotFound) return {};
+    if (names.error().code() == Errc::kNotFound)
+      return {};
     return std::unexpected(std::move(names).error());
   }
   std::sort(names->begin(), names->end());
   for (const std::string& name : *names) {
-    if (name.ends_with(".conf") && name[0] != '.') TRY(ReadOne(config, Cat(directory, "/", name)));
+    if (name.ends_with(".conf") && name[0] != '.')
+      TRY(ReadOne(config, Cat(directory, "/", name)));
   }
   return {};
 }
 
 void FillDefaults(Config& config) {
-  if (config.socket.empty()) config.socket = Cat(config.run, "/wherry.sock");
+  if (config.socket.empty())
+    config.socket = Cat(config.run, "/wherry.sock");
   if (config.cgroup_parent.empty()) {
     config.cgroup_parent = config.run == "/run/wherry"
                                ? "/wherry"
@@ -261,18 +280,24 @@ std::vector<Line> Lines(const Config& config) {
   std::vector<Line> lines;
   for (const Key& key : kKeys) {
     std::string full = Cat(key.section, ".", key.name);
-    lines.push_back({std::string(key.section), std::string(key.name), key.get(config), Origin(config, full)});
+    lines.push_back(
+        {std::string(key.section), std::string(key.name), key.get(config), Origin(config, full)});
   }
   for (const auto& [host, options] : config.registry.hosts) {
     std::string section = Cat("registry \"", host, "\"");
     auto add = [&](std::string_view key, std::string value) {
-      lines.push_back({section, std::string(key), std::move(value), Origin(config, Cat(section, ".", key))});
+      lines.push_back(
+          {section, std::string(key), std::move(value), Origin(config, Cat(section, ".", key))});
     };
     add("insecure", options.insecure ? "true" : "false");
-    if (!options.ca_file.empty()) add("ca", options.ca_file);
-    if (!options.client_cert_file.empty()) add("client-cert", options.client_cert_file);
-    if (!options.client_key_file.empty()) add("client-key", options.client_key_file);
-    for (const std::string& mirror : options.mirrors) add("mirror", mirror);
+    if (!options.ca_file.empty())
+      add("ca", options.ca_file);
+    if (!options.client_cert_file.empty())
+      add("client-cert", options.client_cert_file);
+    if (!options.client_key_file.empty())
+      add("client-key", options.client_key_file);
+    for (const std::string& mirror : options.mirrors)
+      add("mirror", mirror);
   }
   return lines;
 }
@@ -284,11 +309,13 @@ Result<Config> LoadConfig(const std::string& file, const std::vector<ConfigOverr
   auto read = ReadOne(config, file);
   if (!read) {
     bool absent_default = file == kDefaultConfigFile && read.error().code() == Errc::kNotFound;
-    if (!absent_default) return std::unexpected(std::move(read).error().Wrap("configuration"));
+    if (!absent_default)
+      return std::unexpected(std::move(read).error().Wrap("configuration"));
   }
   TRY_CTX("configuration", ReadDropIns(config, file));
   for (const ConfigOverride& given : overrides) {
-    TRY_CTX(Cat("option --", given.key, " ", given.value), Apply(config, "daemon", given.key, given.value));
+    TRY_CTX(Cat("option --", given.key, " ", given.value),
+            Apply(config, "daemon", given.key, given.value));
     config.origins[Cat("daemon.", given.key)] = "command line";
   }
   FillDefaults(config);
@@ -314,7 +341,8 @@ std::string DescribeConfig(JsonValue lines) {
       section = line["section"].str();
       Append(text, text.empty() ? "" : "\n", "[", section, "]\n");
     }
-    Append(text, "# ", line["origin"].str(), "\n", line["key"].str(), " = ", line["value"].str(), "\n");
+    Append(text, "# ", line["origin"].str(), "\n", line["key"].str(), " = ", line["value"].str(),
+           "\n");
   }
   return text;
 }

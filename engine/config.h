@@ -1,5 +1,6 @@
-// The daemon's configuration: /etc/wherry/wherry.conf, then conf.d/*.conf in name order, then command line options. Every
-// value knows where it came from; an unknown key, a wrong unit or a wrong value names file and line.
+// The daemon's configuration: /etc/wherry/wherry.conf, then conf.d/*.conf in name order, then
+// command line options. Every value knows where it came from; an unknown key, a wrong unit or a
+// wrong value names file and line.
 #pragma once
 
 #include <cstdint>
@@ -19,21 +20,23 @@ namespace wherry::engine {
 struct Config {
   std::string root = "/var/lib/wherry";
   std::string run = "/run/wherry";
-  std::string socket;          // default RUN/wherry.sock
+  std::string socket;  // default RUN/wherry.sock
   std::string socket_group = "wherry";
-  std::string cgroup_parent;   // default /wherry, or /wherry-<hash> beside another instance
-  std::string shim;            // default: wherry-shim beside this program
+  std::string cgroup_parent;  // default /wherry, or /wherry-<hash> beside another instance
+  std::string shim;           // default: wherry-shim beside this program
   std::string default_network = "none";  // what NetworkMode "default" means: none or host
   LogLevel log_level = LogLevel::kInfo;
-  uint64_t log_max_size = 10 << 20;      // of one container log file
+  uint64_t log_max_size = 10 << 20;  // of one container log file
   uint64_t log_max_files = 2;
   int stop_timeout_seconds = 10;
   store::Limits store;
   registry::Options registry;
-  std::map<std::string, std::string> origins;  // "daemon.root" -> "default", "/etc/wherry/wherry.conf:3", "command line"
+  std::map<std::string, std::string>
+      origins;  // "daemon.root" -> "default", "/etc/wherry/wherry.conf:3", "command line"
 };
 
-// A value given on the command line, in the form of the file: {"root", "/data"} sets root of section [daemon].
+// A value given on the command line, in the form of the file: {"root", "/data"} sets root of
+// section [daemon].
 struct ConfigOverride {
   std::string key;
   std::string value;
@@ -41,8 +44,8 @@ struct ConfigOverride {
 
 inline constexpr std::string_view kDefaultConfigFile = "/etc/wherry/wherry.conf";
 
-// Reads `file` and the *.conf files of the directory conf.d beside it. A missing default file is an empty one; a missing
-// file that was named explicitly is an error.
+// Reads `file` and the *.conf files of the directory conf.d beside it. A missing default file is an
+// empty one; a missing file that was named explicitly is an error.
 Result<Config> LoadConfig(const std::string& file, const std::vector<ConfigOverride>& overrides);
 
 // The effective configuration: [{"section","key","value","origin"}, ...]. The API answers with it.

@@ -1,4 +1,5 @@
-// One container as the daemon holds it in memory. Changed on the loop thread only, by class Containers.
+// One container as the daemon holds it in memory. Changed on the loop thread only, by class
+// Containers.
 #pragma once
 
 #include <chrono>
@@ -37,32 +38,32 @@ struct Waiter {
 };
 
 struct Container {
-  std::string id;                    // 64 hexadecimal digits
-  std::string name;                  // without slash
-  int64_t created_nanos = 0;         // unix time
+  std::string id;             // 64 hexadecimal digits
+  std::string name;           // without slash
+  int64_t created_nanos = 0;  // unix time
   Digest image_id;
   Digest manifest;
   std::shared_ptr<const ContainerConfig> config;
-  std::shared_ptr<ImagePin> pin;     // shared: also held by a start in progress
+  std::shared_ptr<ImagePin> pin;  // shared: also held by a start in progress
 
   ContainerState state = ContainerState::kCreated;
   RunStatus status;
 
-  std::string directory;             // containers/<id> on flash
-  std::string run_directory;         // c/<id> below /run
+  std::string directory;      // containers/<id> on flash
+  std::string run_directory;  // c/<id> below /run
 
-  // The connection to the shim that reports the end; null without a process. Stays for a moment after the end until the
-  // shim itself is gone.
+  // The connection to the shim that reports the end; null without a process. Stays for a moment
+  // after the end until the shim itself is gone.
   std::shared_ptr<ShimConnection> watch;
-  sys::PidFd init;                   // signals go here
-  bool stop_requested = false;       // stop or kill was asked for during this run
-  bool starting = false;             // between the begin of a start and its success or failure
+  sys::PidFd init;              // signals go here
+  bool stop_requested = false;  // stop or kill was asked for during this run
+  bool starting = false;        // between the begin of a start and its success or failure
 
   std::vector<Waiter> waiters;
   std::vector<std::shared_ptr<AttachSession>> pending_attaches;  // wait for the next start
 
-  // How many operations that must not be mixed with others are in progress (start, freeze, the shim's last moments,
-  // removal); what comes meanwhile runs afterwards, in order.
+  // How many operations that must not be mixed with others are in progress (start, freeze, the
+  // shim's last moments, removal); what comes meanwhile runs afterwards, in order.
   int holds = 0;
   std::vector<Loop::Callback> deferred;
 };

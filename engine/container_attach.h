@@ -1,5 +1,6 @@
-// One client attached to a container: a taken-over HTTP connection on one side, a connection to the shim on the other, with
-// back-pressure both ways and Docker's rules for the end of input and for detach keys. Loop thread only.
+// One client attached to a container: a taken-over HTTP connection on one side, a connection to the
+// shim on the other, with back-pressure both ways and Docker's rules for the end of input and for
+// detach keys. Loop thread only.
 #pragma once
 
 #include <functional>
@@ -14,14 +15,16 @@
 
 namespace wherry::engine {
 
-// "ctrl-p,ctrl-q" -> "\x10\x11"; single characters and ctrl-a to ctrl-z, ctrl-@ [ \ ] ^ _, separated by commas. kInvalid.
+// "ctrl-p,ctrl-q" -> "\x10\x11"; single characters and ctrl-a to ctrl-z, ctrl-@ [ \ ] ^ _,
+// separated by commas. kInvalid.
 Result<std::string> ParseDetachKeys(std::string_view text);
 
 // Finds the key sequence in what a terminal client types.
 class DetachFilter {
  public:
   explicit DetachFilter(std::string keys) : keys_(std::move(keys)) {}
-  // Appends to `out` what is to be passed on; a beginning of the sequence is held back until it is decided. True: detach.
+  // Appends to `out` what is to be passed on; a beginning of the sequence is held back until it is
+  // decided. True: detach.
   bool Feed(std::string_view input, std::string& out);
 
  private:
@@ -30,12 +33,12 @@ class DetachFilter {
 };
 
 struct AttachOptions {
-  bool tty = false;        // one raw stream; otherwise frames as docker-api.md 2.2 has them
+  bool tty = false;  // one raw stream; otherwise frames as docker-api.md 2.2 has them
   bool with_stdin = false;
   bool with_stdout = false;
   bool with_stderr = false;
-  bool stdin_once = false; // the end of the client's input ends the container's
-  std::string detach_keys; // bytes; empty: none
+  bool stdin_once = false;  // the end of the client's input ends the container's
+  std::string detach_keys;  // bytes; empty: none
 };
 
 class AttachSession : public std::enable_shared_from_this<AttachSession> {

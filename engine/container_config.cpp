@@ -19,21 +19,25 @@ Result<> Unsupported(std::string_view what) {
 Result<> CheckHostname(std::string_view name) {
   bool valid = name.size() <= 63 && !name.starts_with('-') && !name.ends_with('-');
   for (char c : name) {
-    valid = valid && ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
-                      c == '_' || c == '.');
+    valid = valid && ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                      c == '-' || c == '_' || c == '.');
   }
-  if (!valid) return Fail(Errc::kInvalid, Cat("invalid hostname format: ", name));
+  if (!valid)
+    return Fail(Errc::kInvalid, Cat("invalid hostname format: ", name));
   return {};
 }
 
 Result<> ParseProcess(ContainerConfig& config, JsonValue json) {
   config.image = json["Image"].str();
   config.args = json["Entrypoint"].strings();
-  for (std::string& word : json["Cmd"].strings()) config.args.push_back(std::move(word));
-  if (config.args.empty()) return Fail(Errc::kInvalid, "no command specified");
+  for (std::string& word : json["Cmd"].strings())
+    config.args.push_back(std::move(word));
+  if (config.args.empty())
+    return Fail(Errc::kInvalid, "no command specified");
   config.env = json["Env"].strings();
   for (const std::string& entry : config.env) {
-    if (entry.empty() || entry[0] == '=') return Fail(Errc::kInvalid, Cat("invalid environment variable: ", entry));
+    if (entry.empty() || entry[0] == '=')
+      return Fail(Errc::kInvalid, Cat("invalid environment variable: ", entry));
   }
   config.working_dir = json["WorkingDir"].str();
   if (!config.working_dir.empty() && config.working_dir[0] != '/') {
@@ -52,27 +56,35 @@ Result<> ParseIdentity(ContainerConfig& config, JsonValue json) {
   config.domainname = json["Domainname"].str();
   TRY(CheckHostname(config.hostname));
   TRY(CheckHostname(config.domainname));
-  if (!json["StopSignal"].str().empty()) config.stop_signal = TRY(ParseSignal(json["StopSignal"].str()));
+  if (!json["StopSignal"].str().empty())
+    config.stop_signal = TRY(ParseSignal(json["StopSignal"].str()));
   if (json["StopTimeout"].IsNumber()) {
-    config.stop_timeout_seconds = static_cast<int>(std::clamp<int64_t>(json["StopTimeout"].integer(), -1, INT32_MAX));
+    config.stop_timeout_seconds =
+        static_cast<int>(std::clamp<int64_t>(json["StopTimeout"].integer(), -1, INT32_MAX));
   }
-  for (JsonValue label : json["Labels"]) config.labels[std::string(label.key())] = label.str();
+  for (JsonValue label : json["Labels"])
+    config.labels[std::string(label.key())] = label.str();
   return {};
 }
 
 // A mode that may only be one of `allowed` ("" included when listed).
-Result<std::string> ParseMode(JsonValue host, std::string_view name, std::initializer_list<std::string_view> allowed) {
+Result<std::string> ParseMode(JsonValue host, std::string_view name,
+                              std::initializer_list<std::string_view> allowed) {
   std::string mode(host[name].str());
-  if (std::find(allowed.begin(), allowed.end(), mode) != allowed.end()) return mode;
-  return Fail(Errc::kUnsupported, Cat("HostConfig.", name, " \"", mode, "\" is not supported in this version"));
+  if (std::find(allowed.begin(), allowed.end(), mode) != allowed.end())
+    return mode;
+  return Fail(Errc::kUnsupported,
+              Cat("HostConfig.", name, " \"", mode, "\" is not supported in this version"));
 }
 
 Result<> ParseModes(HostOptions& options, JsonValue host, JsonValue config) {
   options.network_mode = host["NetworkMode"].str();
-  if (config["NetworkDisabled"].boolean()) options.network_mode = "none";
+  if (config["NetworkDisabled"].boolean())
+    options.network_mode = "none";
   std::string_view network = options.network_mode;
   if (network != "default" && network != "none" && network != "host") {
-    return Fail(Errc::kUnsupported, Cat("network \"", network, "\" is not supported in this version; use none or host"));
+    return Fail(Errc::kUnsupported, Cat("network \"", network,
+                                        "\" is not supported in this version; use none or host"));
   }
   options.ipc_mode = TRY(ParseMode(host, "IpcMode", {"private", "shareable", "none", "host"}));
   options.pid_mode = TRY(ParseMode(host, "PidMode", {"", "host"}));
@@ -96,15 +108,18 @@ Result<> ParseModes(HostOptions& options, JsonValue host, JsonValue config) {
 // Ports need a bridge; without one, Docker ignores them for the networks host and none.
 Result<> CheckPorts(const HostOptions& options, JsonValue host) {
   bool asked = !IsEmptyValue(host["PortBindings"]) || host["PublishAllPorts"].boolean();
-  if (!asked || options.network_mode != "default") return {};
+  if (!asked || options.network_mode != "default")
+    return {};
   return Fail(Errc::kUnsupported,
-              "publishing ports (HostConfig.PortBindings, -p) needs a bridge network, which is not supported in this "
+              "publishing ports (HostConfig.PortBindings, -p) needs a bridge network, which is not "
+              "supported in this "
               "version; use --network host");
 }
 
 Result<> CheckRestartPolicy(JsonValue policy) {
   std::string_view name = policy["Name"].str();
-  if (name == "no") return {};
+  if (name == "no")
+    return {};
   if (name == "always" || name == "unless-stopped" || name == "on-failure") {
     return Unsupported(Cat("restart policy \"", name, "\" (HostConfig.RestartPolicy)"));
   }
@@ -123,12 +138,15 @@ Result<> ParseSecurityOption(HostOptions& options, std::string_view option) {
     return {};
   }
   if (key == "seccomp") {
-    if (value == "unconfined") options.seccomp = SeccompChoice::kUnconfined;
-    else if (value != "builtin") return Unsupported("a custom seccomp profile (--security-opt seccomp=...)");
+    if (value == "unconfined")
+      options.seccomp = SeccompChoice::kUnconfined;
+    else if (value != "builtin")
+      return Unsupported("a custom seccomp profile (--security-opt seccomp=...)");
     return {};
   }
   // Neither security module is used: switching it off is what happens anyway.
-  if ((key == "apparmor" && value == "unconfined") || (key == "label" && value == "disable")) return {};
+  if ((key == "apparmor" && value == "unconfined") || (key == "label" && value == "disable"))
+    return {};
   if (key == "apparmor" || key == "label" || key == "systempaths" || key == "writable-cgroups") {
     return Unsupported(Cat("security option \"", option, "\""));
   }
@@ -143,7 +161,8 @@ Result<std::vector<std::string>> ParseCapabilityNames(JsonValue list) {
       continue;
     }
     auto number = runtime::CapabilityNumber(name);
-    if (!number) return Fail(Errc::kInvalid, Cat("invalid capability: \"", name, "\""));
+    if (!number)
+      return Fail(Errc::kInvalid, Cat("invalid capability: \"", name, "\""));
     names.push_back(runtime::CapabilityName(*number));
   }
   return names;
@@ -154,15 +173,18 @@ Result<> ParseSecurity(HostOptions& options, JsonValue host) {
   options.readonly_rootfs = host["ReadonlyRootfs"].boolean();
   options.cap_add = TRY(ParseCapabilityNames(host["CapAdd"]));
   options.cap_drop = TRY(ParseCapabilityNames(host["CapDrop"]));
-  if (options.privileged) options.seccomp = SeccompChoice::kUnconfined;
-  for (const std::string& option : host["SecurityOpt"].strings()) TRY(ParseSecurityOption(options, option));
+  if (options.privileged)
+    options.seccomp = SeccompChoice::kUnconfined;
+  for (const std::string& option : host["SecurityOpt"].strings())
+    TRY(ParseSecurityOption(options, option));
   options.masked_paths = host["MaskedPaths"].strings();
   options.readonly_paths = host["ReadonlyPaths"].strings();
   for (const std::string& group : host["GroupAdd"].strings()) {
     auto number = ParseUint(group);
     if (!number || *number > INT32_MAX) {
-      return Fail(Errc::kUnsupported, Cat("--group-add ", group,
-                                          ": groups by name are not supported in this version; use the number"));
+      return Fail(Errc::kUnsupported,
+                  Cat("--group-add ", group,
+                      ": groups by name are not supported in this version; use the number"));
     }
     options.additional_gids.push_back(static_cast<uint32_t>(*number));
   }
@@ -190,14 +212,17 @@ Result<> ParseNames(HostOptions& options, JsonValue host) {
   options.extra_hosts = host["ExtraHosts"].strings();
   for (const std::string& entry : options.extra_hosts) {
     auto pair = SplitFirst(entry, ':');
-    if (!pair) pair = SplitFirst(entry, '=');
+    if (!pair)
+      pair = SplitFirst(entry, '=');
     if (!pair || pair->head.empty() || pair->tail.empty()) {
       return Fail(Errc::kInvalid, Cat("bad format for add-host: \"", entry, "\""));
     }
-    if (pair->tail == "host-gateway") return Unsupported("--add-host with host-gateway");
+    if (pair->tail == "host-gateway")
+      return Unsupported("--add-host with host-gateway");
   }
   for (const std::string& server : options.dns) {
-    if (server.empty() || server.find_first_not_of("0123456789abcdefABCDEF.:") != std::string::npos) {
+    if (server.empty() ||
+        server.find_first_not_of("0123456789abcdefABCDEF.:") != std::string::npos) {
       return Fail(Errc::kInvalid, Cat("invalid IP address: ", server));
     }
   }
@@ -210,18 +235,24 @@ Result<> ParseLog(HostOptions& options, JsonValue log) {
     return Fail(Errc::kInvalid, Cat("logger: no log driver named '", options.log_driver,
                                     "' is registered; wherry has json-file and none"));
   }
-  if (options.log_driver == "none") return {};
+  if (options.log_driver == "none")
+    return {};
   for (JsonValue option : log["Config"]) {
     if (option.key() == "max-size") {
-      if (option.str() != "-1") options.log_max_size = TRY_CTX("log option max-size", ParseSize(option.str()));
-      else options.log_max_size = 0;
+      if (option.str() != "-1")
+        options.log_max_size = TRY_CTX("log option max-size", ParseSize(option.str()));
+      else
+        options.log_max_size = 0;
     } else if (option.key() == "max-file") {
       options.log_max_files = TRY_CTX("log option max-file", ParseUint(option.str()));
-      if (*options.log_max_files < 1) return Fail(Errc::kInvalid, "log option max-file cannot be less than 1");
+      if (*options.log_max_files < 1)
+        return Fail(Errc::kInvalid, "log option max-file cannot be less than 1");
     } else if (option.key() == "compress" && option.str() == "true") {
       return Unsupported("log option compress");
-    } else if (option.key() != "mode" && option.key() != "compress" && option.key() != "max-buffer-size") {
-      return Fail(Errc::kInvalid, Cat("unknown log opt '", option.key(), "' for json-file log driver"));
+    } else if (option.key() != "mode" && option.key() != "compress" &&
+               option.key() != "max-buffer-size") {
+      return Fail(Errc::kInvalid,
+                  Cat("unknown log opt '", option.key(), "' for json-file log driver"));
     }
   }
   return {};
@@ -229,15 +260,18 @@ Result<> ParseLog(HostOptions& options, JsonValue log) {
 
 Result<> ParseSizes(HostOptions& options, JsonValue host) {
   options.shm_size = host["ShmSize"].integer();
-  if (options.shm_size <= 0) return Fail(Errc::kInvalid, "SHM size can not be less than 0");
+  if (options.shm_size <= 0)
+    return Fail(Errc::kInvalid, "SHM size can not be less than 0");
   int64_t score = host["OomScoreAdj"].integer();
   if (score < -1000 || score > 1000) {
     return Fail(Errc::kInvalid,
                 Cat("Invalid value ", score, ", range for oom score adj is [-1000, 1000]"));
   }
   options.oom_score_adj = static_cast<int>(score);
-  options.console_rows = static_cast<uint16_t>(std::clamp<int64_t>(host["ConsoleSize"].at(0).integer(), 0, 0xffff));
-  options.console_columns = static_cast<uint16_t>(std::clamp<int64_t>(host["ConsoleSize"].at(1).integer(), 0, 0xffff));
+  options.console_rows =
+      static_cast<uint16_t>(std::clamp<int64_t>(host["ConsoleSize"].at(0).integer(), 0, 0xffff));
+  options.console_columns =
+      static_cast<uint16_t>(std::clamp<int64_t>(host["ConsoleSize"].at(1).integer(), 0, 0xffff));
   return {};
 }
 
@@ -256,7 +290,8 @@ Result<HostOptions> ParseHost(JsonValue host, JsonValue config) {
   options.devices = TRY(ParseDevices(host["Devices"]));
   options.device_rules = TRY(ParseDeviceRules(host["DeviceCgroupRules"]));
   options.ulimits = TRY(ParseUlimits(host["Ulimits"]));
-  for (JsonValue entry : host["Annotations"]) options.annotations[std::string(entry.key())] = entry.str();
+  for (JsonValue entry : host["Annotations"])
+    options.annotations[std::string(entry.key())] = entry.str();
   options.limits = TRY(ParseLimits(host));
   return options;
 }
@@ -276,15 +311,18 @@ Result<ContainerConfig> ParseContainerConfig(NormalisedRequest request) {
   return config;
 }
 
-std::vector<std::string> CreateWarnings(const ContainerConfig& config, std::string_view default_network) {
+std::vector<std::string> CreateWarnings(const ContainerConfig& config,
+                                        std::string_view default_network) {
   std::vector<std::string> warnings;
   auto config_json = JsonDocument::Parse(config.config_json, "Config");
   auto host_json = JsonDocument::Parse(config.host_config_json, "HostConfig");
-  if (!config_json || !host_json) return warnings;
+  if (!config_json || !host_json)
+    return warnings;
   JsonValue host = host_json->root();
   if (config.host.network_mode == "default") {
-    warnings.push_back(Cat("bridge networks are not supported in this version: the container gets the network \"",
-                           default_network, "\" (configuration key default-network)"));
+    warnings.push_back(
+        Cat("bridge networks are not supported in this version: the container gets the network \"",
+            default_network, "\" (configuration key default-network)"));
   }
   bool ports = !IsEmptyValue(host["PortBindings"]) || host["PublishAllPorts"].boolean();
   if (ports && config.host.network_mode == "host") {
@@ -294,8 +332,9 @@ std::vector<std::string> CreateWarnings(const ContainerConfig& config, std::stri
     warnings.emplace_back("Your kernel does not support OomKillDisable. OomKillDisable discarded.");
   }
   if (host["MemorySwappiness"].integer(-1) >= 0) {
-    warnings.emplace_back("Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. "
-                          "Memory swappiness discarded.");
+    warnings.emplace_back(
+        "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. "
+        "Memory swappiness discarded.");
   }
   auto test = (*config_json)["Healthcheck"]["Test"].strings();
   if (!test.empty() && test[0] != "NONE") {

@@ -1,6 +1,7 @@
-// What a container was created with: the request as received, normalised once and echoed by inspect (so that inspect can be
-// given back to create), and the parsed fields the engine acts on. Immutable after creation but for the name.
-// Docker Engine API v1.47: ContainerConfig, HostConfig, NetworkingConfig. Thread-safe: pure functions and plain data.
+// What a container was created with: the request as received, normalised once and echoed by inspect
+// (so that inspect can be given back to create), and the parsed fields the engine acts on.
+// Immutable after creation but for the name. Docker Engine API v1.47: ContainerConfig, HostConfig,
+// NetworkingConfig. Thread-safe: pure functions and plain data.
 #pragma once
 
 #include <cstdint>
@@ -22,16 +23,16 @@ namespace wherry::engine {
 struct MountRequest {
   enum class Type : uint8_t { kBind, kTmpfs };
   Type type = Type::kBind;
-  std::string source;       // of a bind; absolute
-  std::string target;       // absolute, cleaned
-  std::string mode;         // as written after the second colon of -v: "ro,Z"
+  std::string source;  // of a bind; absolute
+  std::string target;  // absolute, cleaned
+  std::string mode;    // as written after the second colon of -v: "ro,Z"
   bool read_only = false;
   bool read_only_recursive = true;  // best effort on kernels before 5.12
   bool force_recursive = false;     // fail where read-only cannot be recursive
   bool recursive = true;            // rbind
   bool create_source = false;       // -v makes a missing directory, --mount does not
   std::string propagation = "rprivate";
-  std::vector<std::string> options; // of a tmpfs, without the default ones
+  std::vector<std::string> options;  // of a tmpfs, without the default ones
 };
 
 struct DeviceRequest {
@@ -55,13 +56,13 @@ struct Ulimit {
 struct LimitRequest {
   int64_t memory = 0;
   int64_t memory_reservation = 0;
-  int64_t memory_swap = 0;   // memory plus swap; -1 unlimited
+  int64_t memory_swap = 0;  // memory plus swap; -1 unlimited
   int64_t cpu_shares = 0;
-  int64_t cpu_quota = 0;     // microseconds; from NanoCpus too
+  int64_t cpu_quota = 0;  // microseconds; from NanoCpus too
   int64_t cpu_period = 0;
   std::string cpuset_cpus;
   std::string cpuset_mems;
-  int64_t pids = 0;          // -1 unlimited
+  int64_t pids = 0;  // -1 unlimited
   int64_t blkio_weight = 0;
   std::vector<ThrottleRequest> blkio_weight_device;
   std::vector<ThrottleRequest> read_bps;
@@ -73,19 +74,19 @@ struct LimitRequest {
 enum class SeccompChoice : uint8_t { kDefault, kUnconfined };
 
 struct HostOptions {
-  std::string network_mode;  // "default", "none", "host"
-  std::string ipc_mode;      // "private", "none", "host", "shareable"
-  std::string pid_mode;      // "", "host"
-  std::string uts_mode;      // "", "host"
-  std::string cgroupns_mode; // "private", "host"
+  std::string network_mode;   // "default", "none", "host"
+  std::string ipc_mode;       // "private", "none", "host", "shareable"
+  std::string pid_mode;       // "", "host"
+  std::string uts_mode;       // "", "host"
+  std::string cgroupns_mode;  // "private", "host"
   bool auto_remove = false;
   bool privileged = false;
   bool readonly_rootfs = false;
   bool no_new_privileges = false;
   SeccompChoice seccomp = SeccompChoice::kDefault;
-  std::vector<std::string> cap_add;   // "CAP_CHOWN", "ALL"
+  std::vector<std::string> cap_add;  // "CAP_CHOWN", "ALL"
   std::vector<std::string> cap_drop;
-  std::vector<MountRequest> mounts;   // binds, mounts and tmpfs, in the order of their targets
+  std::vector<MountRequest> mounts;  // binds, mounts and tmpfs, in the order of their targets
   std::vector<DeviceRequest> devices;
   std::vector<std::string> device_rules;  // "c 1:3 rwm"
   std::vector<Ulimit> ulimits;
@@ -97,13 +98,13 @@ struct HostOptions {
   std::vector<std::string> dns;
   std::vector<std::string> dns_options;
   std::vector<std::string> dns_search;
-  std::vector<std::string> extra_hosts;   // "name:address"
+  std::vector<std::string> extra_hosts;  // "name:address"
   int64_t shm_size = 64 << 20;
   int oom_score_adj = 0;
   uint16_t console_rows = 0;
   uint16_t console_columns = 0;
-  std::string log_driver;                 // "json-file", "none"
-  std::optional<uint64_t> log_max_size;   // absent: the daemon's configuration
+  std::string log_driver;                // "json-file", "none"
+  std::optional<uint64_t> log_max_size;  // absent: the daemon's configuration
   std::optional<uint64_t> log_max_files;
   LimitRequest limits;
 };
@@ -114,12 +115,12 @@ struct ContainerConfig {
   std::string host_config_json;
   std::string networking_json;
 
-  std::string image;                      // as asked for
-  std::vector<std::string> args;          // entrypoint and command; never empty
+  std::string image;              // as asked for
+  std::vector<std::string> args;  // entrypoint and command; never empty
   std::vector<std::string> env;
-  std::string working_dir;                // "" is "/"
+  std::string working_dir;  // "" is "/"
   std::string user;
-  std::string hostname;                   // "" : first twelve digits of the ID
+  std::string hostname;  // "" : first twelve digits of the ID
   std::string domainname;
   int stop_signal = 15;
   std::optional<int> stop_timeout_seconds;  // -1: never SIGKILL
@@ -130,9 +131,10 @@ struct ContainerConfig {
   HostOptions host;
 };
 
-// What create received, normalised: defaults filled in, the image's configuration merged into Config, null for nothing that
-// the API's schema wants as array or object. kInvalid for a field of the wrong type; kUnsupported naming the field for what
-// this version does not do. Unknown fields are dropped. `default_hostname` is echoed as the hostname when none was given.
+// What create received, normalised: defaults filled in, the image's configuration merged into
+// Config, null for nothing that the API's schema wants as array or object. kInvalid for a field of
+// the wrong type; kUnsupported naming the field for what this version does not do. Unknown fields
+// are dropped. `default_hostname` is echoed as the hostname when none was given.
 struct NormalisedRequest {
   std::string config_json;
   std::string host_config_json;
@@ -141,12 +143,13 @@ struct NormalisedRequest {
 Result<NormalisedRequest> NormaliseRequest(JsonValue body, const oci::ImageConfig& image,
                                            std::string_view default_hostname);
 
-// Reads the normalised objects; checks every value the engine acts on. kInvalid and kUnsupported in Docker's words where it
-// has any.
+// Reads the normalised objects; checks every value the engine acts on. kInvalid and kUnsupported in
+// Docker's words where it has any.
 Result<ContainerConfig> ParseContainerConfig(NormalisedRequest request);
 
 // Sentences for the "Warnings" of the create response: what was accepted and will have no effect.
 // `default_network` is the network that mode "default" means now.
-std::vector<std::string> CreateWarnings(const ContainerConfig& config, std::string_view default_network);
+std::vector<std::string> CreateWarnings(const ContainerConfig& config,
+                                        std::string_view default_network);
 
 }  // namespace wherry::engine

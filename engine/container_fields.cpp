@@ -93,43 +93,60 @@ constexpr Field kHostFields[] = {
 // clang-format on
 
 constexpr std::string_view kTypeWords[] = {
-    "a boolean", "an integer", "a string", "an array of strings", "an array", "an object", "an object of strings",
+    "a boolean", "an integer",           "a string", "an array of strings", "an array",
+    "an object", "an object of strings",
 };
 
 bool AllStrings(JsonValue container) {
   for (JsonValue element : container) {
-    if (!element.IsString()) return false;
+    if (!element.IsString())
+      return false;
   }
   return true;
 }
 
 bool HasType(JsonValue value, FieldType type) {
   switch (type) {
-    case kBool: return value.IsBool();
-    case kInt: return value.IsNumber();
-    case kString: return value.IsString();
-    case kStrings: return value.IsArray() && AllStrings(value);
-    case kArray: return value.IsArray();
-    case kObject: return value.IsObject();
-    case kStringMap: return value.IsObject() && AllStrings(value);
+    case kBool:
+      return value.IsBool();
+    case kInt:
+      return value.IsNumber();
+    case kString:
+      return value.IsString();
+    case kStrings:
+      return value.IsArray() && AllStrings(value);
+    case kArray:
+      return value.IsArray();
+    case kObject:
+      return value.IsObject();
+    case kStringMap:
+      return value.IsObject() && AllStrings(value);
   }
   return false;
 }
 
 }  // namespace
 
-std::span<const Field> HostFields() { return kHostFields; }
+std::span<const Field> HostFields() {
+  return kHostFields;
+}
 
 bool IsEmptyValue(JsonValue value) {
-  if (!value || value.IsNull()) return true;
-  if (value.IsBool()) return !value.boolean();
-  if (value.IsNumber()) return value.integer() == 0;
-  if (value.IsString()) return value.str().empty();
+  if (!value || value.IsNull())
+    return true;
+  if (value.IsBool())
+    return !value.boolean();
+  if (value.IsNumber())
+    return value.integer() == 0;
+  if (value.IsString())
+    return value.str().empty();
   return value.size() == 0;
 }
 
-Result<> CheckType(JsonValue value, FieldType type, std::string_view object, std::string_view name) {
-  if (!value || value.IsNull() || HasType(value, type)) return {};
+Result<> CheckType(JsonValue value, FieldType type, std::string_view object,
+                   std::string_view name) {
+  if (!value || value.IsNull() || HasType(value, type))
+    return {};
   return Fail(Errc::kInvalid, Cat("invalid JSON: ", object, ".", name, " must be ",
                                   kTypeWords[static_cast<size_t>(type)]));
 }

@@ -1,5 +1,6 @@
-// The table of every field of Docker's HostConfig: type, default, and what this version does with it. One row is what it
-// takes to accept and echo a field; acting on it is a line in container_parse*.cpp. Thread-safe: constant data.
+// The table of every field of Docker's HostConfig: type, default, and what this version does with
+// it. One row is what it takes to accept and echo a field; acting on it is a line in
+// container_parse*.cpp. Thread-safe: constant data.
 #pragma once
 
 #include <cstdint>

@@ -34,27 +34,33 @@ std::string_view FirstWord(std::string_view line) {
   return line.substr(0, line.find_first_of(" \t"));
 }
 
-void AppendLine(std::string& out, std::string_view keyword, const std::vector<std::string>& values) {
-  if (!values.empty()) Append(out, keyword, " ", Join(values, " "), "\n");
+void AppendLine(std::string& out, std::string_view keyword,
+                const std::vector<std::string>& values) {
+  if (!values.empty())
+    Append(out, keyword, " ", Join(values, " "), "\n");
 }
 
 }  // namespace
 
-std::string HostsFile(const ContainerConfig& config, std::string_view network, std::string_view hostname,
-                      std::string_view host_file) {
+std::string HostsFile(const ContainerConfig& config, std::string_view network,
+                      std::string_view hostname, std::string_view host_file) {
   std::string text(network == "host" ? host_file : kLocalHosts);
-  if (!text.empty() && !text.ends_with('\n')) text += '\n';
+  if (!text.empty() && !text.ends_with('\n'))
+    text += '\n';
   // Without an address of its own the container still resolves its own name.
   if (network != "host") {
     Append(text, "127.0.1.1\t", hostname);
-    if (!config.domainname.empty()) Append(text, ".", config.domainname, " ", hostname);
+    if (!config.domainname.empty())
+      Append(text, ".", config.domainname, " ", hostname);
     text += '\n';
   }
   for (const std::string& entry : config.host.extra_hosts) {
     auto pair = SplitFirst(entry, ':');
-    if (!pair) pair = SplitFirst(entry, '=');
+    if (!pair)
+      pair = SplitFirst(entry, '=');
     std::string_view address = pair->tail;
-    if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
+    if (address.starts_with('[') && address.ends_with(']'))
+      address = address.substr(1, address.size() - 2);
     Append(text, address, "\t", pair->head, "\n");
   }
   return text;
@@ -65,19 +71,23 @@ std::string ResolvFile(const HostOptions& options, std::string_view host_file) {
   std::string text;
   for (std::string_view line : Split(host_file, '\n')) {
     std::string_view word = FirstWord(line);
-    bool replaced = (word == "nameserver" && given[0]) || ((word == "search" || word == "domain") && given[1]) ||
+    bool replaced = (word == "nameserver" && given[0]) ||
+                    ((word == "search" || word == "domain") && given[1]) ||
                     (word == "options" && given[2]);
-    if (!replaced && !word.empty()) Append(text, line, "\n");
+    if (!replaced && !word.empty())
+      Append(text, line, "\n");
   }
-  for (const std::string& server : options.dns) Append(text, "nameserver ", server, "\n");
+  for (const std::string& server : options.dns)
+    Append(text, "nameserver ", server, "\n");
   // "." asks for no search list at all.
-  if (!(options.dns_search.size() == 1 && options.dns_search[0] == ".")) AppendLine(text, "search", options.dns_search);
+  if (!(options.dns_search.size() == 1 && options.dns_search[0] == "."))
+    AppendLine(text, "search", options.dns_search);
   AppendLine(text, "options", options.dns_options);
   return text;
 }
 
-Result<> WriteNetworkFiles(const ContainerConfig& config, std::string_view network, std::string_view hostname,
-                           const std::string& run_directory) {
+Result<> WriteNetworkFiles(const ContainerConfig& config, std::string_view network,
+                           std::string_view hostname, const std::string& run_directory) {
   auto write = [&](std::string_view name, std::string_view content) {
     return ReplaceFile(Cat(run_directory, "/", name), content, 0644, Durability::kVolatile);
   };
@@ -86,25 +96,32 @@ Result<> WriteNetworkFiles(const ContainerConfig& config, std::string_view netwo
   return write("resolv.conf", ResolvFile(config.host, ReadOrEmpty("/etc/resolv.conf")));
 }
 
-std::string EffectiveHostname(const ContainerConfig& config, std::string_view network, std::string_view id) {
-  if (config.host.uts_mode == "host") return MachineName();
-  if (!config.hostname.empty()) return config.hostname;
-  if (network == "host") return MachineName();
+std::string EffectiveHostname(const ContainerConfig& config, std::string_view network,
+                              std::string_view id) {
+  if (config.host.uts_mode == "host")
+    return MachineName();
+  if (!config.hostname.empty())
+    return config.hostname;
+  if (network == "host")
+    return MachineName();
   return std::string(id.substr(0, 12));
 }
 
 Result<> CheckBindSources(const ContainerConfig& config, MissingSource missing) {
   for (const MountRequest& mount : config.host.mounts) {
-    if (mount.type != MountRequest::Type::kBind || PathExists(mount.source)) continue;
+    if (mount.type != MountRequest::Type::kBind || PathExists(mount.source))
+      continue;
     if (!mount.create_source) {
-      return Fail(Errc::kInvalid, Cat("invalid mount config for type \"bind\": bind source path does not exist: ",
-                                      mount.source));
+      return Fail(Errc::kInvalid,
+                  Cat("invalid mount config for type \"bind\": bind source path does not exist: ",
+                      mount.source));
     }
-    if (missing == MissingSource::kReportOnly) continue;
+    if (missing == MissingSource::kReportOnly)
+      continue;
     auto made = MakeDirs(mount.source, 0755);
     if (!made) {
-      return std::unexpected(
-          std::move(made).error().Wrap(Cat("error while creating mount source path '", mount.source, "'")));
+      return std::unexpected(std::move(made).error().Wrap(
+          Cat("error while creating mount source path '", mount.source, "'")));
     }
   }
   return {};

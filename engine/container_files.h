@@ -1,5 +1,5 @@
-// The files a start puts below /run/wherry/c/<id> (hosts, hostname, resolv.conf) and the directories it needs on flash.
-// Blocking: worker threads. No state.
+// The files a start puts below /run/wherry/c/<id> (hosts, hostname, resolv.conf) and the
+// directories it needs on flash. Blocking: worker threads. No state.
 #pragma once
 
 #include <string>
@@ -10,17 +10,20 @@
 
 namespace wherry::engine {
 
-// Content of the three files. The network is "none" or "host"; with host the machine's own files are the base.
-std::string HostsFile(const ContainerConfig& config, std::string_view network, std::string_view hostname,
-                      std::string_view host_file);
+// Content of the three files. The network is "none" or "host"; with host the machine's own files
+// are the base.
+std::string HostsFile(const ContainerConfig& config, std::string_view network,
+                      std::string_view hostname, std::string_view host_file);
 std::string ResolvFile(const HostOptions& options, std::string_view host_file);
 
 // Writes them into `run_directory`, reading /etc/hosts and /etc/resolv.conf of the machine.
-Result<> WriteNetworkFiles(const ContainerConfig& config, std::string_view network, std::string_view hostname,
-                           const std::string& run_directory);
+Result<> WriteNetworkFiles(const ContainerConfig& config, std::string_view network,
+                           std::string_view hostname, const std::string& run_directory);
 
-// The name the container gets: its own, the machine's with the host's network or UTS namespace, else the short ID.
-std::string EffectiveHostname(const ContainerConfig& config, std::string_view network, std::string_view id);
+// The name the container gets: its own, the machine's with the host's network or UTS namespace,
+// else the short ID.
+std::string EffectiveHostname(const ContainerConfig& config, std::string_view network,
+                              std::string_view id);
 
 // Sources of bind mounts: a missing one is made (as a directory) for -v, and an error for --mount.
 enum class MissingSource : uint8_t { kCreate, kReportOnly };

@@ -25,7 +25,8 @@ class Reaper : public std::enable_shared_from_this<Reaper> {
   Result<> Begin() {
     return loop_->Add(process_.fd(), EPOLLIN, [self = shared_from_this()](uint32_t) {
       auto status = self->process_.TryWait();
-      if (status && !*status) return;
+      if (status && !*status)
+        return;
       auto keep = self;  // removing the callback destroys its captures
       keep->loop_->Remove(keep->process_.fd());
     });
@@ -53,10 +54,13 @@ class Answer : public std::enable_shared_from_this<Answer> {
   void Read() {
     char buffer[4096];
     ssize_t count = read(pipe_.get(), buffer, sizeof buffer);
-    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (count > 0) text_.append(buffer, static_cast<size_t>(count));
+    if (count < 0 && (errno == EAGAIN || errno == EINTR))
+      return;
+    if (count > 0)
+      text_.append(buffer, static_cast<size_t>(count));
     bool complete = count <= 0 || text_.ends_with('\n') || text_.size() > kMaxAnswer;
-    if (!complete) return;
+    if (!complete)
+      return;
     loop_->Remove(pipe_.get());
     pipe_.Reset();
     auto result = shim::LaunchResult::Parse(text_);
@@ -77,22 +81,28 @@ class Answer : public std::enable_shared_from_this<Answer> {
 
 Result<UniqueFd> SpecFile(const shim::LaunchSpec& spec) {
   UniqueFd file(memfd_create("wherry-launch", MFD_CLOEXEC));
-  if (!file) return FailSys("memfd_create");
+  if (!file)
+    return FailSys("memfd_create");
   TRY(WriteAll(file.get(), spec.ToJson(), "launch specification"));
-  if (lseek(file.get(), 0, SEEK_SET) != 0) return FailSys("lseek");
+  if (lseek(file.get(), 0, SEEK_SET) != 0)
+    return FailSys("lseek");
   return file;
 }
 
 }  // namespace
 
-Result<> Launcher::Launch(const shim::LaunchSpec& spec, std::move_only_function<void(LaunchOutcome)> done) {
-  if (!program_) program_ = TRY(sys::ProtectedSelfExecutable());
+Result<> Launcher::Launch(const shim::LaunchSpec& spec,
+                          std::move_only_function<void(LaunchOutcome)> done) {
+  if (!program_)
+    program_ = TRY(sys::ProtectedSelfExecutable());
   UniqueFd spec_file = TRY(SpecFile(spec));
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return FailSys("pipe2");
+  if (pipe2(ends, O_CLOEXEC) != 0)
+    return FailSys("pipe2");
   UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
-  if (fcntl(read_end.get(), F_SETFL, O_NONBLOCK) != 0) return FailSys("fcntl");
+  if (fcntl(read_end.get(), F_SETFL, O_NONBLOCK) != 0)
+    return FailSys("fcntl");
 
   sys::SpawnOptions options;
   options.program_fd = program_.get();

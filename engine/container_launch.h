@@ -1,4 +1,5 @@
-// Starts the launcher process for one container and reads its answer without blocking. Loop thread only.
+// Starts the launcher process for one container and reads its answer without blocking. Loop thread
+// only.
 #pragma once
 
 #include <functional>
@@ -12,7 +13,8 @@
 
 namespace wherry::engine {
 
-// How a launch ended: a running container, or the exit code `docker run` gives (125, 126, 127) and why.
+// How a launch ended: a running container, or the exit code `docker run` gives (125, 126, 127) and
+// why.
 struct LaunchOutcome {
   int pid = 0;  // of the container's init; 0: failed
   int exit_code = 0;
@@ -23,7 +25,8 @@ class Launcher {
  public:
   explicit Launcher(Loop* loop) : loop_(loop) {}
 
-  // Blocks for the execve of the launcher only; `done` comes later on the loop. An error when not even that worked.
+  // Blocks for the execve of the launcher only; `done` comes later on the loop. An error when not
+  // even that worked.
   Result<> Launch(const shim::LaunchSpec& spec, std::move_only_function<void(LaunchOutcome)> done);
 
  private:

@@ -33,14 +33,17 @@ Result<Prepared> Prepare(const Containers& containers, const Filters& filters) {
   }
   for (const std::string& code : filters.Values("exited")) {
     auto number = ParseInt(code);
-    if (!number) return Fail(Errc::kInvalid, Cat("invalid filter 'exited=", code, "'"));
+    if (!number)
+      return Fail(Errc::kInvalid, Cat("invalid filter 'exited=", code, "'"));
     prepared.exit_codes.push_back(static_cast<int>(*number));
   }
-  for (const std::string& state : filters.Values("status")) TRY(ParseState(state));
+  for (const std::string& state : filters.Values("status"))
+    TRY(ParseState(state));
   for (const std::string& health : filters.Values("health")) {
     constexpr std::string_view kWords[] = {"none", "starting", "healthy", "unhealthy"};
     bool known = std::find(std::begin(kWords), std::end(kWords), health) != std::end(kWords);
-    if (!known) return Fail(Errc::kInvalid, Cat("invalid filter 'health=", health, "'"));
+    if (!known)
+      return Fail(Errc::kInvalid, Cat("invalid filter 'health=", health, "'"));
   }
   return prepared;
 }
@@ -53,8 +56,10 @@ bool AnyValue(const Filters& filters, std::string_view key, auto predicate) {
 bool IsAncestor(const Container& container, const std::string& ancestor) {
   std::string id = container.image_id.hex();
   std::string_view wanted = ancestor;
-  if (wanted.starts_with("sha256:")) wanted.remove_prefix(7);
-  if (wanted.size() >= 4 && id.starts_with(wanted)) return true;
+  if (wanted.starts_with("sha256:"))
+    wanted.remove_prefix(7);
+  if (wanted.size() >= 4 && id.starts_with(wanted))
+    return true;
   auto mine = registry::Reference::Parse(container.config->image);
   auto theirs = registry::Reference::Parse(ancestor);
   return mine && theirs && mine->Familiar() == theirs->Familiar();
@@ -69,57 +74,73 @@ bool HasVolume(const Container& container, std::string_view wanted) {
 // "80", "80/tcp", "80-90/udp" against the exposed ports of the configuration.
 bool Exposes(const Container& container, std::string_view wanted) {
   auto document = JsonDocument::Parse(container.config->config_json, "Config");
-  if (!document) return false;
+  if (!document)
+    return false;
   auto split = SplitFirst(wanted, '/');
   std::string_view protocol = split ? split->tail : "tcp";
   std::string_view range = split ? split->head : wanted;
   auto ends = SplitFirst(range, '-');
   auto first = ParseUint(ends ? ends->head : range);
   auto last = ParseUint(ends ? ends->tail : range);
-  if (!first || !last) return false;
+  if (!first || !last)
+    return false;
   for (JsonValue port : (*document)["ExposedPorts"]) {
     auto parts = SplitFirst(port.key(), '/');
     auto number = ParseUint(parts ? parts->head : port.key());
     bool same_protocol = (parts ? parts->tail : "tcp") == protocol;
-    if (number && same_protocol && *number >= *first && *number <= *last) return true;
+    if (number && same_protocol && *number >= *first && *number <= *last)
+      return true;
   }
   return false;
 }
 
 bool MatchesName(const Container& container, const std::string& pattern) {
-  return MatchesPattern(pattern, container.name) || MatchesPattern(pattern, Cat("/", container.name));
+  return MatchesPattern(pattern, container.name) ||
+         MatchesPattern(pattern, Cat("/", container.name));
 }
 
 bool MatchesExit(const Container& container, const Prepared& prepared) {
-  if (prepared.exit_codes.empty()) return true;
+  if (prepared.exit_codes.empty())
+    return true;
   return !HasProcess(container.state) && container.status.started_nanos != 0 &&
-         std::ranges::find(prepared.exit_codes, container.status.exit_code) != prepared.exit_codes.end();
+         std::ranges::find(prepared.exit_codes, container.status.exit_code) !=
+             prepared.exit_codes.end();
 }
 
 bool Matches(const Container& container, const Prepared& prepared) {
   const Filters& filters = *prepared.filters;
   std::string_view network = prepared.containers->EffectiveNetwork(*container.config);
-  return container.created_nanos < prepared.created_before && container.created_nanos > prepared.created_after &&
-         MatchesExit(container, prepared) && filters.MatchesPrefix("id", container.id) &&
+  return container.created_nanos < prepared.created_before &&
+         container.created_nanos > prepared.created_after && MatchesExit(container, prepared) &&
+         filters.MatchesPrefix("id", container.id) &&
          filters.MatchesExactly("status", StateName(container.state)) &&
          filters.MatchesExactly("health", "none") && filters.MatchesExactly("network", network) &&
-         filters.MatchesLabels(container.config->labels) && !filters.Has("publish") && !filters.Flag("is-task") &&
-         AnyValue(filters, "name", [&](const std::string& value) { return MatchesName(container, value); }) &&
-         AnyValue(filters, "ancestor", [&](const std::string& value) { return IsAncestor(container, value); }) &&
-         AnyValue(filters, "volume", [&](const std::string& value) { return HasVolume(container, value); }) &&
-         AnyValue(filters, "expose", [&](const std::string& value) { return Exposes(container, value); });
+         filters.MatchesLabels(container.config->labels) && !filters.Has("publish") &&
+         !filters.Flag("is-task") &&
+         AnyValue(filters, "name",
+                  [&](const std::string& value) { return MatchesName(container, value); }) &&
+         AnyValue(filters, "ancestor",
+                  [&](const std::string& value) { return IsAncestor(container, value); }) &&
+         AnyValue(filters, "volume",
+                  [&](const std::string& value) { return HasVolume(container, value); }) &&
+         AnyValue(filters, "expose",
+                  [&](const std::string& value) { return Exposes(container, value); });
 }
 
 }  // namespace
 
-Result<std::vector<ContainerPtr>> ListContainers(const Containers& containers, const ListOptions& options) {
+Result<std::vector<ContainerPtr>> ListContainers(const Containers& containers,
+                                                 const ListOptions& options) {
   Prepared prepared = TRY(Prepare(containers, options.filters));
   bool all = options.all || options.limit > 0 || options.filters.Has("status");
   std::vector<ContainerPtr> list;
   for (ContainerPtr& container : containers.All()) {
-    if (options.limit > 0 && static_cast<int64_t>(list.size()) == options.limit) break;
-    if (!all && !HasProcess(container->state)) continue;
-    if (Matches(*container, prepared)) list.push_back(std::move(container));
+    if (options.limit > 0 && static_cast<int64_t>(list.size()) == options.limit)
+      break;
+    if (!all && !HasProcess(container->state))
+      continue;
+    if (Matches(*container, prepared))
+      list.push_back(std::move(container));
   }
   return list;
 }

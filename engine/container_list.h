@@ -12,8 +12,8 @@
 namespace wherry::engine {
 
 inline constexpr std::string_view kContainerFilters[] = {
-    "ancestor", "before", "exited",  "expose", "health", "id",    "is-task", "isolation",
-    "label",    "name",   "network", "publish", "since", "status", "volume",
+    "ancestor", "before", "exited",  "expose",  "health", "id",     "is-task", "isolation",
+    "label",    "name",   "network", "publish", "since",  "status", "volume",
 };
 
 struct ListOptions {
@@ -22,7 +22,9 @@ struct ListOptions {
   Filters filters;
 };
 
-// Newest first. kInvalid for a value no filter can have; kNotFound when "before" or "since" names no container.
-Result<std::vector<ContainerPtr>> ListContainers(const Containers& containers, const ListOptions& options);
+// Newest first. kInvalid for a value no filter can have; kNotFound when "before" or "since" names
+// no container.
+Result<std::vector<ContainerPtr>> ListContainers(const Containers& containers,
+                                                 const ListOptions& options);
 
 }  // namespace wherry::engine

@@ -1,4 +1,5 @@
-// Names of containers: what a valid one is, and made-up ones for containers created without a name. Thread-safe, no state.
+// Names of containers: what a valid one is, and made-up ones for containers created without a name.
+// Thread-safe, no state.
 #pragma once
 
 #include <string>
@@ -8,10 +9,12 @@
 
 namespace wherry::engine {
 
-// [a-zA-Z0-9][a-zA-Z0-9_.-]+; a leading "/" is dropped first. Returns the bare name; kInvalid in Docker's words.
+// [a-zA-Z0-9][a-zA-Z0-9_.-]+; a leading "/" is dropped first. Returns the bare name; kInvalid in
+// Docker's words.
 Result<std::string> ValidateName(std::string_view name);
 
-// "adjective_surname" from getrandom; from the second attempt on with a digit, so that a full engine finds one too.
+// "adjective_surname" from getrandom; from the second attempt on with a digit, so that a full
+// engine finds one too.
 std::string RandomName(int attempt);
 
 }  // namespace wherry::engine

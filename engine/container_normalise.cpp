@@ -1,4 +1,5 @@
-// From the body of POST /containers/create to the three objects that are kept: see container_config.h.
+// From the body of POST /containers/create to the three objects that are kept: see
+// container_config.h.
 #include <algorithm>
 #include <set>
 
@@ -11,7 +12,8 @@ namespace wherry::engine {
 
 namespace {
 
-// Fields of Config that are echoed only when given; in Docker's order they stand at several places, hence two tables.
+// Fields of Config that are echoed only when given; in Docker's order they stand at several places,
+// hence two tables.
 struct OptionalField {
   std::string_view name;
   FieldType type;
@@ -19,18 +21,18 @@ struct OptionalField {
 
 Result<> CheckConfigTypes(JsonValue body) {
   constexpr OptionalField kConfigFields[] = {
-      {"Hostname", FieldType::kString},      {"Domainname", FieldType::kString},
-      {"User", FieldType::kString},          {"AttachStdin", FieldType::kBool},
-      {"AttachStdout", FieldType::kBool},    {"AttachStderr", FieldType::kBool},
-      {"ExposedPorts", FieldType::kObject},  {"Tty", FieldType::kBool},
-      {"OpenStdin", FieldType::kBool},       {"StdinOnce", FieldType::kBool},
-      {"Env", FieldType::kStrings},          {"Healthcheck", FieldType::kObject},
-      {"Image", FieldType::kString},         {"Volumes", FieldType::kObject},
-      {"WorkingDir", FieldType::kString},    {"NetworkDisabled", FieldType::kBool},
-      {"MacAddress", FieldType::kString},    {"OnBuild", FieldType::kStrings},
-      {"Labels", FieldType::kStringMap},     {"StopSignal", FieldType::kString},
-      {"StopTimeout", FieldType::kInt},      {"Shell", FieldType::kStrings},
-      {"HostConfig", FieldType::kObject},    {"NetworkingConfig", FieldType::kObject},
+      {"Hostname", FieldType::kString},     {"Domainname", FieldType::kString},
+      {"User", FieldType::kString},         {"AttachStdin", FieldType::kBool},
+      {"AttachStdout", FieldType::kBool},   {"AttachStderr", FieldType::kBool},
+      {"ExposedPorts", FieldType::kObject}, {"Tty", FieldType::kBool},
+      {"OpenStdin", FieldType::kBool},      {"StdinOnce", FieldType::kBool},
+      {"Env", FieldType::kStrings},         {"Healthcheck", FieldType::kObject},
+      {"Image", FieldType::kString},        {"Volumes", FieldType::kObject},
+      {"WorkingDir", FieldType::kString},   {"NetworkDisabled", FieldType::kBool},
+      {"MacAddress", FieldType::kString},   {"OnBuild", FieldType::kStrings},
+      {"Labels", FieldType::kStringMap},    {"StopSignal", FieldType::kString},
+      {"StopTimeout", FieldType::kInt},     {"Shell", FieldType::kStrings},
+      {"HostConfig", FieldType::kObject},   {"NetworkingConfig", FieldType::kObject},
   };
   for (const OptionalField& field : kConfigFields) {
     TRY(CheckType(body[field.name], field.type, "Config", field.name));
@@ -39,10 +41,13 @@ Result<> CheckConfigTypes(JsonValue body) {
 }
 
 // Cmd and Entrypoint: null, a string, or an array of strings.
-Result<std::optional<std::vector<std::string>>> ParseCommand(JsonValue value, std::string_view name) {
+Result<std::optional<std::vector<std::string>>> ParseCommand(JsonValue value,
+                                                             std::string_view name) {
   std::optional<std::vector<std::string>> command;
-  if (!value || value.IsNull()) return command;
-  if (value.IsString()) return std::optional(std::vector<std::string>{std::string(value.str())});
+  if (!value || value.IsNull())
+    return command;
+  if (value.IsString())
+    return std::optional(std::vector<std::string>{std::string(value.str())});
   TRY(CheckType(value, FieldType::kStrings, "Config", name));
   return std::optional(value.strings());
 }
@@ -58,57 +63,71 @@ Result<Command> MergeCommand(JsonValue body, const oci::ImageConfig& image) {
   auto cmd = TRY(ParseCommand(body["Cmd"], "Cmd"));
   Command merged;
   merged.cmd = cmd.value_or(std::vector<std::string>());
-  if (entrypoint) merged.entrypoint = *entrypoint;
+  if (entrypoint)
+    merged.entrypoint = *entrypoint;
   if (merged.entrypoint.empty()) {
-    if (merged.cmd.empty()) merged.cmd = image.cmd;
-    if (!entrypoint) merged.entrypoint = image.entrypoint;
+    if (merged.cmd.empty())
+      merged.cmd = image.cmd;
+    if (!entrypoint)
+      merged.entrypoint = image.entrypoint;
   }
-  if (merged.entrypoint.size() == 1 && merged.entrypoint[0].empty()) merged.entrypoint.clear();
+  if (merged.entrypoint.size() == 1 && merged.entrypoint[0].empty())
+    merged.entrypoint.clear();
   if (merged.entrypoint.empty() && merged.cmd.empty()) {
     return Fail(Errc::kInvalid, "no command specified");
   }
   return merged;
 }
 
-std::string_view VariableName(std::string_view entry) { return entry.substr(0, entry.find('=')); }
+std::string_view VariableName(std::string_view entry) {
+  return entry.substr(0, entry.find('='));
+}
 
 // The request's variables, then those of the image it does not name.
 std::vector<std::string> MergeEnv(JsonValue given, const std::vector<std::string>& image) {
   std::vector<std::string> env = given.strings();
   size_t own = env.size();
   for (const std::string& entry : image) {
-    bool named = std::any_of(env.begin(), env.begin() + static_cast<std::ptrdiff_t>(own),
-                             [&](const std::string& mine) { return VariableName(mine) == VariableName(entry); });
-    if (!named) env.push_back(entry);
+    bool named = std::any_of(
+        env.begin(), env.begin() + static_cast<std::ptrdiff_t>(own),
+        [&](const std::string& mine) { return VariableName(mine) == VariableName(entry); });
+    if (!named)
+      env.push_back(entry);
   }
   return env;
 }
 
-std::map<std::string, std::string> MergeLabels(JsonValue given, const std::map<std::string, std::string>& image) {
+std::map<std::string, std::string> MergeLabels(JsonValue given,
+                                               const std::map<std::string, std::string>& image) {
   std::map<std::string, std::string> labels = image;
-  for (JsonValue label : given) labels[std::string(label.key())] = label.str();
+  for (JsonValue label : given)
+    labels[std::string(label.key())] = label.str();
   return labels;
 }
 
 // Keys of {"80/tcp":{}} style objects, joined with the image's.
 std::set<std::string> MergeKeys(JsonValue given, const std::vector<std::string>& image) {
   std::set<std::string> keys(image.begin(), image.end());
-  for (JsonValue member : given) keys.emplace(member.key());
+  for (JsonValue member : given)
+    keys.emplace(member.key());
   return keys;
 }
 
 void WriteKeys(JsonWriter& json, std::string_view name, const std::set<std::string>& keys) {
   json.Key(name).Object();
-  for (const std::string& key : keys) json.Key(key).Object().End();
+  for (const std::string& key : keys)
+    json.Key(key).Object().End();
   json.End();
 }
 
 // Only the directories the image declares are known to exist without volumes.
 Result<> RefuseVolumes(JsonValue body, const oci::ImageConfig& image) {
   for (JsonValue volume : body["Volumes"]) {
-    if (std::find(image.volumes.begin(), image.volumes.end(), volume.key()) != image.volumes.end()) continue;
-    return Fail(Errc::kUnsupported, Cat("anonymous volumes are not supported in this version: ", volume.key(),
-                                        " (Config.Volumes); bind a directory of the host instead"));
+    if (std::find(image.volumes.begin(), image.volumes.end(), volume.key()) != image.volumes.end())
+      continue;
+    return Fail(Errc::kUnsupported,
+                Cat("anonymous volumes are not supported in this version: ", volume.key(),
+                    " (Config.Volumes); bind a directory of the host instead"));
   }
   return {};
 }
@@ -116,8 +135,10 @@ Result<> RefuseVolumes(JsonValue body, const oci::ImageConfig& image) {
 Result<> RefuseHealthcheck(JsonValue health, const oci::ImageConfig& image) {
   auto test = health["Test"].strings();
   bool same_as_image = health && health.Dump() == image.healthcheck;
-  if (test.empty() || test[0] == "NONE" || same_as_image) return {};
-  return Fail(Errc::kUnsupported, "health checks are not supported in this version (Config.Healthcheck, --health-cmd)");
+  if (test.empty() || test[0] == "NONE" || same_as_image)
+    return {};
+  return Fail(Errc::kUnsupported,
+              "health checks are not supported in this version (Config.Healthcheck, --health-cmd)");
 }
 
 std::string_view Preferred(JsonValue given, std::string_view otherwise) {
@@ -125,10 +146,12 @@ std::string_view Preferred(JsonValue given, std::string_view otherwise) {
 }
 
 void WriteOptional(JsonWriter& json, JsonValue body, std::string_view name) {
-  if (!IsEmptyValue(body[name])) json.Field(name, body[name]);
+  if (!IsEmptyValue(body[name]))
+    json.Field(name, body[name]);
 }
 
-Result<std::string> NormaliseConfig(JsonValue body, const oci::ImageConfig& image, std::string_view default_hostname) {
+Result<std::string> NormaliseConfig(JsonValue body, const oci::ImageConfig& image,
+                                    std::string_view default_hostname) {
   TRY(CheckConfigTypes(body));
   TRY(RefuseVolumes(body, image));
   TRY(RefuseHealthcheck(body["Healthcheck"], image));
@@ -137,13 +160,17 @@ Result<std::string> NormaliseConfig(JsonValue body, const oci::ImageConfig& imag
 
   JsonWriter json;
   json.Object();
-  bool own_name = body["HostConfig"]["UTSMode"].str() != "host" && body["HostConfig"]["NetworkMode"].str() != "host";
+  bool own_name = body["HostConfig"]["UTSMode"].str() != "host" &&
+                  body["HostConfig"]["NetworkMode"].str() != "host";
   json.Field("Hostname", Preferred(body["Hostname"], own_name ? default_hostname : ""));
   json.Field("Domainname", body["Domainname"].str());
   json.Field("User", Preferred(body["User"], image.user));
-  for (std::string_view name : {"AttachStdin", "AttachStdout", "AttachStderr"}) json.Field(name, body[name].boolean());
-  if (!ports.empty()) WriteKeys(json, "ExposedPorts", ports);
-  for (std::string_view name : {"Tty", "OpenStdin", "StdinOnce"}) json.Field(name, body[name].boolean());
+  for (std::string_view name : {"AttachStdin", "AttachStdout", "AttachStderr"})
+    json.Field(name, body[name].boolean());
+  if (!ports.empty())
+    WriteKeys(json, "ExposedPorts", ports);
+  for (std::string_view name : {"Tty", "OpenStdin", "StdinOnce"})
+    json.Field(name, body[name].boolean());
   json.Field("Env", MergeEnv(body["Env"], image.env)).Field("Cmd", command.cmd);
   if (!IsEmptyValue(body["Healthcheck"])) {
     json.Field("Healthcheck", body["Healthcheck"]);
@@ -152,17 +179,23 @@ Result<std::string> NormaliseConfig(JsonValue body, const oci::ImageConfig& imag
   }
   json.Field("Image", body["Image"].str());
   WriteKeys(json, "Volumes", MergeKeys(body["Volumes"], image.volumes));
-  json.Field("WorkingDir", Preferred(body["WorkingDir"], image.working_dir)).Field("Entrypoint", command.entrypoint);
+  json.Field("WorkingDir", Preferred(body["WorkingDir"], image.working_dir))
+      .Field("Entrypoint", command.entrypoint);
   WriteOptional(json, body, "NetworkDisabled");
   WriteOptional(json, body, "MacAddress");
-  if (body["OnBuild"].IsArray()) json.Field("OnBuild", body["OnBuild"]);
-  else json.Key("OnBuild").Null();
+  if (body["OnBuild"].IsArray())
+    json.Field("OnBuild", body["OnBuild"]);
+  else
+    json.Key("OnBuild").Null();
   json.Key("Labels").Object();
-  for (const auto& [name, value] : MergeLabels(body["Labels"], image.labels)) json.Field(name, value);
+  for (const auto& [name, value] : MergeLabels(body["Labels"], image.labels))
+    json.Field(name, value);
   json.End();
   std::string_view stop_signal = Preferred(body["StopSignal"], image.stop_signal);
-  if (!stop_signal.empty()) json.Field("StopSignal", stop_signal);
-  if (body["StopTimeout"].IsNumber()) json.Field("StopTimeout", body["StopTimeout"]);
+  if (!stop_signal.empty())
+    json.Field("StopSignal", stop_signal);
+  if (body["StopTimeout"].IsNumber())
+    json.Field("StopTimeout", body["StopTimeout"]);
   WriteOptional(json, body, "Shell");
   json.End();
   return json.Take();
@@ -171,9 +204,12 @@ Result<std::string> NormaliseConfig(JsonValue body, const oci::ImageConfig& imag
 // What depends on other fields than the one it is.
 void WriteHostField(JsonWriter& json, JsonValue host, const Field& field) {
   JsonValue value = host[field.name];
-  bool swap_follows = field.name == "MemorySwap" && value.integer() == 0 && host["Memory"].integer() > 0;
-  bool no_masks = (field.name == "MaskedPaths" || field.name == "ReadonlyPaths") && host["Privileged"].boolean();
-  bool own_list = field.name == "MaskedPaths" || field.name == "ReadonlyPaths";  // [] means none, not "not given"
+  bool swap_follows =
+      field.name == "MemorySwap" && value.integer() == 0 && host["Memory"].integer() > 0;
+  bool no_masks = (field.name == "MaskedPaths" || field.name == "ReadonlyPaths") &&
+                  host["Privileged"].boolean();
+  bool own_list = field.name == "MaskedPaths" ||
+                  field.name == "ReadonlyPaths";  // [] means none, not "not given"
   if (swap_follows) {
     json.Field(field.name, 2 * host["Memory"].integer());
   } else if (no_masks) {
@@ -192,8 +228,10 @@ void WriteLogConfig(JsonWriter& json, JsonValue log) {
   std::string_view type = log["Type"].str();
   json.Key("LogConfig").Object().Field("Type", type.empty() ? "json-file" : type);
   json.Key("Config");
-  if (log["Config"].IsObject()) json.Value(log["Config"]);
-  else json.Object().End();
+  if (log["Config"].IsObject())
+    json.Value(log["Config"]);
+  else
+    json.Object().End();
   json.End();
 }
 
@@ -210,12 +248,16 @@ Result<std::string> NormaliseHostConfig(JsonValue host) {
     JsonValue value = host[field.name];
     TRY(CheckType(value, field.type, "HostConfig", field.name));
     if (field.use == FieldUse::kRefused && !IsEmptyValue(value)) {
-      return Fail(Errc::kUnsupported, Cat("HostConfig.", field.name, field.option.empty() ? "" : " (", field.option,
-                                          field.option.empty() ? "" : ")", " is not supported in this version"));
+      return Fail(Errc::kUnsupported,
+                  Cat("HostConfig.", field.name, field.option.empty() ? "" : " (", field.option,
+                      field.option.empty() ? "" : ")", " is not supported in this version"));
     }
-    if (field.name == "LogConfig") WriteLogConfig(json, value);
-    else if (field.name == "RestartPolicy") WriteRestartPolicy(json, value);
-    else WriteHostField(json, host, field);
+    if (field.name == "LogConfig")
+      WriteLogConfig(json, value);
+    else if (field.name == "RestartPolicy")
+      WriteRestartPolicy(json, value);
+    else
+      WriteHostField(json, host, field);
   }
   json.End();
   return json.Take();
@@ -225,7 +267,8 @@ Result<std::string> NormaliseHostConfig(JsonValue host) {
 
 Result<NormalisedRequest> NormaliseRequest(JsonValue body, const oci::ImageConfig& image,
                                            std::string_view default_hostname) {
-  if (!body.IsObject()) return Fail(Errc::kInvalid, "config cannot be empty in order to create a container");
+  if (!body.IsObject())
+    return Fail(Errc::kInvalid, "config cannot be empty in order to create a container");
   NormalisedRequest request;
   request.config_json = TRY(NormaliseConfig(body, image, default_hostname));
   request.host_config_json = TRY(NormaliseHostConfig(body["HostConfig"]));

@@ -1,4 +1,5 @@
-// Parts of ParseContainerConfig, one file each: container_parse_mounts.cpp, container_parse_limits.cpp. Not for other users.
+// Parts of ParseContainerConfig, one file each: container_parse_mounts.cpp,
+// container_parse_limits.cpp. Not for other users.
 #pragma once
 
 #include "core/base/json.h"
@@ -7,7 +8,8 @@
 
 namespace wherry::engine {
 
-// Binds, Mounts and Tmpfs of HostConfig, sorted by depth of their targets. kInvalid for duplicate targets.
+// Binds, Mounts and Tmpfs of HostConfig, sorted by depth of their targets. kInvalid for duplicate
+// targets.
 Result<std::vector<MountRequest>> ParseMounts(JsonValue host_config);
 
 // Memory, processor, process and block device limits, with Docker's cross-checks.

@@ -8,10 +8,12 @@ namespace wherry::engine {
 
 namespace {
 
-constexpr std::string_view kPropagations[] = {"private", "rprivate", "shared", "rshared", "slave", "rslave"};
+constexpr std::string_view kPropagations[] = {"private", "rprivate", "shared",
+                                              "rshared", "slave",    "rslave"};
 
 bool IsPropagation(std::string_view word) {
-  return std::find(std::begin(kPropagations), std::end(kPropagations), word) != std::end(kPropagations);
+  return std::find(std::begin(kPropagations), std::end(kPropagations), word) !=
+         std::end(kPropagations);
 }
 
 Result<std::string> CheckedTarget(std::string_view target, std::string_view specification) {
@@ -35,10 +37,12 @@ Result<> ApplyBindMode(MountRequest& mount, std::string_view mode, std::string_v
       mount.read_only = true;
     } else if (IsPropagation(word)) {
       mount.propagation = word;
-    } else if (word != "rw" && word != "z" && word != "Z" && word != "cached" && word != "delegated" &&
-               word != "consistent") {
-      // z and Z ask for an SELinux label, which is nothing here; the consistency words mean nothing on Linux.
-      return Fail(Errc::kInvalid, Cat("invalid mode: ", mode, " in volume specification '", bind, "'"));
+    } else if (word != "rw" && word != "z" && word != "Z" && word != "cached" &&
+               word != "delegated" && word != "consistent") {
+      // z and Z ask for an SELinux label, which is nothing here; the consistency words mean nothing
+      // on Linux.
+      return Fail(Errc::kInvalid,
+                  Cat("invalid mode: ", mode, " in volume specification '", bind, "'"));
     }
   }
   return {};
@@ -48,7 +52,8 @@ Result<> ApplyBindMode(MountRequest& mount, std::string_view mode, std::string_v
 Result<MountRequest> ParseBind(const std::string& bind) {
   auto parts = Split(bind, ':');
   if (parts.size() == 1) {
-    return Fail(Errc::kUnsupported, Cat("anonymous volumes are not supported in this version: ", bind));
+    return Fail(Errc::kUnsupported,
+                Cat("anonymous volumes are not supported in this version: ", bind));
   }
   if (parts.size() > 3 || parts[0].empty() || parts[1].empty()) {
     return Fail(Errc::kInvalid, Cat("invalid volume specification: '", bind, "'"));
@@ -61,7 +66,8 @@ Result<MountRequest> ParseBind(const std::string& bind) {
   mount.source = CleanPath(parts[0]);
   mount.target = TRY(CheckedTarget(parts[1], bind));
   mount.create_source = true;
-  if (parts.size() == 3) TRY(ApplyBindMode(mount, parts[2], bind));
+  if (parts.size() == 3)
+    TRY(ApplyBindMode(mount, parts[2], bind));
   return mount;
 }
 
@@ -77,14 +83,16 @@ Result<> ParseBindOptions(MountRequest& mount, JsonValue options) {
   mount.force_recursive = options["ReadOnlyForceRecursive"].boolean();
   mount.read_only_recursive = !options["ReadOnlyNonRecursive"].boolean();
   if (mount.force_recursive && !mount.read_only_recursive) {
-    return Fail(Errc::kInvalid, "ReadOnlyForceRecursive and ReadOnlyNonRecursive cannot both be set");
+    return Fail(Errc::kInvalid,
+                "ReadOnlyForceRecursive and ReadOnlyNonRecursive cannot both be set");
   }
   return {};
 }
 
 std::string Octal(int64_t value) {
   std::string digits;
-  for (uint64_t rest = static_cast<uint64_t>(value) & 07777; rest != 0 || digits.empty(); rest /= 8) {
+  for (uint64_t rest = static_cast<uint64_t>(value) & 07777; rest != 0 || digits.empty();
+       rest /= 8) {
     digits.insert(digits.begin(), static_cast<char>('0' + rest % 8));
   }
   return digits;
@@ -93,12 +101,16 @@ std::string Octal(int64_t value) {
 // [["exec"],["size","1m"]]
 Result<> ParseTmpfsOptions(MountRequest& mount, JsonValue options) {
   int64_t size = options["SizeBytes"].integer();
-  if (size < 0) return Fail(Errc::kInvalid, Cat("invalid tmpfs size for ", mount.target));
-  if (size > 0) mount.options.push_back(Cat("size=", size));
-  if (options["Mode"].integer() != 0) mount.options.push_back(Cat("mode=", Octal(options["Mode"].integer())));
+  if (size < 0)
+    return Fail(Errc::kInvalid, Cat("invalid tmpfs size for ", mount.target));
+  if (size > 0)
+    mount.options.push_back(Cat("size=", size));
+  if (options["Mode"].integer() != 0)
+    mount.options.push_back(Cat("mode=", Octal(options["Mode"].integer())));
   for (JsonValue option : options["Options"]) {
     auto words = option.strings();
-    if (words.empty() || words.size() > 2) return Fail(Errc::kInvalid, "invalid option array length in TmpfsOptions");
+    if (words.empty() || words.size() > 2)
+      return Fail(Errc::kInvalid, "invalid option array length in TmpfsOptions");
     mount.options.push_back(words.size() == 1 ? words[0] : Cat(words[0], "=", words[1]));
   }
   return {};
@@ -108,7 +120,9 @@ Result<> ParseTmpfsOptions(MountRequest& mount, JsonValue options) {
 Result<MountRequest> ParseMount(JsonValue value) {
   std::string_view type = value["Type"].str();
   if (type != "bind" && type != "tmpfs") {
-    return Fail(Errc::kUnsupported, Cat("mounts of type \"", type, "\" are not supported in this version (HostConfig.Mounts)"));
+    return Fail(
+        Errc::kUnsupported,
+        Cat("mounts of type \"", type, "\" are not supported in this version (HostConfig.Mounts)"));
   }
   MountRequest mount;
   mount.target = TRY(CheckedTarget(value["Target"].str(), value["Target"].str()));
@@ -116,7 +130,8 @@ Result<MountRequest> ParseMount(JsonValue value) {
   if (type == "tmpfs") {
     mount.type = MountRequest::Type::kTmpfs;
     if (!value["Source"].str().empty()) {
-      return Fail(Errc::kInvalid, "invalid mount config for type \"tmpfs\": source must not be specified");
+      return Fail(Errc::kInvalid,
+                  "invalid mount config for type \"tmpfs\": source must not be specified");
     }
     TRY(ParseTmpfsOptions(mount, value["TmpfsOptions"]));
     return mount;
@@ -135,7 +150,8 @@ Result<MountRequest> ParseTmpfs(JsonValue entry) {
   mount.type = MountRequest::Type::kTmpfs;
   mount.target = TRY(CheckedTarget(entry.key(), entry.key()));
   for (std::string_view option : Split(entry.str(), ',')) {
-    if (!option.empty()) mount.options.emplace_back(option);
+    if (!option.empty())
+      mount.options.emplace_back(option);
   }
   return mount;
 }
@@ -145,7 +161,8 @@ Result<MountRequest> ParseTmpfs(JsonValue entry) {
 std::string CleanPath(std::string_view path) {
   std::vector<std::string_view> kept;
   for (std::string_view part : Split(path, '/')) {
-    if (part.empty() || part == ".") continue;
+    if (part.empty() || part == ".")
+      continue;
     if (part != "..") {
       kept.push_back(part);
     } else if (!kept.empty()) {
@@ -153,24 +170,31 @@ std::string CleanPath(std::string_view path) {
     }
   }
   std::string clean;
-  for (std::string_view part : kept) Append(clean, "/", part);
+  for (std::string_view part : kept)
+    Append(clean, "/", part);
   return clean.empty() ? "/" : clean;
 }
 
 Result<std::vector<MountRequest>> ParseMounts(JsonValue host_config) {
   std::vector<MountRequest> mounts;
-  for (const std::string& bind : host_config["Binds"].strings()) mounts.push_back(TRY(ParseBind(bind)));
-  for (JsonValue mount : host_config["Mounts"]) mounts.push_back(TRY(ParseMount(mount)));
-  for (JsonValue tmpfs : host_config["Tmpfs"]) mounts.push_back(TRY(ParseTmpfs(tmpfs)));
+  for (const std::string& bind : host_config["Binds"].strings())
+    mounts.push_back(TRY(ParseBind(bind)));
+  for (JsonValue mount : host_config["Mounts"])
+    mounts.push_back(TRY(ParseMount(mount)));
+  for (JsonValue tmpfs : host_config["Tmpfs"])
+    mounts.push_back(TRY(ParseTmpfs(tmpfs)));
   std::set<std::string_view> targets;
   for (const MountRequest& mount : mounts) {
     if (!targets.insert(mount.target).second) {
       return Fail(Errc::kInvalid, Cat("Duplicate mount point: ", mount.target));
     }
   }
-  auto depth = [](const MountRequest& mount) { return std::count(mount.target.begin(), mount.target.end(), '/'); };
-  std::stable_sort(mounts.begin(), mounts.end(),
-                   [&](const MountRequest& a, const MountRequest& b) { return depth(a) < depth(b); });
+  auto depth = [](const MountRequest& mount) {
+    return std::count(mount.target.begin(), mount.target.end(), '/');
+  };
+  std::stable_sort(mounts.begin(), mounts.end(), [&](const MountRequest& a, const MountRequest& b) {
+    return depth(a) < depth(b);
+  });
   return mounts;
 }
 

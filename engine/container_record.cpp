@@ -17,7 +17,9 @@ constexpr std::string_view kMiddle = R"(","container":)";
 constexpr std::string_view kTail = "}\n";
 constexpr size_t kDigits = 64;
 
-std::string RecordPath(const std::string& directory) { return Cat(directory, "/config.json"); }
+std::string RecordPath(const std::string& directory) {
+  return Cat(directory, "/config.json");
+}
 
 std::string ToJson(const ContainerRecord& record) {
   JsonWriter json;
@@ -33,9 +35,10 @@ std::string ToJson(const ContainerRecord& record) {
 // The text of the member "container", checked against the digest in front of it.
 Result<std::string_view> CheckedContent(std::string_view text) {
   size_t frame = kHead.size() + kDigits + kMiddle.size();
-  bool framed = text.size() > frame + kTail.size() && text.starts_with(kHead) && text.ends_with(kTail) &&
-                text.substr(kHead.size() + kDigits).starts_with(kMiddle);
-  if (!framed) return Fail(Errc::kCorrupt, "is not a container record");
+  bool framed = text.size() > frame + kTail.size() && text.starts_with(kHead) &&
+                text.ends_with(kTail) && text.substr(kHead.size() + kDigits).starts_with(kMiddle);
+  if (!framed)
+    return Fail(Errc::kCorrupt, "is not a container record");
   std::string_view content = text.substr(frame, text.size() - frame - kTail.size());
   if (Digest::Of(content).hex() != text.substr(kHead.size(), kDigits)) {
     return Fail(Errc::kCorrupt, "does not match its checksum");
@@ -46,7 +49,8 @@ Result<std::string_view> CheckedContent(std::string_view text) {
 Result<ContainerRecord> Parse(std::string_view text) {
   std::string_view content = TRY(CheckedContent(text));
   auto document = TRY(JsonDocument::Parse(content, "container record"));
-  if (document["version"].integer() != 1) return Fail(Errc::kUnsupported, "was written by another version of wherry");
+  if (document["version"].integer() != 1)
+    return Fail(Errc::kUnsupported, "was written by another version of wherry");
   ContainerRecord record;
   record.id = document["id"].str();
   record.name = document["name"].str();
@@ -64,22 +68,26 @@ Result<ContainerRecord> Parse(std::string_view text) {
 Result<> SaveRecord(const std::string& directory, const ContainerRecord& record) {
   std::string content = ToJson(record);
   TRY(MakeDirs(directory, 0710));
-  return ReplaceFile(RecordPath(directory), Cat(kHead, Digest::Of(content).hex(), kMiddle, content, kTail), 0600,
+  return ReplaceFile(RecordPath(directory),
+                     Cat(kHead, Digest::Of(content).hex(), kMiddle, content, kTail), 0600,
                      Durability::kPersistent);
 }
 
 Result<ContainerRecord> LoadRecord(const std::string& directory, std::string_view id) {
   std::string text = TRY(ReadFile(RecordPath(directory), kMaxRecord));
   auto record = Parse(text);
-  if (!record) return std::unexpected(std::move(record).error().Wrap(RecordPath(directory)));
+  if (!record)
+    return std::unexpected(std::move(record).error().Wrap(RecordPath(directory)));
   if (record->id != id) {
-    return Fail(Errc::kCorrupt, Cat(RecordPath(directory), " is the record of another container: ", record->id));
+    return Fail(Errc::kCorrupt,
+                Cat(RecordPath(directory), " is the record of another container: ", record->id));
   }
   return record;
 }
 
 Result<> RemoveContainerFiles(const std::string& directory, const std::string& run_directory) {
-  if (unlink(RecordPath(directory).c_str()) != 0 && errno != ENOENT) return FailSys("unlink", RecordPath(directory));
+  if (unlink(RecordPath(directory).c_str()) != 0 && errno != ENOENT)
+    return FailSys("unlink", RecordPath(directory));
   TRY(RemoveTree(directory));
   return RemoveTree(run_directory);
 }

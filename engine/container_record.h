@@ -1,6 +1,7 @@
-// containers/<id>/config.json: the persistent record of a container, written when it is created or renamed and at no other
-// time. The file is {"sha256":"<64 hex>","container":{...}}\n, the digest being that of the text of the member "container".
-// Blocking (flash): worker threads and start-up only. No state.
+// containers/<id>/config.json: the persistent record of a container, written when it is created or
+// renamed and at no other time. The file is {"sha256":"<64 hex>","container":{...}}\n, the digest
+// being that of the text of the member "container". Blocking (flash): worker threads and start-up
+// only. No state.
 #pragma once
 
 #include <cstdint>
@@ -27,11 +28,12 @@ struct ContainerRecord {
 // Makes `directory` when absent and replaces its config.json durably.
 Result<> SaveRecord(const std::string& directory, const ContainerRecord& record);
 
-// kNotFound without a file; kCorrupt when the text does not match its digest, is malformed, or is the record of another
-// container than the directory's name says.
+// kNotFound without a file; kCorrupt when the text does not match its digest, is malformed, or is
+// the record of another container than the directory's name says.
 Result<ContainerRecord> LoadRecord(const std::string& directory, std::string_view id);
 
-// Removes the record first, then everything else, so that an interrupted removal is finished at the next start.
+// Removes the record first, then everything else, so that an interrupted removal is finished at the
+// next start.
 Result<> RemoveContainerFiles(const std::string& directory, const std::string& run_directory);
 
 }  // namespace wherry::engine

@@ -1,4 +1,5 @@
-// Signals by name and number, as Docker's stop, kill and STOPSIGNAL take them. Thread-safe, no state.
+// Signals by name and number, as Docker's stop, kill and STOPSIGNAL take them. Thread-safe, no
+// state.
 #pragma once
 
 #include <string>
@@ -8,7 +9,8 @@
 
 namespace wherry::engine {
 
-// "SIGTERM", "term", "15", "RTMIN+3", "SIGRTMAX-1". kInvalid "Invalid signal: x" otherwise; 0 is invalid.
+// "SIGTERM", "term", "15", "RTMIN+3", "SIGRTMAX-1". kInvalid "Invalid signal: x" otherwise; 0 is
+// invalid.
 Result<int> ParseSignal(std::string_view text);
 
 // "SIGTERM"; "SIG40" style for numbers without a name.

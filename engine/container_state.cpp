@@ -39,18 +39,22 @@ constexpr std::string_view kEventVerbs[] = {
 
 }  // namespace
 
-std::string_view StateName(ContainerState state) { return kStateNames[static_cast<size_t>(state)]; }
+std::string_view StateName(ContainerState state) {
+  return kStateNames[static_cast<size_t>(state)];
+}
 
 Result<ContainerState> ParseState(std::string_view name) {
   for (size_t i = 0; i < std::size(kStateNames); ++i) {
-    if (kStateNames[i] == name) return static_cast<ContainerState>(i);
+    if (kStateNames[i] == name)
+      return static_cast<ContainerState>(i);
   }
   return Fail(Errc::kInvalid, Cat("invalid filter 'status=", name, "'"));
 }
 
 Result<ContainerState> Transition(ContainerState from, ContainerEvent event) {
   for (const TransitionRow& row : kTransitions) {
-    if (row.from == from && row.event == event) return row.to;
+    if (row.from == from && row.event == event)
+      return row.to;
   }
   return Fail(Errc::kConflict, Cat("cannot ", kEventVerbs[static_cast<size_t>(event)],
                                    " a container that is ", StateName(from)));

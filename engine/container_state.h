@@ -1,4 +1,5 @@
-// The states of a container and the table of what leads from one to another. Thread-safe, no state of its own.
+// The states of a container and the table of what leads from one to another. Thread-safe, no state
+// of its own.
 #pragma once
 
 #include <cstdint>
@@ -9,13 +10,13 @@
 namespace wherry::engine {
 
 enum class ContainerState : uint8_t {
-  kCreated,   // never started, or its first start failed
+  kCreated,  // never started, or its first start failed
   kRunning,
-  kPaused,    // running, frozen
+  kPaused,      // running, frozen
   kRestarting,  // between two runs by a restart policy
   kRemoving,
   kExited,
-  kDead,      // its removal failed half-way; only removing again is possible
+  kDead,  // its removal failed half-way; only removing again is possible
 };
 
 enum class ContainerEvent : uint8_t { kStart, kExit, kPause, kUnpause, kRemove, kRemoveFailed };

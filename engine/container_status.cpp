@@ -21,7 +21,8 @@ constexpr int64_t kNanosPerSecond = 1'000'000'000;
 
 Result<ExitRecord> ExitRecord::Parse(std::string_view json) {
   auto document = TRY(JsonDocument::Parse(json, "exit record"));
-  if (!document["code"].IsNumber()) return Fail(Errc::kCorrupt, "exit record has no code");
+  if (!document["code"].IsNumber())
+    return Fail(Errc::kCorrupt, "exit record has no code");
   ExitRecord record;
   record.code = static_cast<int>(document["code"].integer() & 0xff);
   record.oom = document["oom"].boolean();
@@ -33,7 +34,11 @@ std::string RunStatus::ToJson() const {
   JsonWriter json;
   json.Object().Field("version", 1).Field("started", FormatRfc3339NanoOrZero(started_nanos));
   json.Field("finished", FormatRfc3339NanoOrZero(finished_nanos));
-  json.Field("code", exit_code).Field("oom", oom_killed).Field("paused", paused).Field("error", error).End();
+  json.Field("code", exit_code)
+      .Field("oom", oom_killed)
+      .Field("paused", paused)
+      .Field("error", error)
+      .End();
   return json.Take();
 }
 
@@ -51,15 +56,17 @@ Result<RunStatus> RunStatus::Parse(std::string_view json) {
 
 Result<LaunchRecord> ReadLaunchRecord(const std::string& run_directory) {
   auto file = TRY(Open(Cat(run_directory, "/", kLaunchRecordName), O_RDONLY));
-  struct stat info {};
-  if (fstat(file.get(), &info) != 0) return FailSys("fstat", kLaunchRecordName);
+  struct stat info{};
+  if (fstat(file.get(), &info) != 0)
+    return FailSys("fstat", kLaunchRecordName);
   std::string text = TRY(ReadAll(file.get(), kMaxFile, kLaunchRecordName));
   auto document = TRY(JsonDocument::Parse(text, "launch record"));
   LaunchRecord record;
   record.pid = static_cast<int>(document["pid"].integer());
   record.start_time = static_cast<uint64_t>(document["start_time"].integer());
   record.written_nanos = info.st_mtim.tv_sec * kNanosPerSecond + info.st_mtim.tv_nsec;
-  if (record.pid <= 0) return Fail(Errc::kCorrupt, "launch record has no pid");
+  if (record.pid <= 0)
+    return Fail(Errc::kCorrupt, "launch record has no pid");
   return record;
 }
 
@@ -73,7 +80,8 @@ Result<RunStatus> ReadRunStatus(const std::string& run_directory) {
 
 Result<> WriteRunStatus(const std::string& run_directory, const RunStatus& status) {
   TRY(MakeDirs(run_directory, 0700));
-  return ReplaceFile(Cat(run_directory, "/", kStatusName), status.ToJson(), 0600, Durability::kVolatile);
+  return ReplaceFile(Cat(run_directory, "/", kStatusName), status.ToJson(), 0600,
+                     Durability::kVolatile);
 }
 
 }  // namespace wherry::engine

@@ -1,5 +1,6 @@
-// What is known of a container's last run, kept in memory and below /run (never on flash): c/<id>/status is written by the
-// daemon, c/<id>/exit by the shim, c/<id>/state by the launcher. Blocking only on tmpfs. No threads.
+// What is known of a container's last run, kept in memory and below /run (never on flash):
+// c/<id>/status is written by the daemon, c/<id>/exit by the shim, c/<id>/state by the launcher.
+// Blocking only on tmpfs. No threads.
 #pragma once
 
 #include <cstdint>
@@ -22,24 +23,25 @@ struct ExitRecord {
 // {"version":1,"started":"2026-01-02T03:04:05.000000006Z","finished":"0001-01-01T00:00:00Z","code":0,"oom":false,
 //  "paused":false,"error":"..."}
 struct RunStatus {
-  int pid = 0;               // of init in the daemon's pid namespace; 0: no process. Not in the file.
+  int pid = 0;  // of init in the daemon's pid namespace; 0: no process. Not in the file.
   int exit_code = 0;
   bool oom_killed = false;
-  std::string error;         // why the last start failed, or why nothing is known about the last run
-  int64_t started_nanos = 0; // unix time; 0: never
+  std::string error;  // why the last start failed, or why nothing is known about the last run
+  int64_t started_nanos = 0;  // unix time; 0: never
   int64_t finished_nanos = 0;
-  bool paused = false;       // what the file says; in memory the state tells
+  bool paused = false;  // what the file says; in memory the state tells
 
   std::string ToJson() const;
   static Result<RunStatus> Parse(std::string_view json);
 };
 
-// The launcher's {"pid":N,"start_time":N,"cgroup":"/..."}; kNotFound when the container was not launched since boot.
+// The launcher's {"pid":N,"start_time":N,"cgroup":"/..."}; kNotFound when the container was not
+// launched since boot.
 inline constexpr char kLaunchRecordName[] = "state";
 struct LaunchRecord {
   int pid = 0;
-  uint64_t start_time = 0;   // clock ticks after boot: names the process together with the pid
-  int64_t written_nanos = 0; // unix time of the file
+  uint64_t start_time = 0;    // clock ticks after boot: names the process together with the pid
+  int64_t written_nanos = 0;  // unix time of the file
 };
 Result<LaunchRecord> ReadLaunchRecord(const std::string& run_directory);
 

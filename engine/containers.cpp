@@ -20,7 +20,8 @@ std::string ShimBesideProgram() {
   char buffer[PATH_MAX];
   ssize_t length = readlink("/proc/self/exe", buffer, sizeof buffer);
   std::string_view program(buffer, length > 0 ? static_cast<size_t>(length) : 0);
-  if (program.ends_with(kDeleted)) program.remove_suffix(kDeleted.size());
+  if (program.ends_with(kDeleted))
+    program.remove_suffix(kDeleted.size());
   auto split = SplitLast(program, '/');
   return Cat(split ? split->head : "", "/wherry-shim");
 }
@@ -30,14 +31,17 @@ std::string ShimBesideProgram() {
 Containers::Containers(const Environment& environment)
     : env_(environment),
       launcher_(environment.loop),
-      shim_path_(environment.config->shim.empty() ? ShimBesideProgram() : environment.config->shim) {}
+      shim_path_(environment.config->shim.empty() ? ShimBesideProgram()
+                                                  : environment.config->shim) {}
 
 Containers::~Containers() = default;
 
 Result<ContainerPtr> Containers::Find(std::string_view reference) const {
-  if (auto exact = by_id_.find(reference); exact != by_id_.end()) return exact->second;
+  if (auto exact = by_id_.find(reference); exact != by_id_.end())
+    return exact->second;
   std::string_view bare = reference.starts_with('/') ? reference.substr(1) : reference;
-  if (auto named = by_name_.find(bare); named != by_name_.end()) return named->second;
+  if (auto named = by_name_.find(bare); named != by_name_.end())
+    return named->second;
   auto first = by_id_.lower_bound(reference);
   if (reference.empty() || first == by_id_.end() || !first->first.starts_with(reference)) {
     return Fail(Errc::kNotFound, Cat("No such container: ", reference));
@@ -52,7 +56,8 @@ Result<ContainerPtr> Containers::Find(std::string_view reference) const {
 std::vector<ContainerPtr> Containers::All() const {
   std::vector<ContainerPtr> all;
   all.reserve(by_id_.size());
-  for (const auto& [id, container] : by_id_) all.push_back(container);
+  for (const auto& [id, container] : by_id_)
+    all.push_back(container);
   std::stable_sort(all.begin(), all.end(), [](const ContainerPtr& a, const ContainerPtr& b) {
     return a->created_nanos > b->created_nanos;
   });
@@ -82,7 +87,8 @@ std::vector<ImageUser> Containers::ImageUsers() const {
 }
 
 std::string_view Containers::EffectiveNetwork(const ContainerConfig& config) const {
-  if (config.host.network_mode == "default") return env_.config->default_network;
+  if (config.host.network_mode == "default")
+    return env_.config->default_network;
   return config.host.network_mode;
 }
 
@@ -90,7 +96,8 @@ void Containers::Publish(const Container& container, std::string action, EventAt
   Event event{"container", std::move(action), container.id, container.config->labels};
   event.attributes["image"] = container.config->image;
   event.attributes["name"] = container.name;
-  for (auto& [name, value] : extra) event.attributes[name] = std::move(value);
+  for (auto& [name, value] : extra)
+    event.attributes[name] = std::move(value);
   env_.events->Publish(std::move(event));
 }
 
@@ -131,26 +138,36 @@ void Containers::NotifyWaiters(Container& container, std::span<const WaitConditi
   std::vector<Waiter> ready;
   std::vector<Waiter> rest;
   for (Waiter& waiter : container.waiters) {
-    bool fits = std::find(conditions.begin(), conditions.end(), waiter.condition) != conditions.end();
+    bool fits =
+        std::find(conditions.begin(), conditions.end(), waiter.condition) != conditions.end();
     (fits ? ready : rest).push_back(std::move(waiter));
   }
   container.waiters = std::move(rest);
   WaitResult result{container.status.exit_code, {}};
-  for (Waiter& waiter : ready) waiter.callback(result);
+  for (Waiter& waiter : ready)
+    waiter.callback(result);
 }
 
-// A status that cannot be written (tmpfs full) only matters to the next daemon: the operation goes on.
+// A status that cannot be written (tmpfs full) only matters to the next daemon: the operation goes
+// on.
 void Containers::SaveStatus(const Container& container) {
   auto saved = WriteRunStatus(container.run_directory, container.status);
   if (!saved) {
-    LogWarning("cannot record the status of container ", container.name, ", ignoring: ", saved.error().message());
+    LogWarning("cannot record the status of container ", container.name,
+               ", ignoring: ", saved.error().message());
   }
 }
 
-std::string Containers::Directory(std::string_view id) const { return Cat(env_.config->root, "/containers/", id); }
+std::string Containers::Directory(std::string_view id) const {
+  return Cat(env_.config->root, "/containers/", id);
+}
 
-std::string Containers::RunDirectory(std::string_view id) const { return Cat(env_.config->run, "/c/", id); }
+std::string Containers::RunDirectory(std::string_view id) const {
+  return Cat(env_.config->run, "/c/", id);
+}
 
-std::string Containers::CgroupPath(std::string_view id) const { return Cat(env_.config->cgroup_parent, "/c/", id); }
+std::string Containers::CgroupPath(std::string_view id) const {
+  return Cat(env_.config->cgroup_parent, "/c/", id);
+}
 
 }  // namespace wherry::engine

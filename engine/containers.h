@@ -1,6 +1,7 @@
-// All containers of the engine and everything that can be done with them. Loop thread only; what blocks runs on workers,
-// so most operations answer through a callback, on the loop thread, exactly once, possibly before they return.
-// The work is split by theme: containers_create.cpp, _start.cpp, _stop.cpp, _remove.cpp, _restore.cpp, _list.cpp.
+// All containers of the engine and everything that can be done with them. Loop thread only; what
+// blocks runs on workers, so most operations answer through a callback, on the loop thread, exactly
+// once, possibly before they return. The work is split by theme: containers_create.cpp, _start.cpp,
+// _stop.cpp, _remove.cpp, _restore.cpp, _list.cpp.
 #pragma once
 
 #include <chrono>
@@ -52,12 +53,13 @@ class Containers {
   Containers(const Containers&) = delete;
   Containers& operator=(const Containers&) = delete;
 
-  // Blocking, once, before the API is served: reads all records, finds running containers again, learns how others ended.
-  // A damaged record costs that container and a line in the log. Fails only when the directories cannot be used.
+  // Blocking, once, before the API is served: reads all records, finds running containers again,
+  // learns how others ended. A damaged record costs that container and a line in the log. Fails
+  // only when the directories cannot be used.
   Result<> Restore();
 
-  // By full ID, name (with or without slash) or unique ID prefix. kNotFound "No such container: x"; kInvalid when several
-  // IDs begin so.
+  // By full ID, name (with or without slash) or unique ID prefix. kNotFound "No such container: x";
+  // kInvalid when several IDs begin so.
   Result<ContainerPtr> Find(std::string_view reference) const;
   std::vector<ContainerPtr> All() const;  // newest first
   ContainerCounts Counts() const;
@@ -74,28 +76,32 @@ class Containers {
     std::string id;
     std::vector<std::string> warnings;
   };
-  // kNotFound for the image; kConflict when the name is taken; kInvalid and kUnsupported for the body.
+  // kNotFound for the image; kConflict when the name is taken; kInvalid and kUnsupported for the
+  // body.
   void Create(CreateRequest request, Done<Created> done);
 
-  // kNotModified when it runs already. A command that does not exist or cannot be executed is kInvalid; the exit code (126,
-  // 127, 125 for all else) is then in the container's status.
+  // kNotModified when it runs already. A command that does not exist or cannot be executed is
+  // kInvalid; the exit code (126, 127, 125 for all else) is then in the container's status.
   void Start(ContainerPtr container, Done<> done);
 
   struct StopOptions {
-    std::string signal;                  // empty: the container's
-    std::optional<int> timeout_seconds;  // absent: the container's, then the daemon's; negative: wait for ever
+    std::string signal;  // empty: the container's
+    std::optional<int>
+        timeout_seconds;  // absent: the container's, then the daemon's; negative: wait for ever
   };
   // Answers when the container has ended. kNotModified when it does not run.
   void Stop(ContainerPtr container, StopOptions options, Done<> done);
-  // Sends a signal ("" is SIGKILL); with SIGKILL answers when the container has ended. kConflict when it does not run.
+  // Sends a signal ("" is SIGKILL); with SIGKILL answers when the container has ended. kConflict
+  // when it does not run.
   void Kill(ContainerPtr container, std::string_view signal, Done<> done);
   void Pause(ContainerPtr container, Done<> done);
   void Unpause(ContainerPtr container, Done<> done);
   Result<> Resize(const ContainerPtr& container, uint16_t rows, uint16_t columns);
   void Rename(ContainerPtr container, std::string_view new_name, Done<> done);
 
-  // Calls back once: at once when the condition holds already, or with the exit code when it becomes true. Edge-triggered.
-  // The identifier is for CancelWait; 0 when the callback has been called.
+  // Calls back once: at once when the condition holds already, or with the exit code when it
+  // becomes true. Edge-triggered. The identifier is for CancelWait; 0 when the callback has been
+  // called.
   uint64_t Wait(const ContainerPtr& container, WaitCondition condition,
                 std::move_only_function<void(const WaitResult&)> callback);
   void CancelWait(const ContainerPtr& container, uint64_t id);
@@ -118,7 +124,8 @@ class Containers {
       loop->Post([result, done = std::move(done)]() mutable { done(std::move(*result)); });
     });
   }
-  // Runs `operation` when nothing holds the container; it takes its own hold (++holds) if it goes on in the background.
+  // Runs `operation` when nothing holds the container; it takes its own hold (++holds) if it goes
+  // on in the background.
   void WhenIdle(const ContainerPtr& container, Loop::Callback operation);
   void Release(const ContainerPtr& container);  // gives back one hold
   void NotifyWaiters(Container& container, std::span<const WaitCondition> conditions);
@@ -146,7 +153,8 @@ class Containers {
   // containers_stop.cpp
   Result<> Signal(Container& container, int signal_number);
   void Freeze(const ContainerPtr& container, bool freeze, Done<> done);
-  void KillAfter(const ContainerPtr& container, std::optional<std::chrono::seconds> timeout, Done<> done);
+  void KillAfter(const ContainerPtr& container, std::optional<std::chrono::seconds> timeout,
+                 Done<> done);
 
   // containers_remove.cpp
   void RemoveIdle(const ContainerPtr& container, Done<> done);

@@ -24,23 +24,29 @@ struct Draft {
 };
 
 Result<> CheckPlatform(std::string_view wanted, const OpenImage& image) {
-  if (wanted.empty()) return {};
+  if (wanted.empty())
+    return {};
   oci::Platform platform = TRY(oci::ParsePlatform(wanted));
-  if (oci::PlatformScore(platform, image.config.platform) > 0) return {};
+  if (oci::PlatformScore(platform, image.config.platform) > 0)
+    return {};
   return Fail(Errc::kNotFound,
               Cat("image with reference ", image.name, " was found but its platform (",
-                  oci::PlatformName(image.config.platform), ") does not match the specified platform (", wanted, ")"));
+                  oci::PlatformName(image.config.platform),
+                  ") does not match the specified platform (", wanted, ")"));
 }
 
 ContainerRecord RecordOf(const Container& container) {
-  return {container.id,       container.name,
-          container.created_nanos, container.image_id,
-          container.manifest, {container.config->config_json, container.config->host_config_json,
-                               container.config->networking_json}};
+  return {container.id,
+          container.name,
+          container.created_nanos,
+          container.image_id,
+          container.manifest,
+          {container.config->config_json, container.config->host_config_json,
+           container.config->networking_json}};
 }
 
 Result<std::shared_ptr<const ContainerConfig>> ReadRequest(JsonValue body, const OpenImage& image,
-                                                            std::string_view default_hostname) {
+                                                           std::string_view default_hostname) {
   NormalisedRequest request = TRY(NormaliseRequest(body, image.config, default_hostname));
   ContainerConfig config = TRY(ParseContainerConfig(std::move(request)));
   TRY(CheckBindSources(config, MissingSource::kReportOnly));
@@ -48,18 +54,20 @@ Result<std::shared_ptr<const ContainerConfig>> ReadRequest(JsonValue body, const
 }
 
 // Worker: looks up the image, checks the request, writes the record.
-Result<Draft> MakeDraft(Images* images, const Containers::CreateRequest& request, ContainerPtr container,
-                        std::string_view default_network) {
+Result<Draft> MakeDraft(Images* images, const Containers::CreateRequest& request,
+                        ContainerPtr container, std::string_view default_network) {
   auto body = TRY(JsonDocument::Parse(request.body, "request body"));
   std::string_view image_name = body["Image"].str();
   if (!body.root().IsObject()) {
     return Fail(Errc::kInvalid, "config cannot be empty in order to create a container");
   }
-  if (image_name.empty()) return Fail(Errc::kInvalid, "no image specified (Config.Image)");
+  if (image_name.empty())
+    return Fail(Errc::kInvalid, "no image specified (Config.Image)");
   OpenImage image = TRY(images->Open(image_name));
   TRY(CheckPlatform(request.platform, image));
   // With the host's network the machine's name is taken when the container starts.
-  std::string_view hostname = default_network == "host" ? "" : std::string_view(container->id).substr(0, 12);
+  std::string_view hostname =
+      default_network == "host" ? "" : std::string_view(container->id).substr(0, 12);
   container->config = TRY(ReadRequest(body.root(), image, hostname));
   container->image_id = image.id;
   container->manifest = image.manifest_digest;
@@ -79,9 +87,11 @@ Result<std::string> Containers::ReserveName(std::string_view wanted) {
   if (!wanted.empty()) {
     std::string name = TRY(ValidateName(wanted));
     if (auto taken = by_name_.find(name); taken != by_name_.end()) {
-      return Fail(Errc::kConflict, Cat("Conflict. The container name \"/", name, "\" is already in use by container \"",
-                                       taken->second->id,
-                                       "\". You have to remove (or rename) that container to be able to reuse that name."));
+      return Fail(
+          Errc::kConflict,
+          Cat("Conflict. The container name \"/", name, "\" is already in use by container \"",
+              taken->second->id,
+              "\". You have to remove (or rename) that container to be able to reuse that name."));
     }
     if (!reserved_names_.insert(name).second) {
       return Fail(Errc::kConflict, Cat("Conflict. The container name \"/", name,
@@ -91,7 +101,8 @@ Result<std::string> Containers::ReserveName(std::string_view wanted) {
   }
   for (int attempt = 0; attempt < kNameAttempts; ++attempt) {
     std::string name = RandomName(attempt);
-    if (!by_name_.contains(name) && reserved_names_.insert(name).second) return name;
+    if (!by_name_.contains(name) && reserved_names_.insert(name).second)
+      return name;
   }
   return Fail(Errc::kInternal, "cannot make up a free container name; give one with --name");
 }
@@ -103,19 +114,20 @@ void Containers::Insert(ContainerPtr container) {
 
 void Containers::Create(CreateRequest request, Done<Created> done) {
   auto name = ReserveName(request.name);
-  if (!name) return done(std::unexpected(std::move(name).error()));
+  if (!name)
+    return done(std::unexpected(std::move(name).error()));
   auto container = std::make_shared<Container>();
   container->id = RandomId();
   container->name = *name;
   container->directory = Directory(container->id);
   container->run_directory = RunDirectory(container->id);
   OnWorker<Draft>(
-      [images = env_.images, network = env_.config->default_network, container, request = std::move(request)] {
-        return MakeDraft(images, request, container, network);
-      },
+      [images = env_.images, network = env_.config->default_network, container,
+       request = std::move(request)] { return MakeDraft(images, request, container, network); },
       [this, reserved = *name, done = std::move(done)](Result<Draft> draft) mutable {
         reserved_names_.erase(reserved);
-        if (!draft) return done(std::unexpected(std::move(draft).error()));
+        if (!draft)
+          return done(std::unexpected(std::move(draft).error()));
         Insert(draft->container);
         Publish(*draft->container, "create");
         done(Created{draft->container->id, std::move(draft->warnings)});
@@ -123,25 +135,27 @@ void Containers::Create(CreateRequest request, Done<Created> done) {
 }
 
 void Containers::Rename(ContainerPtr container, std::string_view new_name, Done<> done) {
-  auto name = ReserveName(new_name.empty() ? "/" : new_name);  // an empty name is invalid, not made up
-  if (!name) return done(std::unexpected(std::move(name).error()));
+  auto name =
+      ReserveName(new_name.empty() ? "/" : new_name);  // an empty name is invalid, not made up
+  if (!name)
+    return done(std::unexpected(std::move(name).error()));
   WhenIdle(container, [this, container, name = *name, done = std::move(done)]() mutable {
     ++container->holds;
     ContainerRecord record = RecordOf(*container);
     record.name = name;
-    OnWorker<void>(
-        [directory = container->directory, record = std::move(record)] { return SaveRecord(directory, record); },
-        [this, container, name, done = std::move(done)](Result<> saved) mutable {
-          reserved_names_.erase(name);
-          if (saved) {
-            std::string old_name = std::exchange(container->name, name);
-            by_name_.erase(old_name);
-            by_name_[name] = container;
-            Publish(*container, "rename", {{"oldName", Cat("/", old_name)}});
-          }
-          Release(container);
-          done(std::move(saved));
-        });
+    OnWorker<void>([directory = container->directory,
+                    record = std::move(record)] { return SaveRecord(directory, record); },
+                   [this, container, name, done = std::move(done)](Result<> saved) mutable {
+                     reserved_names_.erase(name);
+                     if (saved) {
+                       std::string old_name = std::exchange(container->name, name);
+                       by_name_.erase(old_name);
+                       by_name_[name] = container;
+                       Publish(*container, "rename", {{"oldName", Cat("/", old_name)}});
+                     }
+                     Release(container);
+                     done(std::move(saved));
+                   });
   });
 }
 

@@ -14,18 +14,21 @@ void Containers::Remove(ContainerPtr container, Force force, Done<> done) {
     if (!by_id_.contains(container->id)) {  // removed by an operation before this one
       return done(Fail(Errc::kNotFound, Cat("No such container: ", container->id)));
     }
-    if (!HasProcess(container->state)) return RemoveIdle(container, std::move(done));
+    if (!HasProcess(container->state))
+      return RemoveIdle(container, std::move(done));
     if (force == Force::kNo) {
       bool paused = container->state == ContainerState::kPaused;
-      return done(Fail(Errc::kConflict,
-                       Cat("cannot remove container \"", container->name, "\": container is ",
-                           paused ? "paused and must be unpaused first"
-                                  : "running: stop the container before removing or force remove")));
+      return done(
+          Fail(Errc::kConflict,
+               Cat("cannot remove container \"", container->name, "\": container is ",
+                   paused ? "paused and must be unpaused first"
+                          : "running: stop the container before removing or force remove")));
     }
     container->stop_requested = true;
     KillAfter(container, std::chrono::seconds(0),
               [this, container, done = std::move(done)](Result<> ended) mutable {
-                if (!ended) return done(std::move(ended));
+                if (!ended)
+                  return done(std::move(ended));
                 Remove(container, Force::kYes, std::move(done));
               });
   });
@@ -34,7 +37,8 @@ void Containers::Remove(ContainerPtr container, Force force, Done<> done) {
 void Containers::RemoveIdle(const ContainerPtr& container, Done<> done) {
   auto next = Transition(container->state, ContainerEvent::kRemove);
   if (!next) {
-    return done(Fail(Errc::kConflict, Cat("removal of container ", container->name, " is already in progress")));
+    return done(Fail(Errc::kConflict,
+                     Cat("removal of container ", container->name, " is already in progress")));
   }
   container->state = *next;
   ++container->holds;
@@ -54,7 +58,8 @@ void Containers::RemoveIdle(const ContainerPtr& container, Done<> done) {
         by_name_.erase(container->name);
         container->pin.reset();
         auto sessions = std::exchange(container->pending_attaches, {});
-        for (const auto& session : sessions) session->Close();
+        for (const auto& session : sessions)
+          session->Close();
         Publish(*container, "destroy");
         constexpr WaitCondition kAll[] = {WaitCondition::kNotRunning, WaitCondition::kNextExit,
                                           WaitCondition::kRemoved};
@@ -66,7 +71,9 @@ void Containers::RemoveIdle(const ContainerPtr& container, Done<> done) {
 
 void Containers::AutoRemove(const ContainerPtr& container) {
   Remove(container, Force::kNo, [container](Result<> removed) {
-    if (removed || removed.error().code() == Errc::kNotFound || removed.error().code() == Errc::kConflict) return;
+    if (removed || removed.error().code() == Errc::kNotFound ||
+        removed.error().code() == Errc::kConflict)
+      return;
     LogError("--rm: ", removed.error().message());
   });
 }
@@ -74,7 +81,8 @@ void Containers::AutoRemove(const ContainerPtr& container) {
 void Containers::Attach(const ContainerPtr& container, std::shared_ptr<AttachSession> session) {
   std::weak_ptr<Container> weak = container;
   session->OnDetach([this, weak] {
-    if (auto held = weak.lock()) Publish(*held, "detach");
+    if (auto held = weak.lock())
+      Publish(*held, "detach");
   });
   session->Begin();
   Publish(*container, "attach");
@@ -84,7 +92,8 @@ void Containers::Attach(const ContainerPtr& container, std::shared_ptr<AttachSes
     return;
   }
   auto joined = session->Connect(env_.loop, container->run_directory);
-  if (!joined) session->CloseWith(Cat("cannot attach: ", joined.error().message(), "\n"));
+  if (!joined)
+    session->CloseWith(Cat("cannot attach: ", joined.error().message(), "\n"));
 }
 
 }  // namespace wherry::engine

@@ -3,8 +3,8 @@
 // A container is what its record on flash and its directory below /run say:
 //   exit record              it has ended: code and time are in there
 //   launch record, no exit   it runs: its shim is asked; without one its init is looked for
-//   neither, files of a run  the machine was restarted: exited, code 255 as Docker says when it does not know
-//   nothing at all           created, never started
+//   neither, files of a run  the machine was restarted: exited, code 255 as Docker says when it
+//   does not know nothing at all           created, never started
 #include <unistd.h>
 
 #include "core/base/file.h"
@@ -47,10 +47,12 @@ Result<> Containers::Restore() {
   TRY(MakeDirs(Cat(env_.config->run, "/c"), 0711));
   auto names = TRY(ListDir(directory));
   for (const std::string& name : names) {
-    if (IsContainerId(name)) RestoreOne(name);
+    if (IsContainerId(name))
+      RestoreOne(name);
   }
   size_t running = Counts().running + Counts().paused;
-  if (!by_id_.empty()) LogInfo("found ", by_id_.size(), " containers, ", running, " running");
+  if (!by_id_.empty())
+    LogInfo("found ", by_id_.size(), " containers, ", running, " running");
   return {};
 }
 
@@ -60,31 +62,36 @@ void Containers::RestoreOne(const std::string& id) {
   if (!loaded && loaded.error().code() == Errc::kNotFound) {
     // A creation or a removal was interrupted.
     auto removed = RemoveContainerFiles(directory, RunDirectory(id));
-    if (!removed) LogWarning("cannot remove what is left of container ", id, ": ", removed.error().message());
+    if (!removed)
+      LogWarning("cannot remove what is left of container ", id, ": ", removed.error().message());
     return;
   }
   if (!loaded) {
-    LogError("container ", id, " is lost: ", loaded.error().message(), "; its files are kept, remove ", directory,
-             " when they are not needed");
+    LogError("container ", id, " is lost: ", loaded.error().message(),
+             "; its files are kept, remove ", directory, " when they are not needed");
     return;
   }
   ContainerPtr container = std::move(*loaded);
   container->run_directory = RunDirectory(id);
   container->pin = std::make_shared<ImagePin>(env_.images, container->manifest);
   if (by_name_.contains(container->name)) {
-    LogError("container ", id, " has the name ", container->name, " of another one and is called ", id, " now");
+    LogError("container ", id, " has the name ", container->name, " of another one and is called ",
+             id, " now");
     container->name = id;
   }
   Insert(container);
   RestoreState(container);
-  if (container->config->host.auto_remove && container->state == ContainerState::kExited) AutoRemove(container);
+  if (container->config->host.auto_remove && container->state == ContainerState::kExited)
+    AutoRemove(container);
 }
 
 void Containers::RestoreState(const ContainerPtr& container) {
   const std::string& run_directory = container->run_directory;
-  if (auto status = ReadRunStatus(run_directory)) container->status = std::move(*status);
+  if (auto status = ReadRunStatus(run_directory))
+    container->status = std::move(*status);
   auto launched = ReadLaunchRecord(run_directory);
-  if (container->status.started_nanos == 0 && launched) container->status.started_nanos = launched->written_nanos;
+  if (container->status.started_nanos == 0 && launched)
+    container->status.started_nanos = launched->written_nanos;
 
   if (auto ended = ReadExitRecord(run_directory)) {
     container->state = ContainerState::kExited;
@@ -94,7 +101,8 @@ void Containers::RestoreState(const ContainerPtr& container) {
     return;
   }
   if (launched) {
-    container->state = container->status.paused ? ContainerState::kPaused : ContainerState::kRunning;
+    container->state =
+        container->status.paused ? ContainerState::kPaused : ContainerState::kRunning;
     container->status.pid = launched->pid;
     container->status.exit_code = 0;
     container->status.finished_nanos = 0;
@@ -107,7 +115,8 @@ void Containers::RestoreState(const ContainerPtr& container) {
   }
   bool ran_before = PathExists(Cat(container->directory, "/upper"));
   bool start_failed = container->status.exit_code != 0;
-  if (!ran_before || start_failed) return;
+  if (!ran_before || start_failed)
+    return;
   container->state = ContainerState::kExited;
   container->status.exit_code = kUnknownExitCode;
   container->status.error = "the machine was restarted";

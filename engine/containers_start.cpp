@@ -43,7 +43,8 @@ Result<> ResetRunDirectory(const std::string& directory) {
   TRY(MakeDirs(directory, 0700));
   for (std::string_view name : {shim::kExitName, kLaunchRecordName, shim::kSocketName}) {
     std::string path = Cat(directory, "/", name);
-    if (unlink(path.c_str()) != 0 && errno != ENOENT) return FailSys("unlink", path);
+    if (unlink(path.c_str()) != 0 && errno != ENOENT)
+      return FailSys("unlink", path);
   }
   return {};
 }
@@ -56,19 +57,24 @@ Result<> PrepareCgroupTree(const std::string& parent) {
 
 // The upper directory is the container's "/": it gets owner and mode of the image's.
 Result<> MakeUpper(const std::string& upper, const std::string& image_root) {
-  if (PathExists(upper)) return {};
-  struct stat info {};
-  if (stat(image_root.c_str(), &info) != 0) return FailSys("stat", image_root);
+  if (PathExists(upper))
+    return {};
+  struct stat info{};
+  if (stat(image_root.c_str(), &info) != 0)
+    return FailSys("stat", image_root);
   TRY(MakeDirs(upper, 0755));
-  if (chown(upper.c_str(), info.st_uid, info.st_gid) != 0) return FailSys("chown", upper);
-  if (chmod(upper.c_str(), info.st_mode & 07777) != 0) return FailSys("chmod", upper);
+  if (chown(upper.c_str(), info.st_uid, info.st_gid) != 0)
+    return FailSys("chown", upper);
+  if (chmod(upper.c_str(), info.st_mode & 07777) != 0)
+    return FailSys("chmod", upper);
   return {};
 }
 
 // Worker: everything on disk a launch needs.
 Result<shim::LaunchSpec> PrepareStart(StartInput input) {
   auto lower = TRY_CTX("the container's image", input.images->LowerDirs(input.manifest));
-  if (lower.empty()) return Fail(Errc::kUnsupported, "the image has no layers: there is nothing to run");
+  if (lower.empty())
+    return Fail(Errc::kUnsupported, "the image has no layers: there is nothing to run");
   TRY(PrepareCgroupTree(input.cgroup_parent));
   TRY(ResetRunDirectory(input.run_directory));
   TRY(CheckBindSources(*input.config, MissingSource::kCreate));
@@ -78,16 +84,20 @@ Result<shim::LaunchSpec> PrepareStart(StartInput input) {
   TRY(MakeDirs(work, 0700));
   std::string hostname = EffectiveHostname(*input.config, input.network, input.id);
   TRY(WriteNetworkFiles(*input.config, input.network, hostname, input.run_directory));
-  SpecInput spec{*input.config, input.id, hostname, input.network, input.run_directory, input.launch.cgroup};
+  SpecInput spec{*input.config,       input.id,           hostname, input.network,
+                 input.run_directory, input.launch.cgroup};
   std::string config_json = TRY(BuildRuntimeConfig(spec));
-  TRY(ReplaceFile(Cat(input.run_directory, "/", kBundleConfig), config_json, 0600, Durability::kVolatile));
+  TRY(ReplaceFile(Cat(input.run_directory, "/", kBundleConfig), config_json, 0600,
+                  Durability::kVolatile));
   shim::LaunchSpec launch = std::move(input.launch);
-  launch.overlay = shim::LaunchSpec::Overlay{std::move(lower), std::move(upper), std::move(work), false};
+  launch.overlay =
+      shim::LaunchSpec::Overlay{std::move(lower), std::move(upper), std::move(work), false};
   return launch;
 }
 
 shim::SeccompMode SeccompModeOf(const HostOptions& options) {
-  return options.seccomp == SeccompChoice::kUnconfined ? shim::SeccompMode::kUnconfined : shim::SeccompMode::kDefault;
+  return options.seccomp == SeccompChoice::kUnconfined ? shim::SeccompMode::kUnconfined
+                                                       : shim::SeccompMode::kDefault;
 }
 
 // Why a launch failed as an error of the API: Docker's clients tell 126 and 127 from the words.
@@ -107,30 +117,43 @@ Result<> RemoveLostCgroup(const std::string& path) {
 }  // namespace
 
 void Containers::Start(ContainerPtr container, Done<> done) {
-  WhenIdle(container, [this, container, done = std::move(done)]() mutable { StartIdle(container, std::move(done)); });
+  WhenIdle(container, [this, container, done = std::move(done)]() mutable {
+    StartIdle(container, std::move(done));
+  });
 }
 
 void Containers::StartIdle(const ContainerPtr& container, Done<> done) {
-  if (container->state == ContainerState::kRunning) return done(Fail(Errc::kNotModified, "already running"));
+  if (container->state == ContainerState::kRunning)
+    return done(Fail(Errc::kNotModified, "already running"));
   auto next = Transition(container->state, ContainerEvent::kStart);
   if (!next) {
     bool paused = container->state == ContainerState::kPaused;
-    return done(Fail(Errc::kConflict, paused ? "cannot start a paused container, try unpause instead"
-                                             : "container is marked for removal and cannot be started"));
+    return done(
+        Fail(Errc::kConflict, paused ? "cannot start a paused container, try unpause instead"
+                                     : "container is marked for removal and cannot be started"));
   }
   ++container->holds;
   container->starting = true;
   const ContainerConfig& config = *container->config;
-  StartInput input{env_.images, container->id, container->manifest, container->pin, container->directory,
-                   container->run_directory, std::string(EffectiveNetwork(config)), env_.config->cgroup_parent,
-                   container->config, {}};
+  StartInput input{env_.images,
+                   container->id,
+                   container->manifest,
+                   container->pin,
+                   container->directory,
+                   container->run_directory,
+                   std::string(EffectiveNetwork(config)),
+                   env_.config->cgroup_parent,
+                   container->config,
+                   {}};
   shim::LaunchSpec& launch = input.launch;
   launch.id = container->id;
   launch.bundle = container->run_directory;
   launch.log_dir = container->directory;
-  launch.log.driver = config.host.log_driver == "none" ? shim::LogDriver::kNone : shim::LogDriver::kJsonFile;
+  launch.log.driver =
+      config.host.log_driver == "none" ? shim::LogDriver::kNone : shim::LogDriver::kJsonFile;
   launch.log.max_size = config.host.log_max_size.value_or(env_.config->log_max_size);
-  launch.log.max_files = static_cast<uint32_t>(config.host.log_max_files.value_or(env_.config->log_max_files));
+  launch.log.max_files =
+      static_cast<uint32_t>(config.host.log_max_files.value_or(env_.config->log_max_files));
   launch.tty = config.tty;
   launch.with_stdin = config.open_stdin;
   launch.stdin_once = config.stdin_once;
@@ -144,21 +167,25 @@ void Containers::StartIdle(const ContainerPtr& container, Done<> done) {
   OnWorker<shim::LaunchSpec>(
       [input = std::move(input)]() mutable { return PrepareStart(std::move(input)); },
       [this, container, done = std::move(done)](Result<shim::LaunchSpec> prepared) mutable {
-        if (!prepared) return StartFailed(container, 125, prepared.error(), std::move(done));
+        if (!prepared)
+          return StartFailed(container, 125, prepared.error(), std::move(done));
         LaunchPrepared(container, *prepared, std::move(done));
       });
 }
 
-void Containers::LaunchPrepared(const ContainerPtr& container, const shim::LaunchSpec& spec, Done<> done) {
+void Containers::LaunchPrepared(const ContainerPtr& container, const shim::LaunchSpec& spec,
+                                Done<> done) {
   auto shared_done = std::make_shared<Done<>>(std::move(done));
   auto launched = launcher_.Launch(spec, [this, container, shared_done](LaunchOutcome outcome) {
     Launched(container, std::move(outcome), std::move(*shared_done));
   });
-  if (!launched) StartFailed(container, 125, launched.error(), std::move(*shared_done));
+  if (!launched)
+    StartFailed(container, 125, launched.error(), std::move(*shared_done));
 }
 
 void Containers::Launched(const ContainerPtr& container, LaunchOutcome outcome, Done<> done) {
-  if (outcome.pid == 0) return StartFailed(container, outcome.exit_code, LaunchError(outcome), std::move(done));
+  if (outcome.pid == 0)
+    return StartFailed(container, outcome.exit_code, LaunchError(outcome), std::move(done));
   container->starting = false;
   container->state = ContainerState::kRunning;
   container->stop_requested = false;
@@ -168,11 +195,13 @@ void Containers::Launched(const ContainerPtr& container, LaunchOutcome outcome, 
   SaveStatus(*container);
   HoldInit(*container);
 
-  // Clients first, the watcher last: the shim passes output on only when the watcher has said hello.
+  // Clients first, the watcher last: the shim passes output on only when the watcher has said
+  // hello.
   auto sessions = std::exchange(container->pending_attaches, {});
   for (const auto& session : sessions) {
     auto joined = session->Connect(env_.loop, container->run_directory);
-    if (!joined) session->CloseWith(Cat("cannot attach: ", joined.error().message(), "\n"));
+    if (!joined)
+      session->CloseWith(Cat("cannot attach: ", joined.error().message(), "\n"));
   }
   Publish(*container, "start");
   Watch(container);
@@ -180,7 +209,8 @@ void Containers::Launched(const ContainerPtr& container, LaunchOutcome outcome, 
   Release(container);
 }
 
-void Containers::StartFailed(const ContainerPtr& container, int exit_code, const Error& error, Done<> done) {
+void Containers::StartFailed(const ContainerPtr& container, int exit_code, const Error& error,
+                             Done<> done) {
   LogWarning("container ", container->name, " did not start: ", error.message());
   container->starting = false;
   container->status.pid = 0;
@@ -189,22 +219,25 @@ void Containers::StartFailed(const ContainerPtr& container, int exit_code, const
   (void)unlink(Cat(container->run_directory, "/", kLaunchRecordName).c_str());
   SaveStatus(*container);
   auto sessions = std::exchange(container->pending_attaches, {});
-  for (const auto& session : sessions) session->Close();
+  for (const auto& session : sessions)
+    session->Close();
   constexpr WaitCondition kNow[] = {WaitCondition::kNotRunning};
   NotifyWaiters(*container, kNow);
   done(std::unexpected(error.Clone()));
   Release(container);
-  if (container->config->host.auto_remove) AutoRemove(container);
+  if (container->config->host.auto_remove)
+    AutoRemove(container);
 }
 
-// A descriptor of init for signals. The pid is certain: its parent, the shim, has not reaped it, or init is found to have
-// another start time than the launcher wrote down.
+// A descriptor of init for signals. The pid is certain: its parent, the shim, has not reaped it, or
+// init is found to have another start time than the launcher wrote down.
 void Containers::HoldInit(Container& container) {
   container.init = sys::PidFd();
   auto record = ReadLaunchRecord(container.run_directory);
   auto process = sys::PidFd::Open(container.status.pid);
   auto started = sys::ProcessStartTime(container.status.pid);
-  if (record && process && started && record->pid == container.status.pid && record->start_time == *started) {
+  if (record && process && started && record->pid == container.status.pid &&
+      record->start_time == *started) {
     container.init = std::move(*process);
   }
 }
@@ -219,19 +252,23 @@ void Containers::Watch(const ContainerPtr& container) {
   std::weak_ptr<Container> weak = container;
   container->watch->OnFrame([this, weak](uint8_t kind, std::string_view frame) {
     auto held = weak.lock();
-    if (!held || kind != shim::kExit) return;
+    if (!held || kind != shim::kExit)
+      return;
     auto record = ExitRecord::Parse(FramePayload(frame));
-    if (record) Ended(held, *record);
+    if (record)
+      Ended(held, *record);
   });
   container->watch->OnClose([this, weak] {
-    if (auto held = weak.lock()) ShimGone(held);
+    if (auto held = weak.lock())
+      ShimGone(held);
   });
   container->watch->Send(shim::kHello);
 }
 
 void Containers::Ended(const ContainerPtr& container, const ExitRecord& record) {
   auto next = Transition(container->state, ContainerEvent::kExit);
-  if (!next) return;
+  if (!next)
+    return;
   container->state = *next;
   container->init = sys::PidFd();
   RunStatus& status = container->status;
@@ -241,39 +278,50 @@ void Containers::Ended(const ContainerPtr& container, const ExitRecord& record) 
   status.finished_nanos = record.unix_nanos;
   status.paused = false;
   SaveStatus(*container);
-  // Until the shim is gone its socket and the cgroup are still in place: a new start or a removal has to wait.
-  if (container->watch && !container->watch->closed()) AwaitShimEnd(container);
-  if (record.oom) Publish(*container, "oom");
-  int64_t seconds = std::max<int64_t>(0, status.finished_nanos - status.started_nanos) / 1'000'000'000;
+  // Until the shim is gone its socket and the cgroup are still in place: a new start or a removal
+  // has to wait.
+  if (container->watch && !container->watch->closed())
+    AwaitShimEnd(container);
+  if (record.oom)
+    Publish(*container, "oom");
+  int64_t seconds =
+      std::max<int64_t>(0, status.finished_nanos - status.started_nanos) / 1'000'000'000;
   Publish(*container, "die", {{"exitCode", Cat(status.exit_code)}, {"execDuration", Cat(seconds)}});
   constexpr WaitCondition kNow[] = {WaitCondition::kNotRunning, WaitCondition::kNextExit};
   NotifyWaiters(*container, kNow);
-  if (container->config->host.auto_remove) AutoRemove(container);
+  if (container->config->host.auto_remove)
+    AutoRemove(container);
 }
 
 void Containers::AwaitShimEnd(const ContainerPtr& container) {
   ++container->holds;
   container->watch->FinishSending();
-  env_.loop->After(kShimEndTimeout, [this, weak = std::weak_ptr(container), watch = std::weak_ptr(container->watch)] {
+  env_.loop->After(kShimEndTimeout, [this, weak = std::weak_ptr(container),
+                                     watch = std::weak_ptr(container->watch)] {
     auto held = weak.lock();
     auto still = watch.lock();
-    if (!held || !still || held->watch != still) return;
+    if (!held || !still || held->watch != still)
+      return;
     LogWarning("the shim of container ", held->name, " does not end, going on without it");
     still->Close();
     ShimGone(held);
   });
 }
 
-// The shim closed its connection: after the end of the container as it should, or because it was killed.
+// The shim closed its connection: after the end of the container as it should, or because it was
+// killed.
 void Containers::ShimGone(const ContainerPtr& container) {
   container->watch.reset();
-  if (!HasProcess(container->state)) return Release(container);
+  if (!HasProcess(container->state))
+    return Release(container);
   auto record = ReadExitRecord(container->run_directory);
-  if (record) return Ended(container, *record);
+  if (record)
+    return Ended(container, *record);
   ShimLost(container, "its shim has ended");
 }
 
-// Without a shim nobody reads the container's output or learns its exit code: the container is ended, as containerd does.
+// Without a shim nobody reads the container's output or learns its exit code: the container is
+// ended, as containerd does.
 void Containers::ShimLost(const ContainerPtr& container, std::string_view why) {
   constexpr int kKilledExitCode = 128 + SIGKILL;
   LogWarning("container ", container->name, " has lost its supervisor and is ended: ", why);
@@ -283,18 +331,21 @@ void Containers::ShimLost(const ContainerPtr& container, std::string_view why) {
   int fd = container->init.fd();
   auto finish = [this, weak = std::weak_ptr(container)](ExitRecord record) {
     auto held = weak.lock();
-    if (!held || !HasProcess(held->state)) return;
+    if (!held || !HasProcess(held->state))
+      return;
     ++held->holds;  // a new start would need the cgroup
     OnWorker<void>([path = CgroupPath(held->id)] { return RemoveLostCgroup(path); },
                    [this, held](Result<>) { Release(held); });
     Ended(held, record);
   };
-  if (gone) return finish(killed);
+  if (gone)
+    return finish(killed);
   auto added = env_.loop->Add(fd, EPOLLIN, [this, fd, finish](uint32_t) mutable {
     env_.loop->Remove(fd);
     finish({kKilledExitCode, false, UnixNanosNow()});
   });
-  if (!added) finish(killed);
+  if (!added)
+    finish(killed);
 }
 
 }  // namespace wherry::engine

@@ -37,13 +37,16 @@ constexpr uint32_t kSocketMode = 0660;
 Result<> OwnDirectory(const std::string& path, uint32_t mode, std::string_view option) {
   auto made = MakeDirs(path, mode);
   if (!made) {
-    return Fail(made.error().code(), Cat("cannot use ", path, " as ", option, " directory: ", made.error().message(),
-                                         "; choose another one with --", option));
+    return Fail(made.error().code(),
+                Cat("cannot use ", path, " as ", option, " directory: ", made.error().message(),
+                    "; choose another one with --", option));
   }
-  struct stat info {};
-  if (stat(path.c_str(), &info) != 0) return FailSys("stat", path);
+  struct stat info{};
+  if (stat(path.c_str(), &info) != 0)
+    return FailSys("stat", path);
   if ((info.st_mode & S_IWOTH) != 0) {
-    return Fail(Errc::kDenied, Cat("directory ", path, " is writable by everyone; run `chmod o-w ", path, "`"));
+    return Fail(Errc::kDenied,
+                Cat("directory ", path, " is writable by everyone; run `chmod o-w ", path, "`"));
   }
   return {};
 }
@@ -51,15 +54,19 @@ Result<> OwnDirectory(const std::string& path, uint32_t mode, std::string_view o
 // sd_notify(3): tells systemd that the daemon is ready. Without NOTIFY_SOCKET nothing happens.
 void NotifyReady() {
   const char* path = secure_getenv("NOTIFY_SOCKET");
-  if (path == nullptr || (path[0] != '/' && path[0] != '@')) return;
+  if (path == nullptr || (path[0] != '/' && path[0] != '@'))
+    return;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   size_t length = strlen(path);
-  if (length >= sizeof address.sun_path) return;
+  if (length >= sizeof address.sun_path)
+    return;
   memcpy(address.sun_path, path, length);
-  if (path[0] == '@') address.sun_path[0] = '\0';
+  if (path[0] == '@')
+    address.sun_path[0] = '\0';
   UniqueFd socket_fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!socket_fd) return;
+  if (!socket_fd)
+    return;
   constexpr std::string_view kReady = "READY=1";
   socklen_t size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length);
   if (sendto(socket_fd.get(), kReady.data(), kReady.size(), MSG_NOSIGNAL,
@@ -71,25 +78,33 @@ void NotifyReady() {
 // One daemon per run directory; the lock goes with the process.
 Result<UniqueFd> LockRunDirectory(const std::string& run) {
   UniqueFd lock = TRY(Open(Cat(run, "/LOCK"), O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
-  if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
-  if (errno != EWOULDBLOCK) return FailSys("flock", run);
-  return Fail(Errc::kBusy, Cat("run directory ", run, " is already in use by another daemon; choose another one with --run"));
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0)
+    return lock;
+  if (errno != EWOULDBLOCK)
+    return FailSys("flock", run);
+  return Fail(Errc::kBusy,
+              Cat("run directory ", run,
+                  " is already in use by another daemon; choose another one with --run"));
 }
 
-// The empty cgroups of an instance that has no running containers. The last shims may need a moment to be gone.
+// The empty cgroups of an instance that has no running containers. The last shims may need a moment
+// to be gone.
 void RemoveCgroups(const Config& config) {
   constexpr std::chrono::milliseconds kPatience{1000};
   auto host = sys::FindCgroupHost();
-  if (!host) return;
+  if (!host)
+    return;
   auto removed = sys::RemoveCgroup(Cat(host->mount, config.cgroup_parent), kPatience);
-  if (!removed) LogWarning("cgroups are left behind, ignoring: ", removed.error().message());
+  if (!removed)
+    LogWarning("cgroups are left behind, ignoring: ", removed.error().message());
 }
 
 Result<std::unique_ptr<store::Store>> OpenStore(const Config& config) {
   TRY(OwnDirectory(config.root, 0711, "root"));
   std::vector<std::string> notices;
   auto opened = store::Store::Open(Cat(config.root, "/store"), config.store, &notices);
-  for (const std::string& notice : notices) LogWarning(notice);
+  for (const std::string& notice : notices)
+    LogWarning(notice);
   return opened;
 }
 
@@ -119,8 +134,9 @@ Result<> RunDaemon(Config config) {
   api::Router router(services);
   http::ServerOptions options;
   options.common_headers = api::CommonHeaders();
-  auto server = http::Server::Create(loop.get(), std::move(options), [](const http::Request&) { return false; },
-                                     [&router](http::ExchangePtr exchange) { router.Handle(std::move(exchange)); });
+  auto server = http::Server::Create(
+      loop.get(), std::move(options), [](const http::Request&) { return false; },
+      [&router](http::ExchangePtr exchange) { router.Handle(std::move(exchange)); });
   TRY(server->Listen(std::move(listener)));
   LogInfo("wherry ", WHERRY_VERSION, " serves ", config.socket);
   NotifyReady();
@@ -128,7 +144,8 @@ Result<> RunDaemon(Config config) {
   images.CancelPulls();
   server->Stop();
   ContainerCounts counts = containers.Counts();
-  if (counts.running + counts.paused == 0) RemoveCgroups(config);
+  if (counts.running + counts.paused == 0)
+    RemoveCgroups(config);
   return ended;
 }
 

@@ -1,5 +1,5 @@
-// The daemon process: opens the store, finds running containers again, serves the API, and ends on SIGTERM or SIGINT while
-// containers go on running.
+// The daemon process: opens the store, finds running containers again, serves the API, and ends on
+// SIGTERM or SIGINT while containers go on running.
 #pragma once
 
 #include "core/base/result.h"

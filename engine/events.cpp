@@ -16,10 +16,12 @@ std::string EventJson(const Event& event) {
     json.Field("status", event.action).Field("id", event.actor_id);
   }
   auto image = event.attributes.find("image");
-  if (event.type == "container" && image != event.attributes.end()) json.Field("from", image->second);
+  if (event.type == "container" && image != event.attributes.end())
+    json.Field("from", image->second);
   json.Field("Type", event.type).Field("Action", event.action);
   json.Key("Actor").Object().Field("ID", event.actor_id).Key("Attributes").Object();
-  for (const auto& [name, value] : event.attributes) json.Field(name, value);
+  for (const auto& [name, value] : event.attributes)
+    json.Field(name, value);
   json.End().End();
   json.Field("scope", "local");
   json.Field("time", event.unix_nanos / 1'000'000'000).Field("timeNano", event.unix_nanos).End();
@@ -32,17 +34,23 @@ EventBus::Subscription EventBus::Subscribe(Listener listener) {
   return id;
 }
 
-void EventBus::Unsubscribe(Subscription id) { listeners_.erase(id); }
+void EventBus::Unsubscribe(Subscription id) {
+  listeners_.erase(id);
+}
 
 void EventBus::Publish(Event event) {
-  if (event.unix_nanos == 0) event.unix_nanos = UnixNanosNow();
+  if (event.unix_nanos == 0)
+    event.unix_nanos = UnixNanosNow();
   history_.push_back(event);
-  if (history_.size() > kHistory) history_.pop_front();
-  // A listener may change the map: go from one identifier to the next that still exists, and leave out those added now.
+  if (history_.size() > kHistory)
+    history_.pop_front();
+  // A listener may change the map: go from one identifier to the next that still exists, and leave
+  // out those added now.
   Subscription end = next_;
   for (Subscription id = 0;;) {
     auto next = listeners_.upper_bound(id);
-    if (next == listeners_.end() || next->first >= end) break;
+    if (next == listeners_.end() || next->first >= end)
+      break;
     id = next->first;
     std::shared_ptr<Listener> listener = next->second;  // survives its own removal
     (*listener)(event);

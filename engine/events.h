@@ -1,5 +1,6 @@
-// The event bus: what happened to containers and images, in Docker's words. One bus feeds /events, /wait, auto-removal and
-// the CLI. Loop thread only. Keeps the last 256 events in memory (never on flash) for `since`.
+// The event bus: what happened to containers and images, in Docker's words. One bus feeds /events,
+// /wait, auto-removal and the CLI. Loop thread only. Keeps the last 256 events in memory (never on
+// flash) for `since`.
 #pragma once
 
 #include <cstdint>
@@ -28,13 +29,15 @@ class EventBus {
   using Listener = std::move_only_function<void(const Event&)>;
   using Subscription = uint64_t;
 
-  Subscription Subscribe(Listener listener);  // a listener may subscribe and unsubscribe while it is called
+  Subscription Subscribe(
+      Listener listener);  // a listener may subscribe and unsubscribe while it is called
   void Unsubscribe(Subscription id);
   void Publish(Event event);
   const std::deque<Event>& history() const { return history_; }
 
  private:
-  std::map<Subscription, std::shared_ptr<Listener>> listeners_;  // shared: a listener may remove itself while it runs
+  std::map<Subscription, std::shared_ptr<Listener>>
+      listeners_;  // shared: a listener may remove itself while it runs
   std::deque<Event> history_;
   Subscription next_ = 1;
 };

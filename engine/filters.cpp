@@ -13,9 +13,12 @@ const std::vector<std::string> kNoValues;
 
 Result<std::vector<std::string>> ParseValues(JsonValue list, std::string_view key) {
   std::vector<std::string> values;
-  if (list.IsArray()) return list.strings();
-  if (!list.IsObject()) return Fail(Errc::kInvalid, Cat("invalid filter '", key, "'"));
-  for (JsonValue value : list) values.emplace_back(value.key());
+  if (list.IsArray())
+    return list.strings();
+  if (!list.IsObject())
+    return Fail(Errc::kInvalid, Cat("invalid filter '", key, "'"));
+  for (JsonValue value : list)
+    values.emplace_back(value.key());
   return values;
 }
 
@@ -37,7 +40,8 @@ struct Pattern {
 Pattern Compile(std::string_view text) {
   Pattern pattern;
   pattern.from_start = text.starts_with('^');
-  if (pattern.from_start) text.remove_prefix(1);
+  if (pattern.from_start)
+    text.remove_prefix(1);
   while (!text.empty() && !pattern.to_end) {
     if (text == "$") {
       pattern.to_end = true;
@@ -49,17 +53,20 @@ Pattern Compile(std::string_view text) {
     element.literal = text[escaped ? 1 : 0];
     text.remove_prefix(escaped ? 2 : 1);
     element.repeated = text.starts_with('*');
-    if (element.repeated) text.remove_prefix(1);
+    if (element.repeated)
+      text.remove_prefix(1);
     pattern.elements.push_back(element);
   }
   return pattern;
 }
 
-// A place in the pattern that has been reached, and those behind repeated elements, which may match nothing.
+// A place in the pattern that has been reached, and those behind repeated elements, which may match
+// nothing.
 void Reach(const Pattern& pattern, size_t place, std::vector<bool>& reached) {
   while (!reached[place]) {
     reached[place] = true;
-    if (place == pattern.elements.size() || !pattern.elements[place].repeated) return;
+    if (place == pattern.elements.size() || !pattern.elements[place].repeated)
+      return;
     ++place;
   }
 }
@@ -68,9 +75,11 @@ void Reach(const Pattern& pattern, size_t place, std::vector<bool>& reached) {
 bool MatchesPath(std::string_view pattern, std::string_view text) {
   auto patterns = Split(pattern, '/');
   auto texts = Split(text, '/');
-  if (patterns.size() != texts.size()) return false;
+  if (patterns.size() != texts.size())
+    return false;
   for (size_t i = 0; i < patterns.size(); ++i) {
-    if (!WildcardMatch(patterns[i], texts[i])) return false;
+    if (!WildcardMatch(patterns[i], texts[i]))
+      return false;
   }
   return true;
 }
@@ -78,7 +87,8 @@ bool MatchesPath(std::string_view pattern, std::string_view text) {
 // The name without its tag; a colon before the last slash belongs to a port.
 std::string_view WithoutTag(std::string_view name) {
   auto parts = SplitLast(name, ':');
-  if (!parts || parts->tail.find('/') != std::string_view::npos) return name;
+  if (!parts || parts->tail.find('/') != std::string_view::npos)
+    return name;
   return parts->head;
 }
 
@@ -89,14 +99,16 @@ std::string_view Attribute(const Event& event, const std::string& name) {
 
 bool MatchesAction(const Event& event, const Filters& filters) {
   constexpr std::string_view kPrefixed[] = {"health_status", "exec_create", "exec_start"};
-  if (filters.MatchesExactly("event", event.action)) return true;
+  if (filters.MatchesExactly("event", event.action))
+    return true;
   return std::ranges::any_of(kPrefixed, [&](std::string_view action) {
     return event.action.starts_with(action) && filters.MatchesPrefix("event", event.action);
   });
 }
 
 bool MatchesActor(const Event& event, const Filters& filters, std::string_view key) {
-  return filters.MatchesPrefix(key, event.actor_id) || filters.MatchesPrefix(key, Attribute(event, "name"));
+  return filters.MatchesPrefix(key, event.actor_id) ||
+         filters.MatchesPrefix(key, Attribute(event, "name"));
 }
 
 bool MatchesImage(const Event& event, const Filters& filters) {
@@ -109,7 +121,8 @@ bool MatchesImage(const Event& event, const Filters& filters) {
 
 Result<Filters> Filters::Parse(std::string_view text, std::span<const std::string_view> allowed) {
   Filters filters;
-  if (Trim(text).empty()) return filters;
+  if (Trim(text).empty())
+    return filters;
   auto document = JsonDocument::Parse(text, "filters");
   if (!document || !(document->root().IsObject() || document->root().IsNull())) {
     return Fail(Errc::kInvalid, "invalid filter");
@@ -120,12 +133,15 @@ Result<Filters> Filters::Parse(std::string_view text, std::span<const std::strin
       return Fail(Errc::kInvalid, Cat("invalid filter '", key, "'"));
     }
     auto values = TRY(ParseValues(member, key));
-    if (!values.empty()) filters.values_[key] = std::move(values);
+    if (!values.empty())
+      filters.values_[key] = std::move(values);
   }
   return filters;
 }
 
-bool Filters::Has(std::string_view key) const { return values_.contains(key); }
+bool Filters::Has(std::string_view key) const {
+  return values_.contains(key);
+}
 
 const std::vector<std::string>& Filters::Values(std::string_view key) const {
   auto found = values_.find(key);
@@ -134,18 +150,21 @@ const std::vector<std::string>& Filters::Values(std::string_view key) const {
 
 bool Filters::Flag(std::string_view key) const {
   const auto& values = Values(key);
-  if (values.empty()) return false;
+  if (values.empty())
+    return false;
   std::string value = ToLower(values.front());
   return value == "1" || value == "t" || value == "true";
 }
 
 bool Filters::MatchesExactly(std::string_view key, std::string_view text) const {
-  return !Has(key) || std::ranges::any_of(Values(key), [&](const std::string& value) { return value == text; });
+  return !Has(key) ||
+         std::ranges::any_of(Values(key), [&](const std::string& value) { return value == text; });
 }
 
 bool Filters::MatchesPrefix(std::string_view key, std::string_view text) const {
-  return !Has(key) ||
-         std::ranges::any_of(Values(key), [&](const std::string& value) { return text.starts_with(value); });
+  return !Has(key) || std::ranges::any_of(Values(key), [&](const std::string& value) {
+    return text.starts_with(value);
+  });
 }
 
 bool Filters::MatchesLabels(const std::map<std::string, std::string>& labels) const {
@@ -156,20 +175,24 @@ bool Filters::MatchesLabels(const std::map<std::string, std::string>& labels) co
   });
 }
 
-// All places the text so far can have led to are followed at once: the work is pattern times text, whatever they are.
+// All places the text so far can have led to are followed at once: the work is pattern times text,
+// whatever they are.
 bool MatchesPattern(std::string_view pattern_text, std::string_view text) {
   Pattern pattern = Compile(pattern_text);
   size_t end = pattern.elements.size();
   std::vector<bool> reached(end + 1);
   Reach(pattern, 0, reached);
   for (char c : text) {
-    if (reached[end] && !pattern.to_end) return true;
+    if (reached[end] && !pattern.to_end)
+      return true;
     std::vector<bool> next(end + 1);
     for (size_t place = 0; place < end; ++place) {
       const Element& element = pattern.elements[place];
-      if (reached[place] && element.Fits(c)) Reach(pattern, element.repeated ? place : place + 1, next);
+      if (reached[place] && element.Fits(c))
+        Reach(pattern, element.repeated ? place : place + 1, next);
     }
-    if (!pattern.from_start) Reach(pattern, 0, next);
+    if (!pattern.from_start)
+      Reach(pattern, 0, next);
     reached = std::move(next);
   }
   return reached[end];

@@ -1,5 +1,7 @@
-// The `filters` parameter of Docker's API: a JSON object of lists, in the form {"label":{"a=b":true}} of the CLI or
-// {"label":["a=b"]} of older clients. Parsing, and the predicates several objects share. Thread-safe, no state.
+// The `filters` parameter of Docker's API: a JSON object of lists, in the form
+// {"label":{"a=b":true}} of the CLI or
+// {"label":["a=b"]} of older clients. Parsing, and the predicates several objects share.
+// Thread-safe, no state.
 #pragma once
 
 #include <map>
@@ -26,8 +28,10 @@ class Filters {
   bool Flag(std::string_view key) const;
 
   // Each returns true when the key is absent.
-  bool MatchesExactly(std::string_view key, std::string_view text) const;  // any value equal to `text`
-  bool MatchesPrefix(std::string_view key, std::string_view text) const;   // any value a prefix of `text`
+  bool MatchesExactly(std::string_view key,
+                      std::string_view text) const;  // any value equal to `text`
+  bool MatchesPrefix(std::string_view key,
+                     std::string_view text) const;  // any value a prefix of `text`
   // Every value of "label" ("key" or "key=value") holds.
   bool MatchesLabels(const std::map<std::string, std::string>& labels) const;
 
@@ -35,19 +39,20 @@ class Filters {
   std::map<std::string, std::vector<std::string>, std::less<>> values_;
 };
 
-// The small part of regular expressions that name filters use: literals, '.', 'x*', '^', '$' and '\' before a literal;
-// found anywhere in `text`. Time is at most pattern times text.
+// The small part of regular expressions that name filters use: literals, '.', 'x*', '^', '$' and
+// '\' before a literal; found anywhere in `text`. Time is at most pattern times text.
 bool MatchesPattern(std::string_view pattern, std::string_view text);
 
-// A reference filter of images ("nginx", "nginx:*", "*/x:1") against a familiar name "nginx:1". '*' does not cross '/'.
+// A reference filter of images ("nginx", "nginx:*", "*/x:1") against a familiar name "nginx:1". '*'
+// does not cross '/'.
 bool MatchesReference(std::string_view pattern, std::string_view familiar_name);
 
 inline constexpr std::string_view kEventFilters[] = {
     "config", "container", "daemon", "event",  "image",   "label", "network",
     "node",   "plugin",    "scope",  "secret", "service", "type",  "volume",
 };
-// Docker's rules for /events: exact types and actions (prefix for "health_status: ..." and "exec_*: ..."), containers by ID
-// prefix or name prefix, images by ID or by name with or without tag.
+// Docker's rules for /events: exact types and actions (prefix for "health_status: ..." and "exec_*:
+// ..."), containers by ID prefix or name prefix, images by ID or by name with or without tag.
 bool MatchesEvent(const Event& event, const Filters& filters);
 
 }  // namespace wherry::engine

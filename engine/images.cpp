@@ -15,11 +15,14 @@ bool IsHex(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
-Error NoSuchImage(std::string_view name) { return Error(Errc::kNotFound, Cat("No such image: ", name)); }
+Error NoSuchImage(std::string_view name) {
+  return Error(Errc::kNotFound, Cat("No such image: ", name));
+}
 
 }  // namespace
 
-ImagePin::ImagePin(Images* images, const Digest& manifest_digest) : images_(images), manifest_digest_(manifest_digest) {
+ImagePin::ImagePin(Images* images, const Digest& manifest_digest)
+    : images_(images), manifest_digest_(manifest_digest) {
   std::lock_guard lock(images_->mutex_);
   ++images_->pins_[manifest_digest_];
 }
@@ -27,7 +30,8 @@ ImagePin::ImagePin(Images* images, const Digest& manifest_digest) : images_(imag
 ImagePin::~ImagePin() {
   std::lock_guard lock(images_->mutex_);
   auto found = images_->pins_.find(manifest_digest_);
-  if (--found->second == 0) images_->pins_.erase(found);
+  if (--found->second == 0)
+    images_->pins_.erase(found);
 }
 
 Images::Images(store::Store* store, const registry::Options& registry_options)
@@ -38,7 +42,8 @@ Images::~Images() = default;
 std::set<Digest> Images::Pinned() {
   std::lock_guard lock(mutex_);
   std::set<Digest> pinned;
-  for (const auto& [digest, count] : pins_) pinned.insert(digest);
+  for (const auto& [digest, count] : pins_)
+    pinned.insert(digest);
   return pinned;
 }
 
@@ -46,30 +51,37 @@ Result<Images::Found> Images::FindById(std::string_view name, std::string_view p
   std::shared_ptr<const store::Image> match;
   for (const Digest& digest : store_->Images()) {
     auto image = store_->Find(digest);
-    if (image == nullptr || !image->config_digest.hex().starts_with(prefix)) continue;
+    if (image == nullptr || !image->config_digest.hex().starts_with(prefix))
+      continue;
     if (match != nullptr && match->config_digest != image->config_digest) {
       return Fail(Errc::kInvalid, Cat("image ID ", name, " is ambiguous; give more characters"));
     }
     match = std::move(image);
   }
-  if (match == nullptr) return std::unexpected(NoSuchImage(name));
+  if (match == nullptr)
+    return std::unexpected(NoSuchImage(name));
   return Found{std::move(match), std::nullopt};
 }
 
 Result<Images::Found> Images::Find(std::string_view name) {
   std::string_view hex = name;
   bool by_id = hex.starts_with("sha256:");
-  if (by_id) hex.remove_prefix(7);
-  if (by_id || (IsHex(hex) && hex.size() == 64)) return FindById(name, hex);
+  if (by_id)
+    hex.remove_prefix(7);
+  if (by_id || (IsHex(hex) && hex.size() == 64))
+    return FindById(name, hex);
   auto reference = registry::Reference::Parse(name);
   if (reference) {
     std::string canonical = reference->Canonical();
     if (auto digest = store_->Resolve(canonical)) {
-      if (auto image = store_->Find(*digest)) return Found{std::move(image), canonical};
+      if (auto image = store_->Find(*digest))
+        return Found{std::move(image), canonical};
     }
   }
-  if (IsHex(hex) && hex.size() >= kShortestIdPrefix) return FindById(name, hex);
-  if (!reference) return std::unexpected(std::move(reference).error());
+  if (IsHex(hex) && hex.size() >= kShortestIdPrefix)
+    return FindById(name, hex);
+  if (!reference)
+    return std::unexpected(std::move(reference).error());
   return std::unexpected(NoSuchImage(name));
 }
 
@@ -77,7 +89,8 @@ Result<OpenImage> Images::Open(std::string_view name) {
   Found found = TRY(Find(name));
   // Pinned first, then looked at again: a removal in between has either finished or sees the pin.
   auto pin = std::make_shared<ImagePin>(this, found.image->manifest_digest);
-  if (store_->Find(found.image->manifest_digest) == nullptr) return std::unexpected(NoSuchImage(name));
+  if (store_->Find(found.image->manifest_digest) == nullptr)
+    return std::unexpected(NoSuchImage(name));
   OpenImage open;
   open.name = name;
   open.id = found.image->config_digest;
@@ -92,12 +105,15 @@ Result<std::vector<std::string>> Images::LowerDirs(const Digest& manifest_digest
   return store_->LowerDirs(manifest_digest);
 }
 
-ImageSummary Images::Summarise(std::shared_ptr<const store::Image> image, const std::vector<store::Ref>& refs) {
+ImageSummary Images::Summarise(std::shared_ptr<const store::Image> image,
+                               const std::vector<store::Ref>& refs) {
   ImageSummary summary;
   for (const store::Ref& ref : refs) {
-    if (ref.manifest_digest != image->manifest_digest) continue;
+    if (ref.manifest_digest != image->manifest_digest)
+      continue;
     auto reference = registry::Reference::Parse(ref.name);
-    if (!reference) continue;
+    if (!reference)
+      continue;
     (reference->digest ? summary.repo_digests : summary.repo_tags).push_back(reference->Familiar());
   }
   summary.image = std::move(image);
@@ -113,7 +129,8 @@ Result<std::vector<ImageSummary>> Images::List() {
   auto refs = store_->Refs();
   std::vector<ImageSummary> images;
   for (const Digest& digest : store_->Images()) {
-    if (auto image = store_->Find(digest)) images.push_back(Summarise(std::move(image), refs));
+    if (auto image = store_->Find(digest))
+      images.push_back(Summarise(std::move(image), refs));
   }
   std::sort(images.begin(), images.end(), [](const ImageSummary& a, const ImageSummary& b) {
     return a.image->created_unix_nanos > b.image->created_unix_nanos;
@@ -123,42 +140,52 @@ Result<std::vector<ImageSummary>> Images::List() {
 
 Result<> Images::Tag(std::string_view name, const registry::Reference& new_name) {
   Found found = TRY(Find(name));
-  if (new_name.digest) return Fail(Errc::kInvalid, "an image cannot be tagged with a digest; give NAME:TAG");
+  if (new_name.digest)
+    return Fail(Errc::kInvalid, "an image cannot be tagged with a digest; give NAME:TAG");
   return store_->SetRef(new_name.Canonical(), found.image->manifest_digest);
 }
 
-// What Docker refuses: an image in use loses a name only by force, and its record never while a container runs.
+// What Docker refuses: an image in use loses a name only by force, and its record never while a
+// container runs.
 Result<> Images::MayRemove(std::string_view name, const Found& found, size_t names, Force force,
                            const std::vector<ImageUser>& users) {
   bool last_name = !found.ref || names <= 1;
-  if (!last_name) return {};
+  if (!last_name)
+    return {};
   for (const ImageUser& user : users) {
-    if (user.manifest_digest != found.image->manifest_digest) continue;
+    if (user.manifest_digest != found.image->manifest_digest)
+      continue;
     std::string id = user.container_id.substr(0, 12);
     if (user.running && !found.ref) {
-      return Fail(Errc::kConflict, Cat("conflict: unable to delete ", name, " (cannot be forced) - image is being used by ",
-                                       "running container ", id));
+      return Fail(Errc::kConflict,
+                  Cat("conflict: unable to delete ", name,
+                      " (cannot be forced) - image is being used by ", "running container ", id));
     }
     if (force == Force::kNo) {
-      return Fail(Errc::kConflict, Cat("conflict: unable to remove repository reference \"", name, "\" (must force) - ",
-                                       "container ", id, " is using its referenced image ",
-                                       found.image->config_digest.hex().substr(0, 12)));
+      return Fail(Errc::kConflict,
+                  Cat("conflict: unable to remove repository reference \"", name,
+                      "\" (must force) - ", "container ", id, " is using its referenced image ",
+                      found.image->config_digest.hex().substr(0, 12)));
     }
   }
   return {};
 }
 
-Result<RemoveResult> Images::Remove(std::string_view name, Force force, const std::vector<ImageUser>& users) {
+Result<RemoveResult> Images::Remove(std::string_view name, Force force,
+                                    const std::vector<ImageUser>& users) {
   Found found = TRY(Find(name));
   std::vector<std::string> tags, all;
   for (const store::Ref& ref : store_->Refs()) {
-    if (ref.manifest_digest != found.image->manifest_digest) continue;
+    if (ref.manifest_digest != found.image->manifest_digest)
+      continue;
     all.push_back(ref.name);
-    if (ref.name.find('@') == std::string::npos) tags.push_back(ref.name);
+    if (ref.name.find('@') == std::string::npos)
+      tags.push_back(ref.name);
   }
   if (!found.ref && tags.size() > 1 && force == Force::kNo) {
-    return Fail(Errc::kConflict, Cat("conflict: unable to delete ", name, " (must be forced) - image is referenced in ",
-                                     "multiple repositories"));
+    return Fail(Errc::kConflict,
+                Cat("conflict: unable to delete ", name,
+                    " (must be forced) - image is referenced in ", "multiple repositories"));
   }
   TRY(MayRemove(name, found, tags.size(), force, users));
   // With the last tag go the digests that were recorded for it.
@@ -170,10 +197,13 @@ Result<RemoveResult> Images::Remove(std::string_view name, Force force, const st
     auto reference = registry::Reference::Parse(ref);
     result.untagged.push_back(reference ? reference->Familiar() : ref);
   }
-  if (only_one) return result;
+  if (only_one)
+    return result;
   auto collected = TRY(store_->Collect({found.image->manifest_digest}, Pinned()));
-  if (!collected.images.empty()) result.deleted.push_back(found.image->config_digest);
-  for (const Digest& layer : collected.layers) result.deleted.push_back(layer);
+  if (!collected.images.empty())
+    result.deleted.push_back(found.image->config_digest);
+  for (const Digest& layer : collected.layers)
+    result.deleted.push_back(layer);
   return result;
 }
 

@@ -1,5 +1,6 @@
-// The engine's images: names to images, pull, list, inspect, tag and remove. Joins net/registry (network) and store (flash).
-// Thread-safe. Calls marked "worker" block on disk or network and must not run on the loop thread.
+// The engine's images: names to images, pull, list, inspect, tag and remove. Joins net/registry
+// (network) and store (flash). Thread-safe. Calls marked "worker" block on disk or network and must
+// not run on the loop thread.
 #pragma once
 
 #include <atomic>
@@ -23,7 +24,8 @@ namespace wherry::engine {
 
 class Images;
 
-// Keeps an image's layers from being removed for as long as it lives: one per container, and one per operation on the image.
+// Keeps an image's layers from being removed for as long as it lives: one per container, and one
+// per operation on the image.
 class ImagePin {
  public:
   ImagePin(Images* images, const Digest& manifest_digest);
@@ -38,18 +40,19 @@ class ImagePin {
 
 // An image found by name, ready to run.
 struct OpenImage {
-  std::string name;           // as the user wrote it
-  Digest id;                  // digest of the configuration: Docker's image ID
+  std::string name;  // as the user wrote it
+  Digest id;         // digest of the configuration: Docker's image ID
   Digest manifest_digest;
   oci::ImageConfig config;
   std::vector<std::string> lower_dirs;  // for overlayfs, topmost first
   std::shared_ptr<ImagePin> pin;
 };
 
-// One line of pull progress, in Docker's words ("Downloading", "Pull complete", ...). `total` 0: no bar.
+// One line of pull progress, in Docker's words ("Downloading", "Pull complete", ...). `total` 0: no
+// bar.
 struct Progress {
   std::string status;
-  std::string id;       // short layer digest, or the tag; may be empty
+  std::string id;  // short layer digest, or the tag; may be empty
   uint64_t current = 0;
   uint64_t total = 0;
 };
@@ -58,7 +61,7 @@ using ProgressSink = std::move_only_function<bool(const Progress&)>;
 
 struct PullRequest {
   registry::Reference reference;
-  std::optional<std::string> platform;     // "linux/arm64"; empty: this machine
+  std::optional<std::string> platform;  // "linux/arm64"; empty: this machine
   registry::Credentials credentials;
   std::shared_ptr<std::atomic<bool>> cancel;  // set by the caller to end the pull; may be null
 };
@@ -86,13 +89,16 @@ class Images {
   Images(store::Store* store, const registry::Options& registry_options);
   ~Images();
 
-  // Worker. Name, name@digest, image ID or unique ID prefix ("sha256:" optional). kNotFound "No such image: x".
+  // Worker. Name, name@digest, image ID or unique ID prefix ("sha256:" optional). kNotFound "No
+  // such image: x".
   Result<OpenImage> Open(std::string_view name);
   // Worker. Directories for overlayfs, topmost first, of an image a container has pinned.
   Result<std::vector<std::string>> LowerDirs(const Digest& manifest_digest);
-  // Worker. Pulls and commits (pull.cpp); finding the image complete already is success without a download.
+  // Worker. Pulls and commits (pull.cpp); finding the image complete already is success without a
+  // download.
   Result<Digest> Pull(PullRequest request, ProgressSink progress);
-  // Any thread: running pulls end with kCancelled within a second, and no new one begins. For the end of the daemon.
+  // Any thread: running pulls end with kCancelled within a second, and no new one begins. For the
+  // end of the daemon.
   void CancelPulls();
   // Worker. The image with its names, or kNotFound.
   Result<ImageSummary> Inspect(std::string_view name);
@@ -101,7 +107,8 @@ class Images {
   // Worker.
   Result<> Tag(std::string_view name, const registry::Reference& new_name);
   enum class Force : uint8_t { kNo, kYes };
-  Result<RemoveResult> Remove(std::string_view name, Force force, const std::vector<ImageUser>& users);
+  Result<RemoveResult> Remove(std::string_view name, Force force,
+                              const std::vector<ImageUser>& users);
   // Worker. Checks user and password against the registry.
   Result<> CheckLogin(std::string_view host, const registry::Credentials& credentials);
 
@@ -115,14 +122,15 @@ class Images {
   Result<Found> FindById(std::string_view name, std::string_view prefix);
   Result<> MayRemove(std::string_view name, const Found& found, size_t names, Force force,
                      const std::vector<ImageUser>& users);
-  ImageSummary Summarise(std::shared_ptr<const store::Image> image, const std::vector<store::Ref>& refs);
+  ImageSummary Summarise(std::shared_ptr<const store::Image> image,
+                         const std::vector<store::Ref>& refs);
   std::set<Digest> Pinned();
 
   store::Store* store_;
   registry::Options registry_options_;
   std::mutex mutex_;
-  std::map<Digest, int> pins_;                            // guarded by mutex_, as the following
-  std::set<std::shared_ptr<std::atomic<bool>>> pulls_;    // flags of the running pulls
+  std::map<Digest, int> pins_;                          // guarded by mutex_, as the following
+  std::set<std::shared_ptr<std::atomic<bool>>> pulls_;  // flags of the running pulls
   bool cancelled_ = false;
 };
 

@@ -10,13 +10,14 @@
 namespace wherry::engine {
 
 struct LogEntry {
-  std::string text;            // unescaped; without a final "\n" it is part of a longer line
+  std::string text;  // unescaped; without a final "\n" it is part of a longer line
   bool from_stderr = false;
-  std::string time;            // RFC 3339 as written
+  std::string time;  // RFC 3339 as written
   bool ends_line() const { return text.ends_with('\n'); }
 };
 
-// False for anything that is not such an object (a torn line after a power cut): it is left out. Other members are skipped.
+// False for anything that is not such an object (a torn line after a power cut): it is left out.
+// Other members are skipped.
 bool ParseLogEntry(std::string_view line, LogEntry& entry);
 
 }  // namespace wherry::engine

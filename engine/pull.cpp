@@ -15,9 +15,12 @@ constexpr size_t kShortDigest = 12;
 
 store::Compression StoreCompression(oci::LayerCompression compression) {
   switch (compression) {
-    case oci::LayerCompression::kNone: return store::Compression::kNone;
-    case oci::LayerCompression::kGzip: return store::Compression::kGzip;
-    case oci::LayerCompression::kZstd: return store::Compression::kZstd;
+    case oci::LayerCompression::kNone:
+      return store::Compression::kNone;
+    case oci::LayerCompression::kGzip:
+      return store::Compression::kGzip;
+    case oci::LayerCompression::kZstd:
+      return store::Compression::kZstd;
   }
   return store::Compression::kNone;
 }
@@ -32,9 +35,11 @@ class CountingSource final : public ByteSource {
     size_t count = TRY(inner_->Read(out));
     current_ += count;
     auto now = Uptime();
-    if (now - told_ < kProgressPeriod) return count;
+    if (now - told_ < kProgressPeriod)
+      return count;
     told_ = now;
-    if (!(*sink_)({"Downloading", id_, current_, total_})) return Fail(Errc::kCancelled, "the pull was cancelled");
+    if (!(*sink_)({"Downloading", id_, current_, total_}))
+      return Fail(Errc::kCancelled, "the pull was cancelled");
     return count;
   }
 
@@ -49,8 +54,11 @@ class CountingSource final : public ByteSource {
 
 class PullJob {
  public:
-  PullJob(store::Store* store, const registry::Options& options, PullRequest& request, ProgressSink& sink)
-      : store_(store), request_(request), sink_(sink),
+  PullJob(store::Store* store, const registry::Options& options, PullRequest& request,
+          ProgressSink& sink)
+      : store_(store),
+        request_(request),
+        sink_(sink),
         client_(options, request.reference, request.credentials, request.cancel.get()) {}
 
   Result<Digest> Run() {
@@ -66,14 +74,17 @@ class PullJob {
       TRY_CTX(reference.Familiar(), Fetch(manifest));
     }
     TRY(Tell({Cat("Digest: ", pulled_digest_.string()), {}}));
-    TRY(Tell({Cat(known ? "Status: Image is up to date for " : "Status: Downloaded newer image for ",
-                  reference.Familiar()), {}}));
+    TRY(Tell(
+        {Cat(known ? "Status: Image is up to date for " : "Status: Downloaded newer image for ",
+             reference.Familiar()),
+         {}}));
     return manifest.digest;
   }
 
  private:
   Result<> Tell(const Progress& progress) {
-    if (!sink_(progress)) return Fail(Errc::kCancelled, "the pull was cancelled");
+    if (!sink_(progress))
+      return Fail(Errc::kCancelled, "the pull was cancelled");
     return {};
   }
 
@@ -86,7 +97,8 @@ class PullJob {
 
   // An index leads to the manifest for this machine.
   Result<registry::FetchedManifest> ResolvePlatform(registry::FetchedManifest fetched) {
-    if (TRY(oci::KindOf(fetched.media_type, fetched.bytes)) == oci::DocumentKind::kManifest) return fetched;
+    if (TRY(oci::KindOf(fetched.media_type, fetched.bytes)) == oci::DocumentKind::kManifest)
+      return fetched;
     auto index = TRY(oci::ParseIndex(fetched.bytes, fetched.media_type));
     oci::Platform wanted = TRY(Wanted());
     auto descriptor = TRY(oci::SelectManifest(index, wanted));
@@ -97,18 +109,21 @@ class PullJob {
     return chosen;
   }
 
-  Result<oci::ImageConfig> CheckConfig(const std::string& config_json, const oci::Manifest& manifest) {
+  Result<oci::ImageConfig> CheckConfig(const std::string& config_json,
+                                       const oci::Manifest& manifest) {
     auto config = TRY(oci::ParseImageConfig(config_json));
     if (config.diff_ids.size() != manifest.layers.size()) {
-      return Fail(Errc::kInvalid, Cat("the configuration names ", config.diff_ids.size(), " layers, the manifest ",
-                                      manifest.layers.size()));
+      return Fail(Errc::kInvalid, Cat("the configuration names ", config.diff_ids.size(),
+                                      " layers, the manifest ", manifest.layers.size()));
     }
     oci::Platform wanted = TRY(Wanted());
     bool named = !config.platform.os.empty() && !config.platform.architecture.empty();
     if (named && oci::PlatformScore(wanted, config.platform) == 0) {
-      return Fail(Errc::kNotFound, Cat("no matching manifest for ", oci::PlatformName(wanted), ": the image is only for ",
-                                       oci::PlatformName(config.platform), "; to have it anyway pull with --platform ",
-                                       oci::PlatformName(config.platform)));
+      return Fail(
+          Errc::kNotFound,
+          Cat("no matching manifest for ", oci::PlatformName(wanted), ": the image is only for ",
+              oci::PlatformName(config.platform), "; to have it anyway pull with --platform ",
+              oci::PlatformName(config.platform)));
     }
     return config;
   }
@@ -120,7 +135,8 @@ class PullJob {
     uint64_t needed = 0;
     for (size_t i = 0; i < manifest.layers.size(); ++i) {
       bool here = store_->HasLayer(config.diff_ids[i]);
-      if (!here) needed += manifest.layers[i].descriptor.size;
+      if (!here)
+        needed += manifest.layers[i].descriptor.size;
       TRY(Tell({here ? "Already exists" : "Pulling fs layer", LayerName(manifest.layers[i])}));
     }
     TRY(store_->CheckSpace(needed));
@@ -129,7 +145,8 @@ class PullJob {
       TRY_CTX(Cat("layer ", LayerName(manifest.layers[i])),
               FetchLayer(*transaction, manifest.layers[i], config.diff_ids[i]));
     }
-    TRY(transaction->Commit({fetched.bytes, manifest.media_type, config_json, config.diff_ids}, Refs()));
+    TRY(transaction->Commit({fetched.bytes, manifest.media_type, config_json, config.diff_ids},
+                            Refs()));
     return {};
   }
 
@@ -137,15 +154,16 @@ class PullJob {
     return layer.descriptor.digest.hex().substr(0, kShortDigest);
   }
 
-  Result<> FetchLayer(store::Transaction& transaction, const oci::Layer& layer, const Digest& diff_id) {
+  Result<> FetchLayer(store::Transaction& transaction, const oci::Layer& layer,
+                      const Digest& diff_id) {
     if (store_->HasLayer(diff_id)) {
       TRY(transaction.AddLayer({nullptr, store::Compression::kNone, {}, {}, diff_id}, {}));
       return {};
     }
     auto blob = TRY(client_.OpenBlob(layer.descriptor));
     CountingSource counting(blob.get(), &sink_, LayerName(layer), layer.descriptor.size);
-    store::Transaction::LayerSource source{&counting, StoreCompression(layer.compression), layer.descriptor.digest,
-                                           layer.descriptor.size, diff_id};
+    store::Transaction::LayerSource source{&counting, StoreCompression(layer.compression),
+                                           layer.descriptor.digest, layer.descriptor.size, diff_id};
     TRY(transaction.AddLayer(source, {}));
     return Tell({"Pull complete", LayerName(layer)});
   }
@@ -155,13 +173,15 @@ class PullJob {
     registry::Reference by_digest = request_.reference;
     by_digest.digest = pulled_digest_;
     std::vector<std::string> refs{by_digest.Canonical()};
-    if (!request_.reference.digest) refs.push_back(request_.reference.Canonical());
+    if (!request_.reference.digest)
+      refs.push_back(request_.reference.Canonical());
     return refs;
   }
 
   Result<> SetRefs(const Digest& manifest_digest) {
     for (const std::string& ref : Refs()) {
-      if (store_->Resolve(ref) != manifest_digest) TRY(store_->SetRef(ref, manifest_digest));
+      if (store_->Resolve(ref) != manifest_digest)
+        TRY(store_->SetRef(ref, manifest_digest));
     }
     return {};
   }
@@ -176,10 +196,12 @@ class PullJob {
 }  // namespace
 
 Result<Digest> Images::Pull(PullRequest request, ProgressSink progress) {
-  if (request.cancel == nullptr) request.cancel = std::make_shared<std::atomic<bool>>(false);
+  if (request.cancel == nullptr)
+    request.cancel = std::make_shared<std::atomic<bool>>(false);
   {
     std::lock_guard lock(mutex_);
-    if (cancelled_) return Fail(Errc::kCancelled, "the daemon is ending");
+    if (cancelled_)
+      return Fail(Errc::kCancelled, "the daemon is ending");
     pulls_.insert(request.cancel);
   }
   auto result = PullJob(store_, registry_options_, request, progress).Run();
@@ -191,13 +213,15 @@ Result<Digest> Images::Pull(PullRequest request, ProgressSink progress) {
 void Images::CancelPulls() {
   std::lock_guard lock(mutex_);
   cancelled_ = true;
-  for (const auto& pull : pulls_) pull->store(true);
+  for (const auto& pull : pulls_)
+    pull->store(true);
 }
 
 Result<> Images::CheckLogin(std::string_view host, const registry::Credentials& credentials) {
   registry::Reference reference;
   reference.registry = registry::NormaliseHost(host);
-  return registry::Client(registry_options_, std::move(reference), credentials, nullptr).CheckLogin();
+  return registry::Client(registry_options_, std::move(reference), credentials, nullptr)
+      .CheckLogin();
 }
 
 }  // namespace wherry::engine

@@ -20,18 +20,22 @@ constexpr size_t kReadSize = 64 << 10;
 Result<UniqueFd> ConnectTo(const std::string& path, const std::string& name) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return Fail(Errc::kInvalid, Cat(name, " is too long for a socket"));
+  if (path.size() >= sizeof address.sun_path)
+    return Fail(Errc::kInvalid, Cat(name, " is too long for a socket"));
   memcpy(address.sun_path, path.data(), path.size());
   UniqueFd socket_fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket_fd) return FailSys("socket");
+  if (!socket_fd)
+    return FailSys("socket");
   const void* raw = &address;
-  if (connect(socket_fd.get(), static_cast<const sockaddr*>(raw), sizeof address) != 0) return FailSys("connect", name);
+  if (connect(socket_fd.get(), static_cast<const sockaddr*>(raw), sizeof address) != 0)
+    return FailSys("connect", name);
   return socket_fd;
 }
 
 uint32_t PayloadSize(std::string_view header) {
   uint32_t size = 0;
-  for (size_t i = 4; i < 8; ++i) size = (size << 8) | static_cast<uint8_t>(header[i]);
+  for (size_t i = 4; i < 8; ++i)
+    size = (size << 8) | static_cast<uint8_t>(header[i]);
   return size;
 }
 
@@ -40,11 +44,13 @@ uint32_t PayloadSize(std::string_view header) {
 std::string FrameHeader(uint8_t kind, size_t payload_size) {
   std::string header(ShimConnection::kHeaderSize, '\0');
   header[0] = static_cast<char>(kind);
-  for (size_t i = 0; i < 4; ++i) header[7 - i] = static_cast<char>(payload_size >> (8 * i));
+  for (size_t i = 0; i < 4; ++i)
+    header[7 - i] = static_cast<char>(payload_size >> (8 * i));
   return header;
 }
 
-Result<std::shared_ptr<ShimConnection>> ShimConnection::Connect(Loop* loop, const std::string& run_directory) {
+Result<std::shared_ptr<ShimConnection>> ShimConnection::Connect(Loop* loop,
+                                                                const std::string& run_directory) {
   const std::string name = Cat(run_directory, "/", shim::kSocketName);
   std::string path = name;
   UniqueFd directory;
@@ -59,10 +65,13 @@ Result<std::shared_ptr<ShimConnection>> ShimConnection::Connect(Loop* loop, cons
   return connection;
 }
 
-ShimConnection::~ShimConnection() { Close(); }
+ShimConnection::~ShimConnection() {
+  Close();
+}
 
 void ShimConnection::Send(shim::Kind kind, std::string_view payload) {
-  if (closed() || finish_) return;
+  if (closed() || finish_)
+    return;
   do {
     std::string_view part = payload.substr(0, shim::kMaxPayload);
     payload.remove_prefix(part.size());
@@ -78,21 +87,25 @@ void ShimConnection::PauseReading(bool paused) {
 }
 
 void ShimConnection::FinishSending() {
-  if (closed() || finish_) return;
+  if (closed() || finish_)
+    return;
   finish_ = true;
   Flush();
 }
 
 void ShimConnection::Close() {
-  if (closed()) return;
+  if (closed())
+    return;
   loop_->Remove(socket_.get());
   socket_.Reset();
 }
 
 void ShimConnection::HandleEvents(uint32_t events) {
   auto self = shared_from_this();  // a callback may drop the last reference
-  if ((events & EPOLLOUT) != 0) Flush();
-  if (closed() || paused_) return;
+  if ((events & EPOLLOUT) != 0)
+    Flush();
+  if (closed() || paused_)
+    return;
   if ((events & EPOLLIN) != 0) {
     Read();
   } else if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
@@ -105,7 +118,8 @@ void ShimConnection::Read() {
   ssize_t count = recv(socket_.get(), buffer, sizeof buffer, 0);
   if (count > 0) {
     input_.append(buffer, static_cast<size_t>(count));
-    if (Dispatch() && input_.empty()) input_.shrink_to_fit();
+    if (Dispatch() && input_.empty())
+      input_.shrink_to_fit();
   } else if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
     PeerGone();
   }
@@ -120,10 +134,13 @@ bool ShimConnection::Dispatch() {
       PeerGone();
       return false;
     }
-    if (rest.size() < kHeaderSize + size) break;
+    if (rest.size() < kHeaderSize + size)
+      break;
     std::string_view frame = rest.substr(0, kHeaderSize + size);
-    if (on_frame_) on_frame_(static_cast<uint8_t>(frame[0]), frame);
-    if (closed()) return false;
+    if (on_frame_)
+      on_frame_(static_cast<uint8_t>(frame[0]), frame);
+    if (closed())
+      return false;
     done += frame.size();
   }
   input_.erase(0, done);
@@ -135,22 +152,29 @@ void ShimConnection::Flush() {
   while (!output_.empty()) {
     ssize_t count = send(socket_.get(), output_.data(), output_.size(), MSG_NOSIGNAL);
     if (count < 0) {
-      if (errno == EINTR) continue;
-      if (errno != EAGAIN) output_.clear();  // the end of the peer shows up in Read
+      if (errno == EINTR)
+        continue;
+      if (errno != EAGAIN)
+        output_.clear();  // the end of the peer shows up in Read
       break;
     }
     output_.erase(0, static_cast<size_t>(count));
   }
-  if (output_.empty() && finish_) shutdown(socket_.get(), SHUT_WR);
+  if (output_.empty() && finish_)
+    shutdown(socket_.get(), SHUT_WR);
   UpdateEvents();
-  if (had_output && output_.empty() && on_drain_) on_drain_();
+  if (had_output && output_.empty() && on_drain_)
+    on_drain_();
 }
 
-// Without anything to wait for the descriptor leaves the loop: a hang-up would be reported again and again.
+// Without anything to wait for the descriptor leaves the loop: a hang-up would be reported again
+// and again.
 void ShimConnection::UpdateEvents() {
-  if (closed()) return;
+  if (closed())
+    return;
   uint32_t wanted = (paused_ ? 0U : EPOLLIN) | (output_.empty() ? 0U : EPOLLOUT);
-  if (wanted == events_) return;
+  if (wanted == events_)
+    return;
   Result<> changed;
   if (wanted == 0) {
     loop_->Remove(socket_.get());
@@ -160,19 +184,23 @@ void ShimConnection::UpdateEvents() {
     changed = loop_->Modify(socket_.get(), wanted);
   }
   events_ = wanted;
-  if (!changed) PeerGone();
+  if (!changed)
+    PeerGone();
 }
 
 Result<> ShimConnection::Watch(uint32_t events) {
   return loop_->Add(socket_.get(), events, [weak = weak_from_this()](uint32_t happened) {
-    if (auto self = weak.lock()) self->HandleEvents(happened);
+    if (auto self = weak.lock())
+      self->HandleEvents(happened);
   });
 }
 
 void ShimConnection::PeerGone() {
-  if (closed()) return;
+  if (closed())
+    return;
   Close();
-  if (on_close_) on_close_();
+  if (on_close_)
+    on_close_();
 }
 
 }  // namespace wherry::engine

@@ -10,9 +10,12 @@ namespace wherry::engine {
 
 namespace {
 
-constexpr std::string_view kPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr std::string_view kPath =
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-std::string_view VariableName(std::string_view entry) { return entry.substr(0, entry.find('=')); }
+std::string_view VariableName(std::string_view entry) {
+  return entry.substr(0, entry.find('='));
+}
 
 bool Contains(const std::vector<std::string>& list, std::string_view word) {
   return std::find(list.begin(), list.end(), word) != list.end();
@@ -22,7 +25,8 @@ void WriteRlimits(JsonWriter& json, const std::vector<Ulimit>& ulimits) {
   json.Key("rlimits").Array();
   for (const Ulimit& ulimit : ulimits) {
     std::string name = "RLIMIT_";
-    for (char c : ulimit.name) name += static_cast<char>(c - 'a' + 'A');
+    for (char c : ulimit.name)
+      name += static_cast<char>(c - 'a' + 'A');
     json.Object().Field("type", name).Field("soft", ulimit.soft).Field("hard", ulimit.hard).End();
   }
   json.End();
@@ -31,7 +35,8 @@ void WriteRlimits(JsonWriter& json, const std::vector<Ulimit>& ulimits) {
 void WriteCapabilities(JsonWriter& json, const HostOptions& options) {
   std::vector<std::string> names = EffectiveCapabilities(options);
   json.Key("capabilities").Object();
-  for (std::string_view set : {"bounding", "effective", "permitted"}) json.Field(set, names);
+  for (std::string_view set : {"bounding", "effective", "permitted"})
+    json.Field(set, names);
   json.End();
 }
 
@@ -46,13 +51,16 @@ void WriteProcess(JsonWriter& json, const SpecInput& input) {
   json.Key("user").Object().Field("uid", 0).Field("gid", 0);
   json.Field("username", config.user.empty() ? "0" : config.user);
   json.Key("additionalGids").Array();
-  for (uint32_t gid : config.host.additional_gids) json.Uint(gid);
+  for (uint32_t gid : config.host.additional_gids)
+    json.Uint(gid);
   json.End().End();
   json.Field("args", config.args).Field("env", BuildEnvironment(config, input.hostname));
   json.Field("cwd", config.working_dir.empty() ? "/" : config.working_dir);
   WriteCapabilities(json, config.host);
   WriteRlimits(json, config.host.ulimits);
-  json.Field("noNewPrivileges", config.host.no_new_privileges).Field("oomScoreAdj", config.host.oom_score_adj).End();
+  json.Field("noNewPrivileges", config.host.no_new_privileges)
+      .Field("oomScoreAdj", config.host.oom_score_adj)
+      .End();
 }
 
 void WriteMounts(JsonWriter& json, const SpecInput& input) {
@@ -80,7 +88,8 @@ void WriteNamespaces(JsonWriter& json, const SpecInput& input) {
   };
   json.Key("namespaces").Array();
   for (const Row& row : rows) {
-    if (row.own) json.Object().Field("type", row.name).End();
+    if (row.own)
+      json.Object().Field("type", row.name).End();
   }
   json.End();
 }
@@ -91,9 +100,11 @@ void WriteSysctls(JsonWriter& json, const SpecInput& input) {
     sysctls["net.ipv4.ip_unprivileged_port_start"] = "0";
     sysctls["net.ipv4.ping_group_range"] = "0 2147483647";
   }
-  for (const auto& [name, value] : input.config.host.sysctls) sysctls[name] = value;
+  for (const auto& [name, value] : input.config.host.sysctls)
+    sysctls[name] = value;
   json.Key("sysctl").Object();
-  for (const auto& [name, value] : sysctls) json.Field(name, value);
+  for (const auto& [name, value] : sysctls)
+    json.Field(name, value);
   json.End();
 }
 
@@ -102,11 +113,14 @@ std::vector<std::string> ThrottleFiles() {
   constexpr std::string_view kProcessors = "/sys/devices/system/cpu";
   std::vector<std::string> files;
   auto entries = ListDir(std::string(kProcessors));
-  if (!entries) return files;
+  if (!entries)
+    return files;
   for (const std::string& entry : *entries) {
-    if (!entry.starts_with("cpu") || !ParseUint(std::string_view(entry).substr(3))) continue;
+    if (!entry.starts_with("cpu") || !ParseUint(std::string_view(entry).substr(3)))
+      continue;
     std::string file = Cat(kProcessors, "/", entry, "/thermal_throttle");
-    if (PathExists(file)) files.push_back(std::move(file));
+    if (PathExists(file))
+      files.push_back(std::move(file));
   }
   std::sort(files.begin(), files.end());
   return files;
@@ -116,7 +130,8 @@ void WritePaths(JsonWriter& json, const HostOptions& options) {
   std::vector<std::string> masked = options.masked_paths;
   if (!masked.empty()) {
     for (std::string& file : ThrottleFiles()) {
-      if (!Contains(masked, file)) masked.push_back(std::move(file));
+      if (!Contains(masked, file))
+        masked.push_back(std::move(file));
     }
   }
   json.Field("maskedPaths", masked).Field("readonlyPaths", options.readonly_paths);
@@ -130,13 +145,15 @@ Result<> WriteLinux(JsonWriter& json, const SpecInput& input) {
   TRY(WriteResources(json, input.config.host));
   WriteSysctls(json, input);
   std::string_view propagation = RootPropagation(input.config.host.mounts);
-  if (!propagation.empty()) json.Field("rootfsPropagation", propagation);
+  if (!propagation.empty())
+    json.Field("rootfsPropagation", propagation);
   WritePaths(json, input.config.host);
   json.End();
   return {};
 }
 
-// "All" is what the engine itself has: inside a container or under a service manager that may be less than the kernel's.
+// "All" is what the engine itself has: inside a container or under a service manager that may be
+// less than the kernel's.
 runtime::CapabilitySet OwnCapabilities() {
   auto own = runtime::CurrentCapabilities();
   return own ? runtime::AllCapabilities() & own->permitted : runtime::AllCapabilities();
@@ -148,28 +165,37 @@ std::vector<std::string> EffectiveCapabilities(const HostOptions& options) {
   bool all = options.privileged || Contains(options.cap_add, "ALL");
   bool none = Contains(options.cap_drop, "ALL");
   runtime::CapabilitySet set = none ? 0 : runtime::kDockerCapabilities;
-  if (all) set = OwnCapabilities();
-  if (options.privileged) return runtime::CapabilityNames(set);
+  if (all)
+    set = OwnCapabilities();
+  if (options.privileged)
+    return runtime::CapabilityNames(set);
   for (const std::string& name : options.cap_drop) {
     auto number = runtime::CapabilityNumber(name);
-    if (number) set &= ~runtime::CapabilityBit(*number);
+    if (number)
+      set &= ~runtime::CapabilityBit(*number);
   }
   for (const std::string& name : options.cap_add) {
     auto number = runtime::CapabilityNumber(name);
-    if (number) set |= runtime::CapabilityBit(*number);
+    if (number)
+      set |= runtime::CapabilityBit(*number);
   }
   return runtime::CapabilityNames(set);
 }
 
-std::vector<std::string> BuildEnvironment(const ContainerConfig& config, std::string_view hostname) {
+std::vector<std::string> BuildEnvironment(const ContainerConfig& config,
+                                          std::string_view hostname) {
   std::vector<std::string> env = {std::string(kPath), Cat("HOSTNAME=", hostname)};
-  if (config.tty) env.emplace_back("TERM=xterm");
+  if (config.tty)
+    env.emplace_back("TERM=xterm");
   for (const std::string& entry : config.env) {
-    auto same = [&](const std::string& other) { return VariableName(other) == VariableName(entry); };
+    auto same = [&](const std::string& other) {
+      return VariableName(other) == VariableName(entry);
+    };
     auto found = std::find_if(env.begin(), env.end(), same);
     bool unset = entry.find('=') == std::string::npos;
     if (found == env.end()) {
-      if (!unset) env.push_back(entry);
+      if (!unset)
+        env.push_back(entry);
     } else if (unset) {
       env.erase(found);
     } else {
@@ -184,15 +210,21 @@ Result<std::string> BuildRuntimeConfig(const SpecInput& input) {
   JsonWriter json;
   json.Object().Field("ociVersion", "1.2.0");
   WriteProcess(json, input);
-  json.Key("root").Object().Field("path", "rootfs").Field("readonly", config.host.readonly_rootfs).End();
+  json.Key("root")
+      .Object()
+      .Field("path", "rootfs")
+      .Field("readonly", config.host.readonly_rootfs)
+      .End();
   if (config.host.uts_mode != "host") {
     json.Field("hostname", input.hostname);
-    if (!config.domainname.empty()) json.Field("domainname", config.domainname);
+    if (!config.domainname.empty())
+      json.Field("domainname", config.domainname);
   }
   WriteMounts(json, input);
   if (!config.host.annotations.empty()) {
     json.Key("annotations").Object();
-    for (const auto& [name, value] : config.host.annotations) json.Field(name, value);
+    for (const auto& [name, value] : config.host.annotations)
+      json.Field(name, value);
     json.End();
   }
   TRY(WriteLinux(json, input));

@@ -1,6 +1,7 @@
-// From what a container was created with to its OCI runtime configuration (runtime-spec 1.2), with Docker's defaults:
-// capabilities, mounts, masked paths, device rules, limits. Looks at the host for device nodes, the sources of binds and the
-// kernel version; changes nothing. Blocking: worker threads. No state.
+// From what a container was created with to its OCI runtime configuration (runtime-spec 1.2), with
+// Docker's defaults: capabilities, mounts, masked paths, device rules, limits. Looks at the host
+// for device nodes, the sources of binds and the kernel version; changes nothing. Blocking: worker
+// threads. No state.
 #pragma once
 
 #include <string>
@@ -22,13 +23,15 @@ struct SpecInput {
   std::string_view cgroup;         // below the cgroup2 mount
 };
 
-// The text of config.json. kInvalid and kNotFound name the device or path of the host that is not usable.
+// The text of config.json. kInvalid and kNotFound name the device or path of the host that is not
+// usable.
 Result<std::string> BuildRuntimeConfig(const SpecInput& input);
 
 // Docker's rule for capability options; names in ascending order of number.
 std::vector<std::string> EffectiveCapabilities(const HostOptions& options);
 
-// Docker's environment: PATH, HOSTNAME, TERM with a terminal, then the container's own; a name without '=' unsets.
+// Docker's environment: PATH, HOSTNAME, TERM with a terminal, then the container's own; a name
+// without '=' unsets.
 std::vector<std::string> BuildEnvironment(const ContainerConfig& config, std::string_view hostname);
 
 // Parts of the document, one file each; for BuildRuntimeConfig and tests.
@@ -38,9 +41,10 @@ struct RuntimeMount {
   std::string source;
   std::vector<std::string> options;
 };
-std::vector<RuntimeMount> BuildMounts(const SpecInput& input);                 // spec_builder_mounts.cpp
-std::string_view RootPropagation(const std::vector<MountRequest>& mounts);     // "", "slave", "shared"
-Result<> WriteDevices(JsonWriter& json, const HostOptions& options);           // linux.devices, spec_builder_devices.cpp
-Result<> WriteResources(JsonWriter& json, const HostOptions& options);         // linux.resources
+std::vector<RuntimeMount> BuildMounts(const SpecInput& input);  // spec_builder_mounts.cpp
+std::string_view RootPropagation(const std::vector<MountRequest>& mounts);  // "", "slave", "shared"
+Result<> WriteDevices(JsonWriter& json,
+                      const HostOptions& options);  // linux.devices, spec_builder_devices.cpp
+Result<> WriteResources(JsonWriter& json, const HostOptions& options);  // linux.resources
 
 }  // namespace wherry::engine

@@ -14,26 +14,33 @@ namespace {
 // mount_setattr(2), which makes a whole tree read-only, came with Linux 5.12.
 bool KernelHasRecursiveReadOnly() {
   utsname name{};
-  if (uname(&name) != 0) return false;
+  if (uname(&name) != 0)
+    return false;
   std::string_view release = name.release;
   auto parts = Split(release, '.');
-  if (parts.size() < 2) return false;
+  if (parts.size() < 2)
+    return false;
   auto major = ParseUint(parts[0]);
   auto minor = ParseUint(parts[1].substr(0, parts[1].find_first_not_of("0123456789")));
   return major && minor && (*major > 5 || (*major == 5 && *minor >= 12));
 }
 
-std::string_view AccessWord(bool writable) { return writable ? "rw" : "ro"; }
+std::string_view AccessWord(bool writable) {
+  return writable ? "rw" : "ro";
+}
 
 void AddIpcMounts(std::vector<RuntimeMount>& mounts, const HostOptions& options) {
   if (options.ipc_mode == "host") {
-    mounts.push_back({"/dev/mqueue", "bind", "/dev/mqueue", {"rbind", "nosuid", "noexec", "nodev"}});
+    mounts.push_back(
+        {"/dev/mqueue", "bind", "/dev/mqueue", {"rbind", "nosuid", "noexec", "nodev"}});
     mounts.push_back({"/dev/shm", "bind", "/dev/shm", {"rbind", "nosuid", "noexec", "nodev"}});
-    if (!PathExists("/dev/mqueue")) mounts.erase(mounts.end() - 2);
+    if (!PathExists("/dev/mqueue"))
+      mounts.erase(mounts.end() - 2);
     return;
   }
   mounts.push_back({"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}});
-  if (options.ipc_mode == "none") return;
+  if (options.ipc_mode == "none")
+    return;
   mounts.push_back({"/dev/shm",
                     "tmpfs",
                     "shm",
@@ -45,7 +52,10 @@ std::vector<RuntimeMount> DefaultMounts(const HostOptions& options) {
   std::vector<RuntimeMount> mounts = {
       {"/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}},
       {"/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}},
-      {"/dev/pts", "devpts", "devpts", {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+      {"/dev/pts",
+       "devpts",
+       "devpts",
+       {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
       {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", access}},
       {"/sys/fs/cgroup", "cgroup", "cgroup", {access, "nosuid", "noexec", "nodev"}},
   };
@@ -58,9 +68,11 @@ RuntimeMount BindMount(const MountRequest& request) {
   mount.options.emplace_back(request.recursive ? "rbind" : "bind");
   mount.options.push_back(request.propagation);
   if (request.read_only) {
-    bool recursive = request.force_recursive || (request.read_only_recursive && KernelHasRecursiveReadOnly());
+    bool recursive =
+        request.force_recursive || (request.read_only_recursive && KernelHasRecursiveReadOnly());
     mount.options.emplace_back("ro");
-    if (recursive) mount.options.emplace_back("rro");
+    if (recursive)
+      mount.options.emplace_back("rro");
   }
   return mount;
 }
@@ -68,7 +80,8 @@ RuntimeMount BindMount(const MountRequest& request) {
 RuntimeMount TmpfsMount(const MountRequest& request) {
   RuntimeMount mount{request.target, "tmpfs", "tmpfs", {"noexec", "nosuid", "nodev", "rprivate"}};
   mount.options.insert(mount.options.end(), request.options.begin(), request.options.end());
-  if (request.read_only) mount.options.emplace_back("ro");
+  if (request.read_only)
+    mount.options.emplace_back("ro");
   return mount;
 }
 
@@ -76,7 +89,10 @@ std::vector<RuntimeMount> OwnFiles(const SpecInput& input) {
   std::vector<RuntimeMount> mounts;
   for (std::string_view name : {"resolv.conf", "hostname", "hosts"}) {
     std::string access(AccessWord(!input.config.host.readonly_rootfs));
-    mounts.push_back({Cat("/etc/", name), "bind", Cat(input.run_directory, "/", name), {"rbind", "rprivate", access}});
+    mounts.push_back({Cat("/etc/", name),
+                      "bind",
+                      Cat(input.run_directory, "/", name),
+                      {"rbind", "rprivate", access}});
   }
   return mounts;
 }
@@ -89,7 +105,8 @@ size_t Depth(const RuntimeMount& mount) {
 void DropOverridden(std::vector<RuntimeMount>& mounts, const std::set<std::string_view>& targets) {
   bool own_dev = targets.contains("/dev");
   std::erase_if(mounts, [&](const RuntimeMount& mount) {
-    return targets.contains(mount.destination) || (own_dev && mount.destination.starts_with("/dev/"));
+    return targets.contains(mount.destination) ||
+           (own_dev && mount.destination.starts_with("/dev/"));
   });
 }
 
@@ -98,19 +115,23 @@ void DropOverridden(std::vector<RuntimeMount>& mounts, const std::set<std::strin
 std::vector<RuntimeMount> BuildMounts(const SpecInput& input) {
   const HostOptions& options = input.config.host;
   std::set<std::string_view> targets;
-  for (const MountRequest& request : options.mounts) targets.insert(request.target);
+  for (const MountRequest& request : options.mounts)
+    targets.insert(request.target);
 
   std::vector<RuntimeMount> mounts = DefaultMounts(options);
   DropOverridden(mounts, targets);
   std::vector<RuntimeMount> later = OwnFiles(input);
   DropOverridden(later, targets);
   for (const MountRequest& request : options.mounts) {
-    later.push_back(request.type == MountRequest::Type::kBind ? BindMount(request) : TmpfsMount(request));
+    later.push_back(request.type == MountRequest::Type::kBind ? BindMount(request)
+                                                              : TmpfsMount(request));
   }
   // Parents before children, whatever order they were asked for in.
-  std::stable_sort(later.begin(), later.end(),
-                   [](const RuntimeMount& a, const RuntimeMount& b) { return Depth(a) < Depth(b); });
-  mounts.insert(mounts.end(), std::make_move_iterator(later.begin()), std::make_move_iterator(later.end()));
+  std::stable_sort(later.begin(), later.end(), [](const RuntimeMount& a, const RuntimeMount& b) {
+    return Depth(a) < Depth(b);
+  });
+  mounts.insert(mounts.end(), std::make_move_iterator(later.begin()),
+                std::make_move_iterator(later.end()));
   return mounts;
 }
 
@@ -118,8 +139,10 @@ std::vector<RuntimeMount> BuildMounts(const SpecInput& input) {
 std::string_view RootPropagation(const std::vector<MountRequest>& mounts) {
   std::string_view propagation;
   for (const MountRequest& mount : mounts) {
-    if (mount.propagation == "shared" || mount.propagation == "rshared") return "shared";
-    if (mount.propagation == "slave" || mount.propagation == "rslave") propagation = "slave";
+    if (mount.propagation == "shared" || mount.propagation == "rshared")
+      return "shared";
+    if (mount.propagation == "slave" || mount.propagation == "rslave")
+      propagation = "slave";
   }
   return propagation;
 }

@@ -67,7 +67,7 @@ class Prepared {
   Prepared& operator=(Prepared&&) noexcept;
   ~Prepared();
 
-  pid_t pid() const { return pid_; }           // in the caller's pid namespace
+  pid_t pid() const { return pid_; }                   // in the caller's pid namespace
   uint64_t start_time() const { return start_time_; }  // sys::ProcessStartTime
   // The pty master with process.terminal (empty otherwise); ownership passes on.
   UniqueFd TakeConsole() { return std::move(console_); }

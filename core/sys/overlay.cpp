@@ -51,7 +51,7 @@ Result<Layers> OpenLayers(const OverlayOptions& options) {
 // Whether fsconfig takes layers one by one. Asked of the version, because before 6.5 overlayfs went
 // through the legacy context, which accepts any option and fails only in the end.
 bool KernelAddsLayers() {
-  struct utsname name {};
+  struct utsname name{};
   if (OldMountApi() || uname(&name) < 0)
     return false;
   unsigned int major = 0;

@@ -1,5 +1,6 @@
-// What every API handler uses: the parts of the engine, one call, route rows, and the mapping of errors to HTTP.
-// A new route is one row in the table of its file plus one function; docker-compatible paths are written without version.
+// What every API handler uses: the parts of the engine, one call, route rows, and the mapping of
+// errors to HTTP. A new route is one row in the table of its file plus one function;
+// docker-compatible paths are written without version.
 #pragma once
 
 #include <memory>
@@ -38,8 +39,9 @@ struct Services {
 
 struct Call {
   http::ExchangePtr exchange;
-  std::string name;      // the {name} of the pattern, percent-decoded; may contain '/' below /images and /distribution
-  int api_version = 147; // 100 * major + minor of the path's prefix; the newest when there is none
+  std::string name;  // the {name} of the pattern, percent-decoded; may contain '/' below /images
+                     // and /distribution
+  int api_version = 147;  // 100 * major + minor of the path's prefix; the newest when there is none
 
   const http::Request& request() const { return exchange->request(); }
 };
@@ -70,10 +72,11 @@ Result<JsonDocument> JsonBody(const http::Request& request);
 template <class T>
 void OnWorker(const Services& services, std::move_only_function<Result<T>()> work,
               std::move_only_function<void(Result<T>)> done) {
-  services.workers->Run([loop = services.loop, work = std::move(work), done = std::move(done)]() mutable {
-    auto result = std::make_shared<Result<T>>(work());
-    loop->Post([result, done = std::move(done)]() mutable { done(std::move(*result)); });
-  });
+  services.workers->Run(
+      [loop = services.loop, work = std::move(work), done = std::move(done)]() mutable {
+        auto result = std::make_shared<Result<T>>(work());
+        loop->Post([result, done = std::move(done)]() mutable { done(std::move(*result)); });
+      });
 }
 
 }  // namespace wherry::engine::api

@@ -14,8 +14,12 @@ void WriteEndpoint(JsonWriter& json, std::string_view network) {
   json.Key("Networks").Object().Key(network).Object();
   json.Key("IPAMConfig").Object().End().Key("Links").Array().End().Key("Aliases").Array().End();
   json.Field("MacAddress", "").Key("DriverOpts").Null();
-  for (std::string_view name : {"NetworkID", "EndpointID", "Gateway", "IPAddress"}) json.Field(name, "");
-  json.Field("IPPrefixLen", 0).Field("IPv6Gateway", "").Field("GlobalIPv6Address", "").Field("GlobalIPv6PrefixLen", 0);
+  for (std::string_view name : {"NetworkID", "EndpointID", "Gateway", "IPAddress"})
+    json.Field(name, "");
+  json.Field("IPPrefixLen", 0)
+      .Field("IPv6Gateway", "")
+      .Field("GlobalIPv6Address", "")
+      .Field("GlobalIPv6PrefixLen", 0);
   json.Key("DNSNames").Array().End().End().End();
 }
 
@@ -36,18 +40,24 @@ void WriteState(JsonWriter& json, const Container& container) {
   json.Field("Running", HasProcess(container.state));
   json.Field("Paused", container.state == ContainerState::kPaused);
   json.Field("Restarting", container.state == ContainerState::kRestarting);
-  json.Field("OOMKilled", status.oom_killed).Field("Dead", container.state == ContainerState::kDead);
+  json.Field("OOMKilled", status.oom_killed)
+      .Field("Dead", container.state == ContainerState::kDead);
   json.Field("Pid", status.pid).Field("ExitCode", status.exit_code).Field("Error", status.error);
   json.Field("StartedAt", FormatRfc3339NanoOrZero(status.started_nanos));
   json.Field("FinishedAt", FormatRfc3339NanoOrZero(status.finished_nanos)).End();
 }
 
 void WriteNetworkSettings(JsonWriter& json, std::string_view network) {
-  json.Key("NetworkSettings").Object().Field("Bridge", "").Field("SandboxID", "").Field("SandboxKey", "");
+  json.Key("NetworkSettings")
+      .Object()
+      .Field("Bridge", "")
+      .Field("SandboxID", "")
+      .Field("SandboxKey", "");
   json.Key("Ports").Object().End().Field("HairpinMode", false);
   json.Field("LinkLocalIPv6Address", "").Field("LinkLocalIPv6PrefixLen", 0);
   json.Key("SecondaryIPAddresses").Null().Key("SecondaryIPv6Addresses").Null();
-  for (std::string_view name : {"EndpointID", "Gateway", "GlobalIPv6Address", "IPAddress", "IPv6Gateway", "MacAddress"}) {
+  for (std::string_view name :
+       {"EndpointID", "Gateway", "GlobalIPv6Address", "IPAddress", "IPv6Gateway", "MacAddress"}) {
     json.Field(name, "");
   }
   json.Field("GlobalIPv6PrefixLen", 0).Field("IPPrefixLen", 0);
@@ -76,16 +86,24 @@ std::string CommandText(const std::vector<std::string>& args) {
 
 std::string StatusText(const Container& container, int64_t now_nanos) {
   const RunStatus& status = container.status;
-  auto age = [now_nanos](int64_t since) { return HumanDuration(std::chrono::nanoseconds(now_nanos - since)); };
+  auto age = [now_nanos](int64_t since) {
+    return HumanDuration(std::chrono::nanoseconds(now_nanos - since));
+  };
   switch (container.state) {
-    case ContainerState::kCreated: return "Created";
-    case ContainerState::kRunning: return Cat("Up ", age(status.started_nanos));
-    case ContainerState::kPaused: return Cat("Up ", age(status.started_nanos), " (Paused)");
+    case ContainerState::kCreated:
+      return "Created";
+    case ContainerState::kRunning:
+      return Cat("Up ", age(status.started_nanos));
+    case ContainerState::kPaused:
+      return Cat("Up ", age(status.started_nanos), " (Paused)");
     case ContainerState::kRestarting:
       return Cat("Restarting (", status.exit_code, ") ", age(status.finished_nanos), " ago");
-    case ContainerState::kRemoving: return "Removal In Progress";
-    case ContainerState::kExited: return Cat("Exited (", status.exit_code, ") ", age(status.finished_nanos), " ago");
-    case ContainerState::kDead: return "Dead";
+    case ContainerState::kRemoving:
+      return "Removal In Progress";
+    case ContainerState::kExited:
+      return Cat("Exited (", status.exit_code, ") ", age(status.finished_nanos), " ago");
+    case ContainerState::kDead:
+      return "Dead";
   }
   return {};
 }
@@ -93,16 +111,26 @@ std::string StatusText(const Container& container, int64_t now_nanos) {
 void WriteContainerSummary(JsonWriter& json, const Container& container, std::string_view network,
                            int64_t now_nanos) {
   const ContainerConfig& config = *container.config;
-  json.Object().Field("Id", container.id).Key("Names").Array().String(Cat("/", container.name)).End();
+  json.Object()
+      .Field("Id", container.id)
+      .Key("Names")
+      .Array()
+      .String(Cat("/", container.name))
+      .End();
   json.Field("Image", config.image).Field("ImageID", container.image_id.string());
-  json.Field("Command", CommandText(config.args)).Field("Created", container.created_nanos / kNanosPerSecond);
+  json.Field("Command", CommandText(config.args))
+      .Field("Created", container.created_nanos / kNanosPerSecond);
   json.Key("Ports").Array().End().Key("Labels").Object();
-  for (const auto& [name, value] : config.labels) json.Field(name, value);
-  json.End().Field("State", StateName(container.state)).Field("Status", StatusText(container, now_nanos));
+  for (const auto& [name, value] : config.labels)
+    json.Field(name, value);
+  json.End()
+      .Field("State", StateName(container.state))
+      .Field("Status", StatusText(container, now_nanos));
   json.Key("HostConfig").Object().Field("NetworkMode", config.host.network_mode);
   if (!config.host.annotations.empty()) {
     json.Key("Annotations").Object();
-    for (const auto& [name, value] : config.host.annotations) json.Field(name, value);
+    for (const auto& [name, value] : config.host.annotations)
+      json.Field(name, value);
     json.End();
   }
   json.End().Key("NetworkSettings").Object();
@@ -115,17 +143,25 @@ void WriteContainerSummary(JsonWriter& json, const Container& container, std::st
 std::string ContainerInspectJson(const Container& container, std::string_view network) {
   const ContainerConfig& config = *container.config;
   JsonWriter json;
-  json.Object().Field("Id", container.id).Field("Created", FormatRfc3339Nano(container.created_nanos));
+  json.Object()
+      .Field("Id", container.id)
+      .Field("Created", FormatRfc3339Nano(container.created_nanos));
   json.Field("Path", config.args.front());
   json.Field("Args", std::vector<std::string>(config.args.begin() + 1, config.args.end()));
   WriteState(json, container);
   json.Field("Image", container.image_id.string());
   WritePaths(json, container);
-  json.Field("Name", Cat("/", container.name)).Field("RestartCount", 0).Field("Driver", "overlayfs");
-  json.Field("Platform", "linux").Field("MountLabel", "").Field("ProcessLabel", "").Field("AppArmorProfile", "");
+  json.Field("Name", Cat("/", container.name))
+      .Field("RestartCount", 0)
+      .Field("Driver", "overlayfs");
+  json.Field("Platform", "linux")
+      .Field("MountLabel", "")
+      .Field("ProcessLabel", "")
+      .Field("AppArmorProfile", "");
   json.Key("ExecIDs").Null().Key("HostConfig").Raw(config.host_config_json);
   json.Key("GraphDriver").Object().Field("Name", "overlayfs").Key("Data").Object();
-  json.Field("UpperDir", Cat(container.directory, "/upper")).Field("WorkDir", Cat(container.directory, "/work"));
+  json.Field("UpperDir", Cat(container.directory, "/upper"))
+      .Field("WorkDir", Cat(container.directory, "/work"));
   json.End().End();
   WriteMounts(json, config.host.mounts);
   json.Key("Config").Raw(config.config_json);

@@ -1,5 +1,5 @@
-// A container as Docker's API shows it: the row of a list and the whole of inspect (ContainerSummary and
-// ContainerInspectResponse of API v1.47). No state.
+// A container as Docker's API shows it: the row of a list and the whole of inspect
+// (ContainerSummary and ContainerInspectResponse of API v1.47). No state.
 #pragma once
 
 #include <string>
@@ -11,7 +11,8 @@
 namespace wherry::engine::api {
 
 // `network` is the one the container's mode means, "none" or "host".
-void WriteContainerSummary(JsonWriter& json, const Container& container, std::string_view network, int64_t now_nanos);
+void WriteContainerSummary(JsonWriter& json, const Container& container, std::string_view network,
+                           int64_t now_nanos);
 std::string ContainerInspectJson(const Container& container, std::string_view network);
 
 // "Up 5 minutes (Paused)", "Exited (0) 2 hours ago", "Created".

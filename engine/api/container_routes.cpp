@@ -14,7 +14,8 @@ namespace {
 // The container of the path, or nothing after an error was sent.
 ContainerPtr FindOrReply(const Services& services, const Call& call) {
   auto found = services.containers->Find(call.name);
-  if (found) return std::move(*found);
+  if (found)
+    return std::move(*found);
   ReplyError(*call.exchange, found.error());
   return nullptr;
 }
@@ -22,16 +23,19 @@ ContainerPtr FindOrReply(const Services& services, const Call& call) {
 // The answer to an operation without content.
 Done<> ReplyWhenDone(const Call& call, int status = 204) {
   return [exchange = call.exchange, status](Result<> done) {
-    if (!done) return ReplyError(*exchange, done.error());
+    if (!done)
+      return ReplyError(*exchange, done.error());
     ReplyEmpty(*exchange, status);
   };
 }
 
 Result<int64_t> IntParam(const http::Request& request, std::string_view name, int64_t fallback) {
   std::string_view text = request.param(name);
-  if (text.empty()) return fallback;
+  if (text.empty())
+    return fallback;
   auto number = ParseInt(text);
-  if (!number) return Fail(Errc::kInvalid, Cat("invalid value for \"", name, "\": ", text));
+  if (!number)
+    return Fail(Errc::kInvalid, Cat("invalid value for \"", name, "\": ", text));
   return *number;
 }
 
@@ -45,14 +49,17 @@ Result<ListOptions> ReadListOptions(const http::Request& request) {
 
 void List(const Services& services, Call call) {
   auto options = ReadListOptions(call.request());
-  if (!options) return ReplyError(*call.exchange, options.error());
+  if (!options)
+    return ReplyError(*call.exchange, options.error());
   auto list = ListContainers(*services.containers, *options);
-  if (!list) return ReplyError(*call.exchange, list.error());
+  if (!list)
+    return ReplyError(*call.exchange, list.error());
   int64_t now = UnixNanosNow();
   JsonWriter json;
   json.Array();
   for (const ContainerPtr& container : *list) {
-    WriteContainerSummary(json, *container, services.containers->EffectiveNetwork(*container->config), now);
+    WriteContainerSummary(json, *container,
+                          services.containers->EffectiveNetwork(*container->config), now);
   }
   json.End();
   ReplyJson(*call.exchange, 200, json.Take());
@@ -60,26 +67,31 @@ void List(const Services& services, Call call) {
 
 void Create(const Services& services, Call call) {
   const http::Request& request = call.request();
-  Containers::CreateRequest create{std::string(request.param("name")), std::string(request.param("platform")),
-                                   request.body};
-  services.containers->Create(std::move(create), [exchange = call.exchange](Result<Containers::Created> created) {
-    if (!created) return ReplyError(*exchange, created.error());
-    JsonWriter json;
-    json.Object().Field("Id", created->id).Field("Warnings", created->warnings).End();
-    ReplyJson(*exchange, 201, json.Take());
-  });
+  Containers::CreateRequest create{std::string(request.param("name")),
+                                   std::string(request.param("platform")), request.body};
+  services.containers->Create(
+      std::move(create), [exchange = call.exchange](Result<Containers::Created> created) {
+        if (!created)
+          return ReplyError(*exchange, created.error());
+        JsonWriter json;
+        json.Object().Field("Id", created->id).Field("Warnings", created->warnings).End();
+        ReplyJson(*exchange, 201, json.Take());
+      });
 }
 
 void Inspect(const Services& services, Call call) {
   ContainerPtr container = FindOrReply(services, call);
-  if (!container) return;
-  ReplyJson(*call.exchange, 200,
-            ContainerInspectJson(*container, services.containers->EffectiveNetwork(*container->config)));
+  if (!container)
+    return;
+  ReplyJson(
+      *call.exchange, 200,
+      ContainerInspectJson(*container, services.containers->EffectiveNetwork(*container->config)));
 }
 
 void Start(const Services& services, Call call) {
   ContainerPtr container = FindOrReply(services, call);
-  if (container) services.containers->Start(container, ReplyWhenDone(call));
+  if (container)
+    services.containers->Start(container, ReplyWhenDone(call));
 }
 
 Result<Containers::StopOptions> ReadStopOptions(const http::Request& request) {
@@ -94,83 +106,103 @@ Result<Containers::StopOptions> ReadStopOptions(const http::Request& request) {
 
 void Stop(const Services& services, Call call) {
   ContainerPtr container = FindOrReply(services, call);
-  if (!container) return;
+  if (!container)
+    return;
   auto options = ReadStopOptions(call.request());
-  if (!options) return ReplyError(*call.exchange, options.error());
+  if (!options)
+    return ReplyError(*call.exchange, options.error());
   services.containers->Stop(container, std::move(*options), ReplyWhenDone(call));
 }
 
 void Kill(const Services& services, Call call) {
   ContainerPtr container = FindOrReply(services, call);
-  if (container) services.containers->Kill(container, call.request().param("signal"), ReplyWhenDone(call));
+  if (container)
+    services.containers->Kill(container, call.request().param("signal"), ReplyWhenDone(call));
 }
 
 void Pause(const Services& services, Call call) {
   ContainerPtr container = FindOrReply(services, call);
-  if (container) services.containers->Pause(container, ReplyWhenDone(call));
+  if (container)
+    services.containers->Pause(container, ReplyWhenDone(call));
 }
 
 void Unpause(const Services& services, Call call) {
   ContainerPtr container = FindOrReply(services, call);
-  if (container) services.containers->Unpause(container, ReplyWhenDone(call));
+  if (container)
+    services.containers->Unpause(container, ReplyWhenDone(call));
 }
 
 void Rename(const Services& services, Call call) {
   ContainerPtr container = FindOrReply(services, call);
-  if (!container) return;
+  if (!container)
+    return;
   services.containers->Rename(container, call.request().param("name"), ReplyWhenDone(call));
 }
 
 void Resize(const Services& services, Call call) {
   ContainerPtr container = FindOrReply(services, call);
-  if (!container) return;
+  if (!container)
+    return;
   auto rows = ParseUint(call.request().param("h"));
   auto columns = ParseUint(call.request().param("w"));
   if (!rows || !columns || *rows > UINT16_MAX || *columns > UINT16_MAX) {
-    return ReplyError(*call.exchange, Error(Errc::kInvalid, "resize needs h and w between 0 and 65535"));
+    return ReplyError(*call.exchange,
+                      Error(Errc::kInvalid, "resize needs h and w between 0 and 65535"));
   }
-  auto resized =
-      services.containers->Resize(container, static_cast<uint16_t>(*rows), static_cast<uint16_t>(*columns));
-  if (!resized) return ReplyError(*call.exchange, resized.error());
+  auto resized = services.containers->Resize(container, static_cast<uint16_t>(*rows),
+                                             static_cast<uint16_t>(*columns));
+  if (!resized)
+    return ReplyError(*call.exchange, resized.error());
   ReplyEmpty(*call.exchange, 200);
 }
 
 void Remove(const Services& services, Call call) {
   const http::Request& request = call.request();
   if (request.flag("link")) {
-    return ReplyError(*call.exchange, Error(Errc::kUnsupported, "links are not supported in this version"));
+    return ReplyError(*call.exchange,
+                      Error(Errc::kUnsupported, "links are not supported in this version"));
   }
   ContainerPtr container = FindOrReply(services, call);
-  if (!container) return;
+  if (!container)
+    return;
   auto force = request.flag("force") ? Containers::Force::kYes : Containers::Force::kNo;
   services.containers->Remove(container, force, ReplyWhenDone(call));
 }
 
 Result<WaitCondition> ReadCondition(std::string_view text) {
-  if (text.empty() || text == "not-running") return WaitCondition::kNotRunning;
-  if (text == "next-exit") return WaitCondition::kNextExit;
-  if (text == "removed") return WaitCondition::kRemoved;
+  if (text.empty() || text == "not-running")
+    return WaitCondition::kNotRunning;
+  if (text == "next-exit")
+    return WaitCondition::kNextExit;
+  if (text == "removed")
+    return WaitCondition::kRemoved;
   return Fail(Errc::kInvalid, Cat("invalid condition: \"", text, "\""));
 }
 
-// The head of the answer goes out at once: docker run does not start the container before it has seen it.
+// The head of the answer goes out at once: docker run does not start the container before it has
+// seen it.
 void Wait(const Services& services, Call call) {
   ContainerPtr container = FindOrReply(services, call);
-  if (!container) return;
+  if (!container)
+    return;
   auto condition = ReadCondition(call.request().param("condition"));
-  if (!condition) return ReplyError(*call.exchange, condition.error());
+  if (!condition)
+    return ReplyError(*call.exchange, condition.error());
   call.exchange->StartStream(200, {{"Content-Type", "application/json"}});
-  uint64_t waiter =
-      services.containers->Wait(container, *condition, [exchange = call.exchange](const WaitResult& result) {
+  uint64_t waiter = services.containers->Wait(
+      container, *condition, [exchange = call.exchange](const WaitResult& result) {
         JsonWriter json;
         json.Object().Field("StatusCode", result.exit_code);
-        if (!result.error.empty()) json.Key("Error").Object().Field("Message", result.error).End();
+        if (!result.error.empty())
+          json.Key("Error").Object().Field("Message", result.error).End();
         json.End();
         exchange->Write(Cat(json.text(), "\n"));
         exchange->End();
       });
-  if (waiter == 0) return;
-  call.exchange->OnClose([services, container, waiter] { services.containers->CancelWait(container, waiter); });
+  if (waiter == 0)
+    return;
+  call.exchange->OnClose(
+      [services, container, waiter] { services.containers->CancelWait(container, waiter); });
 }
 
 constexpr Route kRoutes[] = {
@@ -192,6 +224,8 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> ContainerRoutes() { return kRoutes; }
+std::span<const Route> ContainerRoutes() {
+  return kRoutes;
+}
 
 }  // namespace wherry::engine::api

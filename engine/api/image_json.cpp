@@ -7,10 +7,11 @@ namespace wherry::engine::api {
 
 namespace {
 
-// The members of an image configuration's "config" that Docker shows, null when the image does not set them.
-constexpr std::string_view kConfigKeys[] = {"User",       "ExposedPorts", "Env",     "Cmd",        "Healthcheck", "ArgsEscaped",
-                                            "Volumes",    "WorkingDir",   "Entrypoint", "OnBuild", "Labels",      "StopSignal",
-                                            "StopTimeout", "Shell"};
+// The members of an image configuration's "config" that Docker shows, null when the image does not
+// set them.
+constexpr std::string_view kConfigKeys[] = {
+    "User",       "ExposedPorts", "Env",     "Cmd",    "Healthcheck", "ArgsEscaped", "Volumes",
+    "WorkingDir", "Entrypoint",   "OnBuild", "Labels", "StopSignal",  "StopTimeout", "Shell"};
 
 Result<JsonDocument> ConfigOf(const ImageSummary& summary) {
   return JsonDocument::Parse(summary.image->config, "image configuration");
@@ -18,14 +19,21 @@ Result<JsonDocument> ConfigOf(const ImageSummary& summary) {
 
 void WriteConfig(JsonWriter& json, std::string_view key, JsonValue config) {
   json.Key(key).Object();
-  json.Field("Hostname", "").Field("Domainname", "").Field("AttachStdin", false).Field("AttachStdout", false);
-  json.Field("AttachStderr", false).Field("Tty", false).Field("OpenStdin", false).Field("StdinOnce", false);
+  json.Field("Hostname", "")
+      .Field("Domainname", "")
+      .Field("AttachStdin", false)
+      .Field("AttachStdout", false);
+  json.Field("AttachStderr", false)
+      .Field("Tty", false)
+      .Field("OpenStdin", false)
+      .Field("StdinOnce", false);
   json.Field("Image", "");
   for (std::string_view name : kConfigKeys) {
     JsonValue value = config[name];
     if (name == "User" || name == "WorkingDir") {
       json.Field(name, value.str());
-    } else if (value || name == "Env" || name == "Cmd" || name == "Entrypoint" || name == "Labels") {
+    } else if (value || name == "Env" || name == "Cmd" || name == "Entrypoint" ||
+               name == "Labels") {
       json.Field(name, value);
     }
   }
@@ -34,7 +42,8 @@ void WriteConfig(JsonWriter& json, std::string_view key, JsonValue config) {
 
 void WriteRootFs(JsonWriter& json, const store::Image& image) {
   json.Key("RootFS").Object().Field("Type", "layers").Key("Layers").Array();
-  for (const store::LayerInfo& layer : image.layers) json.String(layer.diff_id.string());
+  for (const store::LayerInfo& layer : image.layers)
+    json.String(layer.diff_id.string());
   json.End().End();
 }
 
@@ -43,8 +52,10 @@ void WriteRootFs(JsonWriter& json, const store::Image& image) {
 std::map<std::string, std::string> ImageLabels(const ImageSummary& summary) {
   std::map<std::string, std::string> labels;
   auto config = ConfigOf(summary);
-  if (!config) return labels;
-  for (JsonValue label : (*config)["config"]["Labels"]) labels.emplace(label.key(), label.str());
+  if (!config)
+    return labels;
+  for (JsonValue label : (*config)["config"]["Labels"])
+    labels.emplace(label.key(), label.str());
   return labels;
 }
 
@@ -56,7 +67,9 @@ void WriteImageSummary(JsonWriter& json, const ImageSummary& summary) {
   json.Object().Field("Id", image.config_digest.string()).Field("ParentId", "");
   json.Field("RepoTags", summary.repo_tags).Field("RepoDigests", summary.repo_digests);
   json.Field("Created", created ? *created / 1'000'000'000 : 0);
-  json.Field("Size", image.size_bytes).Field("VirtualSize", image.size_bytes).Field("SharedSize", -1);
+  json.Field("Size", image.size_bytes)
+      .Field("VirtualSize", image.size_bytes)
+      .Field("SharedSize", -1);
   json.Key("Labels");
   JsonValue labels = root["config"]["Labels"];
   labels.IsObject() ? json.Value(labels) : json.Object().End();
@@ -69,18 +82,27 @@ Result<std::string> ImageInspectJson(const ImageSummary& summary) {
   std::string_view created = config["created"].str();
   JsonWriter json;
   json.Object().Field("Id", image.config_digest.string());
-  json.Field("RepoTags", summary.repo_tags).Field("RepoDigests", summary.repo_digests).Field("Parent", "");
+  json.Field("RepoTags", summary.repo_tags)
+      .Field("RepoDigests", summary.repo_digests)
+      .Field("Parent", "");
   json.Field("Comment", "").Field("Created", created.empty() ? "0001-01-01T00:00:00Z" : created);
-  json.Field("DockerVersion", config["docker_version"].str()).Field("Author", config["author"].str());
+  json.Field("DockerVersion", config["docker_version"].str())
+      .Field("Author", config["author"].str());
   // Older clients read ContainerConfig without asking whether it is there.
   WriteConfig(json, "Config", config["config"]);
   WriteConfig(json, "ContainerConfig", config["config"]);
   json.Field("Architecture", config["architecture"].str());
-  if (config["variant"]) json.Field("Variant", config["variant"].str());
-  json.Field("Os", config["os"].str()).Field("Size", image.size_bytes).Field("VirtualSize", image.size_bytes);
+  if (config["variant"])
+    json.Field("Variant", config["variant"].str());
+  json.Field("Os", config["os"].str())
+      .Field("Size", image.size_bytes)
+      .Field("VirtualSize", image.size_bytes);
   json.Key("GraphDriver").Object().Field("Name", "overlayfs").Key("Data").Null().End();
   WriteRootFs(json, image);
-  json.Key("Metadata").Object().Field("LastTagTime", FormatRfc3339NanoOrZero(image.created_unix_nanos)).End();
+  json.Key("Metadata")
+      .Object()
+      .Field("LastTagTime", FormatRfc3339NanoOrZero(image.created_unix_nanos))
+      .End();
   json.End();
   return json.Take();
 }
@@ -89,9 +111,11 @@ std::string ProgressLine(const Progress& progress) {
   JsonWriter json;
   json.Object().Field("status", progress.status);
   json.Key("progressDetail").Object();
-  if (progress.total > 0) json.Field("current", progress.current).Field("total", progress.total);
+  if (progress.total > 0)
+    json.Field("current", progress.current).Field("total", progress.total);
   json.End();
-  if (!progress.id.empty()) json.Field("id", progress.id);
+  if (!progress.id.empty())
+    json.Field("id", progress.id);
   json.End();
   return Cat(json.text(), "\r\n");
 }

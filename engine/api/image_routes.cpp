@@ -15,11 +15,12 @@ namespace wherry::engine::api {
 
 namespace {
 
-// The answer to a pull, written by a worker and sent by the loop. Before the first line an error is an HTTP error, after it
-// one line of the stream.
+// The answer to a pull, written by a worker and sent by the loop. Before the first line an error is
+// an HTTP error, after it one line of the stream.
 class PullStream : public std::enable_shared_from_this<PullStream> {
  public:
-  PullStream(Loop* loop, http::ExchangePtr exchange) : loop_(loop), exchange_(std::move(exchange)) {}
+  PullStream(Loop* loop, http::ExchangePtr exchange)
+      : loop_(loop), exchange_(std::move(exchange)) {}
 
   // Loop thread, once, before the worker starts.
   void Begin() {
@@ -31,7 +32,8 @@ class PullStream : public std::enable_shared_from_this<PullStream> {
 
   // Worker: false when nobody listens any more.
   bool Report(const Progress& progress) {
-    if (cancel_->load()) return false;
+    if (cancel_->load())
+      return false;
     std::string line = ProgressLine(progress);
     std::lock_guard lock(mutex_);
     lines_ += line;
@@ -45,21 +47,24 @@ class PullStream : public std::enable_shared_from_this<PullStream> {
   // Loop thread.
   void Finish(const Result<Digest>& result) {
     Flush();
-    if (!result && !started_) return ReplyError(*exchange_, HttpError(result.error()));
+    if (!result && !started_)
+      return ReplyError(*exchange_, HttpError(result.error()));
     if (!result) {
       JsonWriter json;
       json.Object().Key("errorDetail").Object().Field("message", result.error().message()).End();
       json.Field("error", result.error().message()).End();
       exchange_->Write(Cat(json.text(), "\r\n"));
     }
-    if (!started_) Start();
+    if (!started_)
+      Start();
     exchange_->End();
   }
 
  private:
   // A 401 would make docker's CLI ask for a password of Docker's own registry.
   static Error HttpError(const Error& error) {
-    return error.code() == Errc::kUnauthorized ? error.Clone().WithCode(Errc::kDenied) : error.Clone();
+    return error.code() == Errc::kUnauthorized ? error.Clone().WithCode(Errc::kDenied)
+                                               : error.Clone();
   }
 
   void Start() {
@@ -74,8 +79,10 @@ class PullStream : public std::enable_shared_from_this<PullStream> {
       lines.swap(lines_);
       flush_posted_ = false;
     }
-    if (lines.empty()) return;
-    if (!started_) Start();
+    if (lines.empty())
+      return;
+    if (!started_)
+      Start();
     exchange_->Write(lines);
   }
 
@@ -92,18 +99,23 @@ class PullStream : public std::enable_shared_from_this<PullStream> {
 Result<registry::Reference> PullReference(const http::Request& request) {
   std::string_view image = request.param("fromImage");
   std::string_view tag = request.param("tag");
-  if (request.has_param("fromSrc")) return Fail(Errc::kUnsupported, "import (fromSrc) is not supported");
-  if (tag.empty()) return registry::Reference::Parse(image);
-  return registry::Reference::Parse(Cat(image, tag.find(':') == std::string_view::npos ? ":" : "@", tag));
+  if (request.has_param("fromSrc"))
+    return Fail(Errc::kUnsupported, "import (fromSrc) is not supported");
+  if (tag.empty())
+    return registry::Reference::Parse(image);
+  return registry::Reference::Parse(
+      Cat(image, tag.find(':') == std::string_view::npos ? ":" : "@", tag));
 }
 
 void PullImage(const Services& services, Call call) {
   const http::Request& request = call.request();
   auto reference = PullReference(request);
-  if (!reference) return ReplyError(*call.exchange, reference.error());
+  if (!reference)
+    return ReplyError(*call.exchange, reference.error());
   PullRequest pull{std::move(*reference), std::nullopt,
                    registry::CredentialsFromHeader(request.header("X-Registry-Auth")), nullptr};
-  if (!request.param("platform").empty()) pull.platform = std::string(request.param("platform"));
+  if (!request.param("platform").empty())
+    pull.platform = std::string(request.param("platform"));
 
   auto stream = std::make_shared<PullStream>(services.loop, call.exchange);
   stream->Begin();
@@ -125,13 +137,16 @@ void PullImage(const Services& services, Call call) {
 
 bool MatchesFilters(const ImageSummary& summary, const Filters& filters) {
   bool dangling = summary.repo_tags.empty();
-  if (filters.Has("dangling") && filters.Flag("dangling") != dangling) return false;
+  if (filters.Has("dangling") && filters.Flag("dangling") != dangling)
+    return false;
   if (filters.Has("reference")) {
     bool any = false;
     for (const std::string& pattern : filters.Values("reference")) {
-      for (const std::string& tag : summary.repo_tags) any |= MatchesReference(pattern, tag);
+      for (const std::string& tag : summary.repo_tags)
+        any |= MatchesReference(pattern, tag);
     }
-    if (!any) return false;
+    if (!any)
+      return false;
   }
   return filters.MatchesLabels(ImageLabels(summary));
 }
@@ -140,7 +155,8 @@ constexpr std::string_view kImageFilters[] = {"dangling", "label", "reference"};
 
 void ListImages(const Services& services, Call call) {
   auto filters = Filters::Parse(call.request().param("filters"), kImageFilters);
-  if (!filters) return ReplyError(*call.exchange, filters.error());
+  if (!filters)
+    return ReplyError(*call.exchange, filters.error());
   OnWorker<std::string>(
       services,
       [services, filters = std::move(*filters)]() -> Result<std::string> {
@@ -148,13 +164,15 @@ void ListImages(const Services& services, Call call) {
         JsonWriter json;
         json.Array();
         for (const ImageSummary& image : images) {
-          if (MatchesFilters(image, filters)) WriteImageSummary(json, image);
+          if (MatchesFilters(image, filters))
+            WriteImageSummary(json, image);
         }
         json.End();
         return json.Take();
       },
       [exchange = call.exchange](Result<std::string> text) {
-        if (!text) return ReplyError(*exchange, text.error());
+        if (!text)
+          return ReplyError(*exchange, text.error());
         ReplyJson(*exchange, 200, std::move(*text));
       });
 }
@@ -167,7 +185,8 @@ void InspectImage(const Services& services, Call call) {
         return ImageInspectJson(image);
       },
       [exchange = call.exchange](Result<std::string> text) {
-        if (!text) return ReplyError(*exchange, text.error());
+        if (!text)
+          return ReplyError(*exchange, text.error());
         ReplyJson(*exchange, 200, std::move(*text));
       });
 }
@@ -176,13 +195,17 @@ void TagImage(const Services& services, Call call) {
   const http::Request& request = call.request();
   std::string_view tag = request.param("tag");
   auto target = registry::Reference::Parse(Cat(request.param("repo"), tag.empty() ? "" : ":", tag));
-  if (!target) return ReplyError(*call.exchange, target.error());
+  if (!target)
+    return ReplyError(*call.exchange, target.error());
   std::string familiar = target->Familiar();
   OnWorker<void>(
       services,
-      [services, name = call.name, target = std::move(*target)] { return services.images->Tag(name, target); },
+      [services, name = call.name, target = std::move(*target)] {
+        return services.images->Tag(name, target);
+      },
       [services, familiar, exchange = call.exchange](Result<> done) {
-        if (!done) return ReplyError(*exchange, done.error());
+        if (!done)
+          return ReplyError(*exchange, done.error());
         services.events->Publish({"image", "tag", familiar, {{"name", familiar}}});
         ReplyEmpty(*exchange, 201);
       });
@@ -205,27 +228,30 @@ void RemoveImage(const Services& services, Call call) {
         return services.images->Remove(name, force, users);
       },
       [services, exchange = call.exchange](Result<RemoveResult> removed) {
-        if (!removed) return ReplyError(*exchange, removed.error());
+        if (!removed)
+          return ReplyError(*exchange, removed.error());
         PublishRemoval(services, *removed);
         JsonWriter json;
         json.Array();
-        for (const std::string& name : removed->untagged) json.Object().Field("Untagged", name).End();
-        for (const Digest& digest : removed->deleted) json.Object().Field("Deleted", digest.string()).End();
+        for (const std::string& name : removed->untagged)
+          json.Object().Field("Untagged", name).End();
+        for (const Digest& digest : removed->deleted)
+          json.Object().Field("Deleted", digest.string()).End();
         json.End();
         ReplyJson(*exchange, 200, json.Take());
       });
 }
 
 constexpr Route kRoutes[] = {
-    {"POST", "/images/create", PullImage},
-    {"GET", "/images/json", ListImages},
-    {"GET", "/images/{name}/json", InspectImage},
-    {"POST", "/images/{name}/tag", TagImage},
+    {"POST", "/images/create", PullImage},        {"GET", "/images/json", ListImages},
+    {"GET", "/images/{name}/json", InspectImage}, {"POST", "/images/{name}/tag", TagImage},
     {"DELETE", "/images/{name}", RemoveImage},
 };
 
 }  // namespace
 
-std::span<const Route> ImageRoutes() { return kRoutes; }
+std::span<const Route> ImageRoutes() {
+  return kRoutes;
+}
 
 }  // namespace wherry::engine::api

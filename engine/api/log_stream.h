@@ -1,5 +1,6 @@
-// Sends the log of a container to one client: reads on a worker piece by piece, at the client's pace, and with `follow`
-// goes on as the shim writes until the container ends. Loop thread only; keeps itself alive until it is done.
+// Sends the log of a container to one client: reads on a worker piece by piece, at the client's
+// pace, and with `follow` goes on as the shim writes until the container ends. Loop thread only;
+// keeps itself alive until it is done.
 #pragma once
 
 #include <functional>
@@ -24,8 +25,12 @@ struct LogSink {
 
 class LogStream : public std::enable_shared_from_this<LogStream> {
  public:
-  LogStream(const Services& services, ContainerPtr container, std::unique_ptr<LogReader> reader, LogSink sink)
-      : services_(services), container_(std::move(container)), reader_(std::move(reader)), sink_(std::move(sink)) {}
+  LogStream(const Services& services, ContainerPtr container, std::unique_ptr<LogReader> reader,
+            LogSink sink)
+      : services_(services),
+        container_(std::move(container)),
+        reader_(std::move(reader)),
+        sink_(std::move(sink)) {}
 
   enum class Follow : uint8_t { kNo, kYes };
   // `until_nanos`: a followed log ends at that time even if nothing is written; 0: never.
@@ -53,9 +58,9 @@ class LogStream : public std::enable_shared_from_this<LogStream> {
   uint64_t waiter_ = 0;
   Loop::TimerId timer_ = 0;
   bool follow_ = false;
-  bool reading_ = false;   // a worker has the reader
-  bool again_ = false;     // something happened since the read began
-  bool stalled_ = false;   // the client has to read first
+  bool reading_ = false;  // a worker has the reader
+  bool again_ = false;    // something happened since the read began
+  bool stalled_ = false;  // the client has to read first
   bool done_ = false;
 };
 

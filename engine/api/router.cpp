@@ -9,20 +9,24 @@ namespace {
 constexpr std::string_view kParameter = "{name}";
 
 // Docker's clustering paths: this engine is never a swarm manager, and says so in Docker's words.
-constexpr std::string_view kSwarmPaths[] = {"/swarm", "/nodes", "/services", "/tasks", "/secrets", "/configs"};
+constexpr std::string_view kSwarmPaths[] = {"/swarm", "/nodes",   "/services",
+                                            "/tasks", "/secrets", "/configs"};
 
 bool IsSwarmPath(std::string_view path) {
   for (std::string_view prefix : kSwarmPaths) {
-    if (path == prefix || (path.starts_with(prefix) && path[prefix.size()] == '/')) return true;
+    if (path == prefix || (path.starts_with(prefix) && path[prefix.size()] == '/'))
+      return true;
   }
   return false;
 }
 
 void ReplySwarm(http::Exchange& exchange, std::string_view path) {
   bool joins = path == "/swarm/init" || path == "/swarm/join";
-  ReplyError(exchange, joins ? Error(Errc::kUnsupported, "swarm mode is not supported by wherry")
-                             : Error(Errc::kUnavailable,
-                                     "This node is not a swarm manager. Swarm mode is not supported by wherry."));
+  ReplyError(
+      exchange,
+      joins ? Error(Errc::kUnsupported, "swarm mode is not supported by wherry")
+            : Error(Errc::kUnavailable,
+                    "This node is not a swarm manager. Swarm mode is not supported by wherry."));
 }
 
 const Route* FindRoute(std::string_view method, std::string_view path, std::string_view& name) {
@@ -30,7 +34,8 @@ const Route* FindRoute(std::string_view method, std::string_view path, std::stri
   std::string_view wanted = method == "HEAD" ? std::string_view("GET") : method;
   for (auto table : tables) {
     for (const Route& route : table) {
-      if (route.method != wanted) continue;
+      if (route.method != wanted)
+        continue;
       if (auto match = MatchPattern(route.pattern, path)) {
         name = *match;
         return &route;
@@ -51,18 +56,23 @@ std::vector<http::Header> CommonHeaders() {
 
 Result<VersionedPath> SplitVersion(std::string_view path) {
   VersionedPath whole{147, path};
-  if (!path.starts_with("/v")) return whole;
+  if (!path.starts_with("/v"))
+    return whole;
   size_t slash = path.find('/', 1);
-  if (slash == std::string_view::npos) return whole;
+  if (slash == std::string_view::npos)
+    return whole;
   auto parts = SplitFirst(path.substr(2, slash - 2), '.');
-  if (!parts) return whole;
+  if (!parts)
+    return whole;
   auto major = ParseUint(parts->head);
   auto minor = ParseUint(parts->tail);
-  if (!major || !minor) return whole;
+  if (!major || !minor)
+    return whole;
   if (*major != 1 || *minor < 24) {
     return Fail(Errc::kInvalid,
-                Cat("client version ", parts->head, ".", parts->tail, " is too old. Minimum supported API version is ",
-                    kMinApiVersion, ", please upgrade your client to a newer version"));
+                Cat("client version ", parts->head, ".", parts->tail,
+                    " is too old. Minimum supported API version is ", kMinApiVersion,
+                    ", please upgrade your client to a newer version"));
   }
   return VersionedPath{static_cast<int>(100 + std::min<uint64_t>(*minor, 99)), path.substr(slash)};
 }
@@ -74,30 +84,38 @@ std::optional<std::string_view> MatchPattern(std::string_view pattern, std::stri
   }
   std::string_view prefix = pattern.substr(0, at);
   std::string_view suffix = pattern.substr(at + kParameter.size());
-  if (path.size() <= prefix.size() + suffix.size()) return std::nullopt;
-  if (!path.starts_with(prefix) || !path.ends_with(suffix)) return std::nullopt;
+  if (path.size() <= prefix.size() + suffix.size())
+    return std::nullopt;
+  if (!path.starts_with(prefix) || !path.ends_with(suffix))
+    return std::nullopt;
   std::string_view name = path.substr(prefix.size(), path.size() - prefix.size() - suffix.size());
   bool slashes = prefix == "/images/" || prefix == "/distribution/";
-  if (!slashes && name.find('/') != std::string_view::npos) return std::nullopt;
+  if (!slashes && name.find('/') != std::string_view::npos)
+    return std::nullopt;
   return name;
 }
 
 void Router::Handle(http::ExchangePtr exchange) const {
   const http::Request& request = exchange->request();
-  if (request.method == "OPTIONS") return ReplyEmpty(*exchange, 200);
+  if (request.method == "OPTIONS")
+    return ReplyEmpty(*exchange, 200);
   auto versioned = SplitVersion(request.path);
-  if (!versioned) return ReplyError(*exchange, versioned.error());
+  if (!versioned)
+    return ReplyError(*exchange, versioned.error());
   std::string_view path = versioned->path;
-  while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  while (path.size() > 1 && path.ends_with('/'))
+    path.remove_suffix(1);
 
   std::string_view encoded;
   const Route* route = FindRoute(request.method, path, encoded);
   if (route == nullptr) {
-    if (IsSwarmPath(path)) return ReplySwarm(*exchange, path);
+    if (IsSwarmPath(path))
+      return ReplySwarm(*exchange, path);
     return ReplyError(*exchange, Error(Errc::kNotFound, "page not found"));
   }
   auto name = UrlDecode(encoded, PlusIs::kPlus);
-  if (!name) return ReplyError(*exchange, name.error());
+  if (!name)
+    return ReplyError(*exchange, name.error());
   Call call{std::move(exchange), std::move(*name), versioned->version};
   route->handler(services_, std::move(call));
 }

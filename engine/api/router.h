@@ -1,4 +1,5 @@
-// From a request to its handler: version prefix, route tables, and the answers for what does not exist. Loop thread only.
+// From a request to its handler: version prefix, route tables, and the answers for what does not
+// exist. Loop thread only.
 #pragma once
 
 #include <optional>
@@ -22,15 +23,16 @@ class Router {
 // The headers Docker's clients look for on every response.
 std::vector<http::Header> CommonHeaders();
 
-// "/v1.41/x" -> {141, "/x"}; without prefix the newest version. kInvalid with Docker's words when it is too old.
+// "/v1.41/x" -> {141, "/x"}; without prefix the newest version. kInvalid with Docker's words when
+// it is too old.
 struct VersionedPath {
   int version;
   std::string_view path;
 };
 Result<VersionedPath> SplitVersion(std::string_view path);
 
-// The {name} of `pattern` in `path`, empty for a pattern without one; nullopt: no match. Names below /images/ and
-// /distribution/ may contain '/'.
+// The {name} of `pattern` in `path`, empty for a pattern without one; nullopt: no match. Names
+// below /images/ and /distribution/ may contain '/'.
 std::optional<std::string_view> MatchPattern(std::string_view pattern, std::string_view path);
 
 }  // namespace wherry::engine::api

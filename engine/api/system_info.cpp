@@ -24,18 +24,22 @@ utsname Kernel() {
 // PRETTY_NAME of /etc/os-release.
 std::string OperatingSystem() {
   auto text = ReadFile("/etc/os-release", 64 << 10);
-  if (!text) return "Linux";
+  if (!text)
+    return "Linux";
   for (std::string_view line : Split(*text, '\n')) {
     constexpr std::string_view kKey = "PRETTY_NAME=";
-    if (!line.starts_with(kKey)) continue;
+    if (!line.starts_with(kKey))
+      continue;
     line.remove_prefix(kKey.size());
-    if (line.size() >= 2 && line.front() == '"' && line.back() == '"') line = line.substr(1, line.size() - 2);
+    if (line.size() >= 2 && line.front() == '"' && line.back() == '"')
+      line = line.substr(1, line.size() - 2);
     return std::string(line);
   }
   return "Linux";
 }
 
-// A stable name of this engine for clients that tell daemons apart: derived, so that nothing has to be stored.
+// A stable name of this engine for clients that tell daemons apart: derived, so that nothing has to
+// be stored.
 std::string EngineId(const Config& config) {
   auto machine = ReadFile("/etc/machine-id", 256);
   return Digest::Of(Cat(machine ? *machine : std::string(), config.root)).hex().substr(0, 32);
@@ -43,7 +47,7 @@ std::string EngineId(const Config& config) {
 
 std::string_view CgroupVersion() {
   constexpr long kCgroup2Magic = 0x63677270;
-  struct statfs info {};
+  struct statfs info{};
   return statfs("/sys/fs/cgroup", &info) == 0 && info.f_type == kCgroup2Magic ? "2" : "1";
 }
 
@@ -68,7 +72,8 @@ void RegistryConfig(JsonWriter& json, const Config& config) {
   }
   json.End();
   auto hub = config.registry.hosts.find("docker.io");
-  json.Field("Mirrors", hub == config.registry.hosts.end() ? std::vector<std::string>() : hub->second.mirrors);
+  json.Field("Mirrors",
+             hub == config.registry.hosts.end() ? std::vector<std::string>() : hub->second.mirrors);
   json.End();
 }
 
@@ -77,7 +82,11 @@ void Runtimes(JsonWriter& json) {
   json.Key("wherry").Object().Field("path", "wherry").End();
   json.End();
   json.Field("DefaultRuntime", "wherry");
-  json.Key("Swarm").Object().Field("NodeID", "").Field("NodeAddr", "").Field("LocalNodeState", "inactive");
+  json.Key("Swarm")
+      .Object()
+      .Field("NodeID", "")
+      .Field("NodeAddr", "")
+      .Field("LocalNodeState", "inactive");
   json.Field("ControlAvailable", false).Field("Error", "").Key("RemoteManagers").Null().End();
 }
 
@@ -90,10 +99,18 @@ std::string VersionJson() {
   json.Object();
   json.Key("Platform").Object().Field("Name", "wherry").End();
   json.Key("Components").Array().Object().Field("Name", "Engine").Field("Version", WHERRY_VERSION);
-  json.Key("Details").Object().Field("ApiVersion", kApiVersion).Field("MinAPIVersion", kMinApiVersion);
-  json.Field("Arch", arch).Field("Os", "linux").Field("KernelVersion", kernel.release).Field("Experimental", "false");
+  json.Key("Details")
+      .Object()
+      .Field("ApiVersion", kApiVersion)
+      .Field("MinAPIVersion", kMinApiVersion);
+  json.Field("Arch", arch)
+      .Field("Os", "linux")
+      .Field("KernelVersion", kernel.release)
+      .Field("Experimental", "false");
   json.End().End().End();
-  json.Field("Version", WHERRY_VERSION).Field("ApiVersion", kApiVersion).Field("MinAPIVersion", kMinApiVersion);
+  json.Field("Version", WHERRY_VERSION)
+      .Field("ApiVersion", kApiVersion)
+      .Field("MinAPIVersion", kMinApiVersion);
   json.Field("GitCommit", "").Field("GoVersion", "").Field("Os", "linux").Field("Arch", arch);
   json.Field("KernelVersion", kernel.release).Field("BuildTime", "").End();
   return json.Take();
@@ -101,7 +118,7 @@ std::string VersionJson() {
 
 std::string InfoJson(const Config& config, const ContainerCounts& containers, size_t images) {
   utsname kernel = Kernel();
-  struct sysinfo memory {};
+  struct sysinfo memory{};
   sysinfo(&memory);
   JsonWriter json;
   json.Object().Field("ID", EngineId(config)).Field("Name", kernel.nodename);
@@ -109,27 +126,61 @@ std::string InfoJson(const Config& config, const ContainerCounts& containers, si
   json.Field("ContainersRunning", containers.running).Field("ContainersPaused", containers.paused);
   json.Field("ContainersStopped", containers.stopped).Field("Images", images);
   json.Field("Driver", "overlayfs");
-  json.Key("DriverStatus").Array().Array().String("Store").String("layer directories (tier B)").End().End();
+  json.Key("DriverStatus")
+      .Array()
+      .Array()
+      .String("Store")
+      .String("layer directories (tier B)")
+      .End()
+      .End();
   NoPlugins(json);
   json.Field("MemoryLimit", CgroupVersion() == "2").Field("SwapLimit", CgroupVersion() == "2");
-  json.Field("CpuCfsPeriod", true).Field("CpuCfsQuota", true).Field("CPUShares", true).Field("CPUSet", true);
-  json.Field("PidsLimit", true).Field("OomKillDisable", false).Field("IPv4Forwarding", false).Field("Debug", false);
-  json.Field("NFd", 0).Field("NGoroutines", 0).Field("SystemTime", FormatRfc3339Nano(UnixNanosNow()));
-  json.Field("LoggingDriver", "json-file").Field("CgroupDriver", "cgroupfs").Field("CgroupVersion", CgroupVersion());
-  json.Field("NEventsListener", 0).Field("KernelVersion", kernel.release).Field("OperatingSystem", OperatingSystem());
+  json.Field("CpuCfsPeriod", true)
+      .Field("CpuCfsQuota", true)
+      .Field("CPUShares", true)
+      .Field("CPUSet", true);
+  json.Field("PidsLimit", true)
+      .Field("OomKillDisable", false)
+      .Field("IPv4Forwarding", false)
+      .Field("Debug", false);
+  json.Field("NFd", 0)
+      .Field("NGoroutines", 0)
+      .Field("SystemTime", FormatRfc3339Nano(UnixNanosNow()));
+  json.Field("LoggingDriver", "json-file")
+      .Field("CgroupDriver", "cgroupfs")
+      .Field("CgroupVersion", CgroupVersion());
+  json.Field("NEventsListener", 0)
+      .Field("KernelVersion", kernel.release)
+      .Field("OperatingSystem", OperatingSystem());
   json.Field("OSVersion", "").Field("OSType", "linux").Field("Architecture", kernel.machine);
   json.Field("IndexServerAddress", "https://index.docker.io/v1/");
   RegistryConfig(json, config);
   json.Field("NCPU", sysconf(_SC_NPROCESSORS_ONLN));
   json.Field("MemTotal", static_cast<uint64_t>(memory.totalram) * memory.mem_unit);
   json.Key("GenericResources").Null().Field("DockerRootDir", config.root);
-  json.Field("HttpProxy", "").Field("HttpsProxy", "").Field("NoProxy", "").Key("Labels").Array().End();
+  json.Field("HttpProxy", "")
+      .Field("HttpsProxy", "")
+      .Field("NoProxy", "")
+      .Key("Labels")
+      .Array()
+      .End();
   json.Field("ExperimentalBuild", false).Field("ServerVersion", WHERRY_VERSION);
   Runtimes(json);
   json.Field("LiveRestoreEnabled", true).Field("Isolation", "").Field("InitBinary", "");
   json.Key("ContainerdCommit").Object().Field("ID", "").End();
-  json.Key("RuncCommit").Object().Field("ID", "").End().Key("InitCommit").Object().Field("ID", "").End();
-  json.Key("SecurityOptions").Array().String("name=seccomp,profile=builtin").String("name=cgroupns").End();
+  json.Key("RuncCommit")
+      .Object()
+      .Field("ID", "")
+      .End()
+      .Key("InitCommit")
+      .Object()
+      .Field("ID", "")
+      .End();
+  json.Key("SecurityOptions")
+      .Array()
+      .String("name=seccomp,profile=builtin")
+      .String("name=cgroupns")
+      .End();
   json.Key("CDISpecDirs").Array().End().Key("Warnings").Array().End();
   json.End();
   return json.Take();

@@ -20,22 +20,27 @@ void Ping(const Services&, Call call) {
                        "OK");
 }
 
-void Version(const Services&, Call call) { ReplyJson(*call.exchange, 200, VersionJson()); }
+void Version(const Services&, Call call) {
+  ReplyJson(*call.exchange, 200, VersionJson());
+}
 
 void Info(const Services& services, Call call) {
   OnWorker<size_t>(
-      services,
-      [services]() -> Result<size_t> { return TRY(services.images->List()).size(); },
+      services, [services]() -> Result<size_t> { return TRY(services.images->List()).size(); },
       [services, exchange = call.exchange](Result<size_t> images) {
-        if (!images) return ReplyError(*exchange, images.error());
-        ReplyJson(*exchange, 200, InfoJson(*services.config, services.containers->Counts(), *images));
+        if (!images)
+          return ReplyError(*exchange, images.error());
+        ReplyJson(*exchange, 200,
+                  InfoJson(*services.config, services.containers->Counts(), *images));
       });
 }
 
-// Checks user and password against the registry; nothing is stored here: the client keeps credentials.
+// Checks user and password against the registry; nothing is stored here: the client keeps
+// credentials.
 void Login(const Services& services, Call call) {
   auto body = JsonBody(call.request());
-  if (!body) return ReplyError(*call.exchange, body.error());
+  if (!body)
+    return ReplyError(*call.exchange, body.error());
   registry::Credentials credentials = registry::CredentialsFromJson(body->root());
   std::string host(body->root()["serveraddress"].str());
   OnWorker<void>(
@@ -44,12 +49,14 @@ void Login(const Services& services, Call call) {
         return services.images->CheckLogin(host, credentials);
       },
       [exchange = call.exchange](Result<> checked) {
-        if (!checked) return ReplyError(*exchange, checked.error());
+        if (!checked)
+          return ReplyError(*exchange, checked.error());
         ReplyJson(*exchange, 200, R"({"IdentityToken":"","Status":"Login Succeeded"})");
       });
 }
 
-// One client of /events: past events that match, then live ones until the client goes or `until` comes.
+// One client of /events: past events that match, then live ones until the client goes or `until`
+// comes.
 class EventStream : public std::enable_shared_from_this<EventStream> {
  public:
   EventStream(const Services& services, http::ExchangePtr exchange, Filters filters)
@@ -59,22 +66,26 @@ class EventStream : public std::enable_shared_from_this<EventStream> {
     exchange_->StartStream(200, {{"Content-Type", "application/json"}});
     if (since != 0) {
       for (const Event& event : services_.events->history()) {
-        if (event.unix_nanos >= since && (until == 0 || event.unix_nanos <= until)) Send(event);
+        if (event.unix_nanos >= since && (until == 0 || event.unix_nanos <= until))
+          Send(event);
       }
     }
     int64_t now = UnixNanosNow();
-    if (until != 0 && until <= now) return exchange_->End();
+    if (until != 0 && until <= now)
+      return exchange_->End();
     auto self = shared_from_this();
     subscription_ = services_.events->Subscribe([self](const Event& event) { self->Send(event); });
     if (until != 0) {
-      timer_ = services_.loop->After(std::chrono::nanoseconds(until - now), [self] { self->Finish(); });
+      timer_ =
+          services_.loop->After(std::chrono::nanoseconds(until - now), [self] { self->Finish(); });
     }
     exchange_->OnClose([self] { self->Detach(); });
   }
 
  private:
   void Send(const Event& event) {
-    if (MatchesEvent(event, filters_)) exchange_->Write(Cat(EventJson(event), "\n"));
+    if (MatchesEvent(event, filters_))
+      exchange_->Write(Cat(EventJson(event), "\n"));
   }
   void Finish() {
     Detach();
@@ -94,19 +105,24 @@ class EventStream : public std::enable_shared_from_this<EventStream> {
 
 Result<int64_t> TimeParam(const http::Request& request, std::string_view name) {
   std::string_view text = request.param(name);
-  if (text.empty()) return 0;
+  if (text.empty())
+    return 0;
   return ParseTimestamp(text, UnixNanosNow());
 }
 
 void Events(const Services& services, Call call) {
   const http::Request& request = call.request();
   auto filters = Filters::Parse(request.param("filters"), kEventFilters);
-  if (!filters) return ReplyError(*call.exchange, filters.error());
+  if (!filters)
+    return ReplyError(*call.exchange, filters.error());
   auto since = TimeParam(request, "since");
-  if (!since) return ReplyError(*call.exchange, since.error());
+  if (!since)
+    return ReplyError(*call.exchange, since.error());
   auto until = TimeParam(request, "until");
-  if (!until) return ReplyError(*call.exchange, until.error());
-  std::make_shared<EventStream>(services, call.exchange, std::move(*filters))->Begin(*since, *until);
+  if (!until)
+    return ReplyError(*call.exchange, until.error());
+  std::make_shared<EventStream>(services, call.exchange, std::move(*filters))
+      ->Begin(*since, *until);
 }
 
 // Our own: the effective configuration with the origin of each value.
@@ -114,7 +130,9 @@ void ShowConfig(const Services& services, Call call) {
   ReplyJson(*call.exchange, 200, DescribeConfigJson(*services.config));
 }
 
-void NoPlugins(const Services&, Call call) { ReplyJson(*call.exchange, 200, "[]"); }
+void NoPlugins(const Services&, Call call) {
+  ReplyJson(*call.exchange, 200, "[]");
+}
 
 constexpr Route kRoutes[] = {
     {"GET", "/_ping", Ping},
@@ -128,6 +146,8 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> SystemRoutes() { return kRoutes; }
+std::span<const Route> SystemRoutes() {
+  return kRoutes;
+}
 
 }  // namespace wherry::engine::api

@@ -1,5 +1,6 @@
-// The parts of mbedTLS that wherry uses; replaces mbedtls/mbedtls_config.h. What is not named here is not built.
-// TLS 1.2 and 1.3 as client and server over TCP, certificates and keys in PEM, digests and signatures.
+// The parts of mbedTLS that wherry uses; replaces mbedtls/mbedtls_config.h. What is not named here
+// is not built. TLS 1.2 and 1.3 as client and server over TCP, certificates and keys in PEM,
+// digests and signatures.
 #pragma once
 
 // Platform
@@ -14,7 +15,8 @@
 #define MBEDTLS_ENTROPY_C
 #define MBEDTLS_CTR_DRBG_C
 
-// Digests. SHA-1 only because root certificates signed with it must parse; no chain through SHA-1 is accepted.
+// Digests. SHA-1 only because root certificates signed with it must parse; no chain through SHA-1
+// is accepted.
 #define MBEDTLS_MD_C
 #define MBEDTLS_SHA1_C
 #define MBEDTLS_SHA256_C
@@ -67,7 +69,8 @@
 #define MBEDTLS_PSA_CRYPTO_C
 #define MBEDTLS_PSA_KEY_STORE_DYNAMIC
 
-// Certificates. The callback lets a caller look trusted certificates up instead of holding a whole bundle in memory.
+// Certificates. The callback lets a caller look trusted certificates up instead of holding a whole
+// bundle in memory.
 #define MBEDTLS_X509_USE_C
 #define MBEDTLS_X509_CRT_PARSE_C
 #define MBEDTLS_X509_RSASSA_PSS_SUPPORT

@@ -18,12 +18,14 @@ constexpr Option kTable[] = {
     {"name", 'n', OptionKind::kValue, "X", ""},
 };
 
-Result<Arguments> Parse(std::vector<std::string> words, Positional positional = Positional::kMixed) {
+Result<Arguments> Parse(std::vector<std::string> words,
+                        Positional positional = Positional::kMixed) {
   return ParseArguments(kTable, words, positional);
 }
 
 TEST(Options, EveryForm) {
-  auto arguments = Parse({"--name", "a", "-e", "1", "-e2", "--env=3", "-ae", "4", "x", "--name=b", "y"});
+  auto arguments =
+      Parse({"--name", "a", "-e", "1", "-e2", "--env=3", "-ae", "4", "x", "--name=b", "y"});
   ASSERT_TRUE(arguments) << arguments.error().message();
   EXPECT_EQ(arguments->Value("name"), "b");
   EXPECT_EQ(arguments->List("env"), (std::vector<std::string>{"1", "2", "3", "4"}));
@@ -40,7 +42,8 @@ TEST(Options, EndAtTheImage) {
 }
 
 TEST(Options, ErrorsNameTheOption) {
-  for (auto words : std::vector<std::vector<std::string>>{{"--nme"}, {"-z"}, {"--name"}, {"-n"}, {"--all=maybe"}}) {
+  for (auto words : std::vector<std::vector<std::string>>{
+           {"--nme"}, {"-z"}, {"--name"}, {"-n"}, {"--all=maybe"}}) {
     auto arguments = Parse(words);
     ASSERT_FALSE(arguments) << words[0];
     EXPECT_EQ(arguments.error().code(), Errc::kInvalid);
@@ -56,7 +59,8 @@ TEST(Commands, HelpNamesEveryOptionOnce) {
       EXPECT_TRUE(names.insert(option.name).second) << command.name << " --" << option.name;
       bool letter_is_new = option.letter == 0 || letters.insert(option.letter).second;
       EXPECT_TRUE(letter_is_new) << command.name << " -" << option.letter;
-      EXPECT_EQ(option.kind == OptionKind::kFlag, option.metavar.empty()) << command.name << " --" << option.name;
+      EXPECT_EQ(option.kind == OptionKind::kFlag, option.metavar.empty())
+          << command.name << " --" << option.name;
       EXPECT_FALSE(option.help.empty());
     }
   }
@@ -71,10 +75,17 @@ JsonDocument Body(std::vector<std::string> words) {
 }
 
 TEST(CreateRequest, DescribesTheContainer) {
-  auto body = Body({"-i", "-t", "-e", "A=b", "-m", "64m", "--cpus", "1.5", "-v", "/a:/b:ro", "--tmpfs", "/t:size=1m", "-w",
-                    "/w", "--user", "1000", "--cap-drop", "ALL", "--read-only", "--ulimit", "nofile=10:20", "--rm",
-                    "--entrypoint", "/bin/sh", "--network", "host", "-l", "x=y", "--device", "/dev/null:/dev/x:r",
-                    "image:1", "echo", "-n"});
+  auto body = Body({"-i",          "-t",           "-e",
+                    "A=b",         "-m",           "64m",
+                    "--cpus",      "1.5",          "-v",
+                    "/a:/b:ro",    "--tmpfs",      "/t:size=1m",
+                    "-w",          "/w",           "--user",
+                    "1000",        "--cap-drop",   "ALL",
+                    "--read-only", "--ulimit",     "nofile=10:20",
+                    "--rm",        "--entrypoint", "/bin/sh",
+                    "--network",   "host",         "-l",
+                    "x=y",         "--device",     "/dev/null:/dev/x:r",
+                    "image:1",     "echo",         "-n"});
   EXPECT_EQ(body["Image"].str(), "image:1");
   EXPECT_EQ(body["Cmd"].strings(), (std::vector<std::string>{"echo", "-n"}));
   EXPECT_EQ(body["Entrypoint"].strings(), std::vector<std::string>{"/bin/sh"});
@@ -92,14 +103,19 @@ TEST(CreateRequest, DescribesTheContainer) {
 }
 
 TEST(CreateRequest, WrongValuesNameTheOption) {
-  for (auto words : std::vector<std::vector<std::string>>{{"-m", "many", "i"}, {"--cpus", "x", "i"}, {"--ulimit", "n", "i"},
-                                                          {"--mount", "type=bind", "i"}, {"--pids-limit", "1k", "i"},
-                                                          {"--mount", "type=bind,target=/x,color=red", "i"}}) {
+  for (auto words :
+       std::vector<std::vector<std::string>>{{"-m", "many", "i"},
+                                             {"--cpus", "x", "i"},
+                                             {"--ulimit", "n", "i"},
+                                             {"--mount", "type=bind", "i"},
+                                             {"--pids-limit", "1k", "i"},
+                                             {"--mount", "type=bind,target=/x,color=red", "i"}}) {
     auto arguments = ParseArguments(CreateOptions(), words, Positional::kEndsOptions);
     ASSERT_TRUE(arguments);
     auto body = CreateBody(*arguments, false);
     ASSERT_FALSE(body) << words[0];
-    EXPECT_NE(body.error().message().find(words[0].starts_with("--") ? words[0] : "--memory"), std::string::npos)
+    EXPECT_NE(body.error().message().find(words[0].starts_with("--") ? words[0] : "--memory"),
+              std::string::npos)
         << body.error().message();
   }
 }
@@ -112,7 +128,10 @@ TEST(DetachKeys, HeldBackUntilComplete) {
   EXPECT_EQ(bytes, "a");
   bytes = "b";
   EXPECT_FALSE(keys->Filter(bytes));
-  EXPECT_EQ(bytes, "\x10" "b") << "what was held back is sent when the sequence breaks";
+  EXPECT_EQ(bytes,
+            "\x10"
+            "b")
+      << "what was held back is sent when the sequence breaks";
   bytes = "x\x10\x10\x11y";
   EXPECT_TRUE(keys->Filter(bytes));
   EXPECT_EQ(bytes, "x\x10");

@@ -95,13 +95,16 @@ TEST_F(ConfigTest, Registries) {
         "[registry \"lab:5000\"]\ninsecure = true\nca = /ca.pem\n");
   auto config = LoadConfig(File(), {});
   ASSERT_TRUE(config) << config.error().message();
-  EXPECT_EQ(config->registry.hosts["docker.io"].mirrors, (std::vector<std::string>{"https://a", "http://b:5000"}));
+  EXPECT_EQ(config->registry.hosts["docker.io"].mirrors,
+            (std::vector<std::string>{"https://a", "http://b:5000"}));
   EXPECT_TRUE(config->registry.hosts["lab:5000"].insecure);
   EXPECT_EQ(config->registry.hosts["lab:5000"].ca_file, "/ca.pem");
 }
 
 TEST_F(ConfigTest, DescriptionReadsBackAsTheSameConfiguration) {
-  Write("wherry.conf", "[daemon]\nroot = /data\n[store]\nreserve = 1m\n[registry \"lab:5000\"]\ninsecure = true\n");
+  Write(
+      "wherry.conf",
+      "[daemon]\nroot = /data\n[store]\nreserve = 1m\n[registry \"lab:5000\"]\ninsecure = true\n");
   auto config = LoadConfig(File(), {});
   ASSERT_TRUE(config);
   std::string lines = DescribeConfigJson(*config);

@@ -18,7 +18,8 @@ TEST(DetachKeys, ParseDockersNotation) {
   EXPECT_EQ(*ParseDetachKeys("ctrl-@"), std::string(1, '\0'));
   EXPECT_EQ(*ParseDetachKeys("ctrl-["), "\x1b");
   EXPECT_EQ(*ParseDetachKeys(""), "");
-  for (std::string_view text : {"ctrl-", "ctrl-P2", "alt-x", "a,,b"}) EXPECT_FALSE(ParseDetachKeys(text)) << text;
+  for (std::string_view text : {"ctrl-", "ctrl-P2", "alt-x", "a,,b"})
+    EXPECT_FALSE(ParseDetachKeys(text)) << text;
 }
 
 TEST(DetachFilter, FindsTheSequenceAnywhere) {
@@ -28,19 +29,17 @@ TEST(DetachFilter, FindsTheSequenceAnywhere) {
     bool detached;
   };
   const Row rows[] = {
-      {{"hello"}, "hello", false},
-      {{"hi\x10\x11ignored"}, "hi", true},
-      {{"hi\x10", "\x11"}, "hi", true},
-      {{"hi\x10", "x"}, "hi\x10x", false},
-      {{"\x10\x10\x11"}, "\x10", true},
-      {{"\x10"}, "", false},
+      {{"hello"}, "hello", false},      {{"hi\x10\x11ignored"}, "hi", true},
+      {{"hi\x10", "\x11"}, "hi", true}, {{"hi\x10", "x"}, "hi\x10x", false},
+      {{"\x10\x10\x11"}, "\x10", true}, {{"\x10"}, "", false},
       {{"\x11\x10"}, "\x11", false},
   };
   for (const Row& row : rows) {
     DetachFilter filter("\x10\x11");
     std::string out;
     bool detached = false;
-    for (const std::string& piece : row.input) detached = detached || filter.Feed(piece, out);
+    for (const std::string& piece : row.input)
+      detached = detached || filter.Feed(piece, out);
     EXPECT_EQ(out, row.out);
     EXPECT_EQ(detached, row.detached);
   }
@@ -55,9 +54,13 @@ struct FakeStream final : http::Stream {
   void Write(std::string_view bytes) override { written += bytes; }
   size_t pending() const override { return pending_bytes; }
   void OnDrain(std::move_only_function<void()> callback) override { drained = std::move(callback); }
-  void OnData(std::move_only_function<void(std::string_view)> callback) override { data = std::move(callback); }
+  void OnData(std::move_only_function<void(std::string_view)> callback) override {
+    data = std::move(callback);
+  }
   void PauseReading(bool value) override { paused = value; }
-  void OnReadEnd(std::move_only_function<void()> callback) override { read_end = std::move(callback); }
+  void OnReadEnd(std::move_only_function<void()> callback) override {
+    read_end = std::move(callback);
+  }
   void OnClose(std::move_only_function<void()> callback) override { close = std::move(callback); }
   void Close() override { closed = true; }
 
@@ -100,11 +103,16 @@ class FakeShim {
   UniqueFd peer_;
 };
 
-std::string Frame(uint8_t kind, std::string_view payload) { return Cat(FrameHeader(kind, payload.size()), payload); }
+std::string Frame(uint8_t kind, std::string_view payload) {
+  return Cat(FrameHeader(kind, payload.size()), payload);
+}
 
 class AttachTest : public testing::Test {
  protected:
-  AttachTest() : loop_(std::move(*Loop::Create())), shim_(directory_.path()), stream_(std::make_shared<FakeStream>()) {}
+  AttachTest()
+      : loop_(std::move(*Loop::Create())),
+        shim_(directory_.path()),
+        stream_(std::make_shared<FakeStream>()) {}
 
   void Attach(AttachOptions options) {
     session_ = std::make_shared<AttachSession>(stream_, std::move(options));
@@ -128,7 +136,8 @@ class AttachTest : public testing::Test {
 TEST_F(AttachTest, PassesFramesOnUnchanged) {
   Attach({.with_stdout = true, .with_stderr = true, .detach_keys = ""});
   EXPECT_EQ(shim_.Receive(9), Frame(shim::kAttach, "\6"));
-  std::string frames = Frame(shim::kAttached, "") + Frame(shim::kStdout, "out") + Frame(shim::kStderr, "err");
+  std::string frames =
+      Frame(shim::kAttached, "") + Frame(shim::kStdout, "out") + Frame(shim::kStderr, "err");
   shim_.Send(frames.substr(0, 20));
   Settle();
   shim_.Send(frames.substr(20) + Frame(shim::kExit, "{}"));

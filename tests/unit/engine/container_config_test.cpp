@@ -22,7 +22,8 @@ oci::ImageConfig NginxImage() {
   return image;
 }
 
-Result<ContainerConfig> Create(std::string_view body, const oci::ImageConfig& image = NginxImage()) {
+Result<ContainerConfig> Create(std::string_view body,
+                               const oci::ImageConfig& image = NginxImage()) {
   auto document = TRY(JsonDocument::Parse(body, "body"));
   NormalisedRequest request = TRY(NormaliseRequest(document.root(), image, "0123456789ab"));
   return ParseContainerConfig(std::move(request));
@@ -34,7 +35,9 @@ ContainerConfig Created(std::string_view body, const oci::ImageConfig& image = N
   return config ? std::move(*config) : ContainerConfig();
 }
 
-std::string HostBody(std::string_view host) { return Cat(R"({"Image":"nginx","HostConfig":)", host, "}"); }
+std::string HostBody(std::string_view host) {
+  return Cat(R"({"Image":"nginx","HostConfig":)", host, "}");
+}
 
 JsonDocument Json(const std::string& text) {
   auto document = JsonDocument::Parse(text, "document");
@@ -43,13 +46,16 @@ JsonDocument Json(const std::string& text) {
 }
 
 TEST(Normalise, MergesTheImage) {
-  ContainerConfig config = Created(R"({"Image":"nginx","Env":["VERSION=2","A=b"],"Labels":{"both":"mine"}})");
-  EXPECT_EQ(config.args, (std::vector<std::string>{"/entrypoint.sh", "nginx", "-g", "daemon off;"}));
+  ContainerConfig config =
+      Created(R"({"Image":"nginx","Env":["VERSION=2","A=b"],"Labels":{"both":"mine"}})");
+  EXPECT_EQ(config.args,
+            (std::vector<std::string>{"/entrypoint.sh", "nginx", "-g", "daemon off;"}));
   EXPECT_EQ(config.env, (std::vector<std::string>{"VERSION=2", "A=b", "PATH=/bin"}));
   EXPECT_EQ(config.working_dir, "/srv");
   EXPECT_EQ(config.user, "www");
   EXPECT_EQ(config.stop_signal, 3);
-  EXPECT_EQ(config.labels, (std::map<std::string, std::string>{{"from", "image"}, {"both", "mine"}}));
+  EXPECT_EQ(config.labels,
+            (std::map<std::string, std::string>{{"from", "image"}, {"both", "mine"}}));
   JsonDocument json = Json(config.config_json);
   EXPECT_TRUE(json["ExposedPorts"]["80/tcp"].IsObject());
   EXPECT_TRUE(json["Volumes"]["/var/cache"].IsObject());
@@ -70,14 +76,16 @@ TEST(Normalise, OwnCommandsFollowDockersRules) {
       {R"({"Entrypoint":null,"Cmd":null})", {"/entrypoint.sh", "nginx", "-g", "daemon off;"}},
       {R"({"Entrypoint":[],"Cmd":["sh"]})", {"sh"}},
   };
-  for (const Row& row : rows) EXPECT_EQ(Created(row.body).args, row.args) << row.body;
+  for (const Row& row : rows)
+    EXPECT_EQ(Created(row.body).args, row.args) << row.body;
   auto none = Create(R"({"Image":"scratch"})", oci::ImageConfig());
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().message(), "no command specified");
 }
 
 TEST(Normalise, InspectRoundTripsIntoCreate) {
-  ContainerConfig first = Created(R"({"Image":"nginx","Tty":true,"Env":["A=b"],"StopTimeout":3,"HostConfig":{
+  ContainerConfig first =
+      Created(R"({"Image":"nginx","Tty":true,"Env":["A=b"],"StopTimeout":3,"HostConfig":{
       "Memory":67108864,"CapAdd":["NET_ADMIN"],"Binds":["/tmp:/data:ro"],"Tmpfs":{"/run":"size=1m"},"ShmSize":0,
       "NetworkMode":"none","Privileged":true,"RestartPolicy":{"Name":""},"LogConfig":{"Type":"","Config":null}}})");
   std::string again = first.config_json.substr(0, first.config_json.size() - 1);
@@ -110,7 +118,8 @@ TEST(Normalise, EmptyMaskListMeansNone) {
 
 TEST(Normalise, MemorySwapFollowsMemory) {
   EXPECT_EQ(Created(HostBody(R"({"Memory":33554432})")).host.limits.memory_swap, 2 * 33554432);
-  EXPECT_EQ(Created(HostBody(R"({"Memory":33554432,"MemorySwap":-1})")).host.limits.memory_swap, -1);
+  EXPECT_EQ(Created(HostBody(R"({"Memory":33554432,"MemorySwap":-1})")).host.limits.memory_swap,
+            -1);
 }
 
 struct Refusal {
@@ -125,7 +134,8 @@ TEST_P(Refused, NamesWhatIsWrong) {
   auto config = Create(GetParam().body);
   ASSERT_FALSE(config) << GetParam().body;
   EXPECT_EQ(config.error().code(), GetParam().code) << config.error().message();
-  EXPECT_NE(config.error().message().find(GetParam().word), std::string::npos) << config.error().message();
+  EXPECT_NE(config.error().message().find(GetParam().word), std::string::npos)
+      << config.error().message();
 }
 
 constexpr Refusal kUnsupportedRows[] = {
@@ -142,7 +152,8 @@ constexpr Refusal kUnsupportedRows[] = {
     {R"({"HostConfig":{"UsernsMode":"auto"}})", Errc::kUnsupported, "UsernsMode"},
     {R"({"HostConfig":{"Binds":["data:/data"]}})", Errc::kUnsupported, "named volumes"},
     {R"({"HostConfig":{"Binds":["/data"]}})", Errc::kUnsupported, "anonymous volumes"},
-    {R"({"HostConfig":{"Mounts":[{"Type":"volume","Target":"/d"}]}})", Errc::kUnsupported, "volume"},
+    {R"({"HostConfig":{"Mounts":[{"Type":"volume","Target":"/d"}]}})", Errc::kUnsupported,
+     "volume"},
     {R"({"Volumes":{"/mine":{}}})", Errc::kUnsupported, "/mine"},
     {R"({"Healthcheck":{"Test":["CMD","true"]}})", Errc::kUnsupported, "health"},
     {R"({"HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"80"}]}}})", Errc::kUnsupported, "-p"},
@@ -175,22 +186,28 @@ constexpr Refusal kInvalidRows[] = {
     {R"({"HostConfig":{"Binds":["/a:/b/.."]}})", Errc::kInvalid, "destination"},
     {R"({"HostConfig":{"Binds":["/a:/b:banana"]}})", Errc::kInvalid, "banana"},
     {R"({"HostConfig":{"Binds":["/a:/b","/c:/b/"]}})", Errc::kInvalid, "Duplicate mount point: /b"},
-    {R"({"HostConfig":{"Mounts":[{"Type":"bind","Source":"a","Target":"/b"}]}})", Errc::kInvalid, "absolute"},
+    {R"({"HostConfig":{"Mounts":[{"Type":"bind","Source":"a","Target":"/b"}]}})", Errc::kInvalid,
+     "absolute"},
     {R"({"HostConfig":{"Runtime":"kata"}})", Errc::kInvalid, "kata"},
-    {R"({"HostConfig":{"LogConfig":{"Type":"asdf"}}})", Errc::kInvalid, "logger: no log driver named 'asdf' is registered"},
-    {R"({"HostConfig":{"LogConfig":{"Type":"json-file","Config":{"max-sise":"1m"}}}})", Errc::kInvalid, "max-sise"},
+    {R"({"HostConfig":{"LogConfig":{"Type":"asdf"}}})", Errc::kInvalid,
+     "logger: no log driver named 'asdf' is registered"},
+    {R"({"HostConfig":{"LogConfig":{"Type":"json-file","Config":{"max-sise":"1m"}}}})",
+     Errc::kInvalid, "max-sise"},
     {R"({"HostConfig":{"RestartPolicy":{"Name":"perhaps"}}})", Errc::kInvalid, "perhaps"},
     {R"({"HostConfig":{"NetworkMode":"host","Sysctls":{"net.x":"1"}}})", Errc::kInvalid, "net.x"},
     {R"({"HostConfig":{"Ulimits":[{"Name":"files","Soft":1,"Hard":1}]}})", Errc::kInvalid, "files"},
-    {R"({"HostConfig":{"Ulimits":[{"Name":"nofile","Soft":2,"Hard":1}]}})", Errc::kInvalid, "soft limit"},
+    {R"({"HostConfig":{"Ulimits":[{"Name":"nofile","Soft":2,"Hard":1}]}})", Errc::kInvalid,
+     "soft limit"},
     {R"({"HostConfig":{"DeviceCgroupRules":["c 1:3"]}})", Errc::kInvalid, "c 1:3"},
     {R"({"HostConfig":{"Devices":[{"PathOnHost":"null"}]}})", Errc::kInvalid, "null"},
-    {R"({"HostConfig":{"Devices":[{"PathOnHost":"/dev/null","CgroupPermissions":"rx"}]}})", Errc::kInvalid, "rx"},
+    {R"({"HostConfig":{"Devices":[{"PathOnHost":"/dev/null","CgroupPermissions":"rx"}]}})",
+     Errc::kInvalid, "rx"},
     {R"({"HostConfig":{"SecurityOpt":["magic"]}})", Errc::kInvalid, "magic"},
     {R"({"HostConfig":{"Dns":["dns.example"]}})", Errc::kInvalid, "dns.example"},
     {R"({"HostConfig":{"ExtraHosts":["nonsense"]}})", Errc::kInvalid, "nonsense"},
     {R"({"Hostname":"-bad"})", Errc::kInvalid, "-bad"},
-    {R"({"Hostname":"x","HostConfig":{"UTSMode":"host"}})", Errc::kInvalid, "hostname and the UTS mode"},
+    {R"({"Hostname":"x","HostConfig":{"UTSMode":"host"}})", Errc::kInvalid,
+     "hostname and the UTS mode"},
     {R"({"WorkingDir":"srv"})", Errc::kInvalid, "srv"},
     {R"({"StopSignal":"SIGNOPE"})", Errc::kInvalid, "SIGNOPE"},
     {R"({"Env":["=x"]})", Errc::kInvalid, "=x"},
@@ -203,7 +220,8 @@ TEST(ParseConfig, AcceptsWhatMeansNothingHere) {
           "PortBindings":{"80/tcp":[{}]},"Unknown":{"x":1},"Runtime":"runc","Init":false})"));
   EXPECT_TRUE(config.host.no_new_privileges);
   EXPECT_EQ(config.host.seccomp, SeccompChoice::kDefault);
-  EXPECT_EQ(Created(HostBody(R"({"SecurityOpt":["seccomp=unconfined"]})")).host.seccomp, SeccompChoice::kUnconfined);
+  EXPECT_EQ(Created(HostBody(R"({"SecurityOpt":["seccomp=unconfined"]})")).host.seccomp,
+            SeccompChoice::kUnconfined);
 }
 
 TEST(ParseConfig, ReadsMountsInTheOrderOfTheirDepth) {
@@ -234,7 +252,9 @@ TEST(CreateWarnings, SayWhatHasNoEffect) {
   auto warnings = CreateWarnings(Created(HostBody(R"({"OomKillDisable":true})"), image), "none");
   ASSERT_EQ(warnings.size(), 3U);
   EXPECT_NE(warnings[0].find("\"none\""), std::string::npos);
-  EXPECT_TRUE(CreateWarnings(Created(HostBody(R"({"NetworkMode":"none","MemorySwappiness":-1})")), "none").empty());
+  EXPECT_TRUE(
+      CreateWarnings(Created(HostBody(R"({"NetworkMode":"none","MemorySwappiness":-1})")), "none")
+          .empty());
 }
 
 }  // namespace

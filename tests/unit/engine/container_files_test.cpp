@@ -35,7 +35,8 @@ TEST(ResolvFile, OptionsReplaceTheirLines) {
             "# comment\nsearch lan\noptions ndots:1\nnameserver 9.9.9.9\nnameserver 8.8.8.8\n");
   options.dns_search = {"."};
   options.dns_options = {"edns0"};
-  EXPECT_EQ(ResolvFile(options, kHost), "# comment\nnameserver 9.9.9.9\nnameserver 8.8.8.8\noptions edns0\n");
+  EXPECT_EQ(ResolvFile(options, kHost),
+            "# comment\nnameserver 9.9.9.9\nnameserver 8.8.8.8\noptions edns0\n");
 }
 
 TEST(EffectiveHostname, PrefersTheGivenOne) {

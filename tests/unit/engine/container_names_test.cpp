@@ -16,7 +16,10 @@ TEST(ValidateName, TakesDockersNames) {
 }
 
 TEST(ValidateName, RefusesEverythingElse) {
-  for (std::string_view name : {"", "/", "a", "-web", "_web", ".web", "a b", "a/b", "web\n", "w\xc3\xa9" "b", "//web"}) {
+  for (std::string_view name : {"", "/", "a", "-web", "_web", ".web", "a b", "a/b", "web\n",
+                                "w\xc3\xa9"
+                                "b",
+                                "//web"}) {
     auto valid = ValidateName(name);
     ASSERT_FALSE(valid) << name;
     EXPECT_EQ(valid.error().code(), Errc::kInvalid);

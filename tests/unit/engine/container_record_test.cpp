@@ -46,7 +46,8 @@ TEST(ContainerRecord, AnyDamageIsFound) {
     ASSERT_FALSE(loaded) << position;
     EXPECT_EQ(loaded.error().code(), Errc::kCorrupt) << position;
   }
-  ASSERT_TRUE(ReplaceFile(directory / "config.json", good.substr(0, good.size() / 2), 0600, Durability::kVolatile));
+  ASSERT_TRUE(ReplaceFile(directory / "config.json", good.substr(0, good.size() / 2), 0600,
+                          Durability::kVolatile));
   EXPECT_FALSE(LoadRecord(directory.path(), record.id));
 }
 
@@ -91,7 +92,8 @@ TEST(RunStatus, RoundTrips) {
 }
 
 TEST(ExitRecord, ReadsTheShimsWords) {
-  auto record = ExitRecord::Parse(R"({"code":137,"signal":9,"oom":true,"time_ns":1760000000000000000})");
+  auto record =
+      ExitRecord::Parse(R"({"code":137,"signal":9,"oom":true,"time_ns":1760000000000000000})");
   ASSERT_TRUE(record);
   EXPECT_EQ(record->code, 137);
   EXPECT_TRUE(record->oom);

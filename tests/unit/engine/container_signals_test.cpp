@@ -12,9 +12,10 @@ TEST(ParseSignal, TakesNamesAndNumbers) {
     std::string_view text;
     int number;
   };
-  constexpr Row kRows[] = {{"SIGTERM", SIGTERM}, {"term", SIGTERM},   {"9", SIGKILL},     {"KILL", SIGKILL},
-                           {"SIGHUP", SIGHUP},   {"RTMIN", 34},       {"SIGRTMIN+3", 37}, {"RTMAX-1", 63},
-                           {"SIGRTMAX", 64},     {"SIGWINCH", SIGWINCH}, {"64", 64}};
+  constexpr Row kRows[] = {{"SIGTERM", SIGTERM},   {"term", SIGTERM},  {"9", SIGKILL},
+                           {"KILL", SIGKILL},      {"SIGHUP", SIGHUP}, {"RTMIN", 34},
+                           {"SIGRTMIN+3", 37},     {"RTMAX-1", 63},    {"SIGRTMAX", 64},
+                           {"SIGWINCH", SIGWINCH}, {"64", 64}};
   for (const Row& row : kRows) {
     auto number = ParseSignal(row.text);
     ASSERT_TRUE(number) << row.text;
@@ -23,7 +24,8 @@ TEST(ParseSignal, TakesNamesAndNumbers) {
 }
 
 TEST(ParseSignal, RefusesWhatIsNone) {
-  for (std::string_view text : {"", "0", "65", "-9", "SIGFOO", "SIG", "RTMIN+31", "RTMIN-1", "RTMAX+1", "9x", " 9"}) {
+  for (std::string_view text :
+       {"", "0", "65", "-9", "SIGFOO", "SIG", "RTMIN+31", "RTMIN-1", "RTMAX+1", "9x", " 9"}) {
     auto number = ParseSignal(text);
     ASSERT_FALSE(number) << text;
     EXPECT_EQ(number.error().code(), Errc::kInvalid);

@@ -8,7 +8,8 @@ namespace {
 using enum ContainerState;
 using enum ContainerEvent;
 
-constexpr ContainerState kStates[] = {kCreated, kRunning, kPaused, kRestarting, kRemoving, kExited, kDead};
+constexpr ContainerState kStates[] = {kCreated,  kRunning, kPaused, kRestarting,
+                                      kRemoving, kExited,  kDead};
 
 TEST(ContainerState, TransitionsOfALife) {
   struct Row {
@@ -17,10 +18,11 @@ TEST(ContainerState, TransitionsOfALife) {
     ContainerState to;
   };
   constexpr Row kRows[] = {
-      {kCreated, kStart, kRunning},    {kRunning, kPause, kPaused},   {kPaused, kUnpause, kRunning},
-      {kRunning, kExit, kExited},      {kPaused, kExit, kExited},     {kExited, kStart, kRunning},
-      {kExited, kRemove, kRemoving},   {kCreated, kRemove, kRemoving}, {kRemoving, kRemoveFailed, kDead},
-      {kDead, kRemove, kRemoving},
+      {kCreated, kStart, kRunning},      {kRunning, kPause, kPaused},
+      {kPaused, kUnpause, kRunning},     {kRunning, kExit, kExited},
+      {kPaused, kExit, kExited},         {kExited, kStart, kRunning},
+      {kExited, kRemove, kRemoving},     {kCreated, kRemove, kRemoving},
+      {kRemoving, kRemoveFailed, kDead}, {kDead, kRemove, kRemoving},
   };
   for (const Row& row : kRows) {
     auto next = Transition(row.from, row.event);

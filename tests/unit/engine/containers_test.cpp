@@ -1,4 +1,5 @@
-// Look-up, restoring and lists of containers without starting any: records on disk are all it takes.
+// Look-up, restoring and lists of containers without starting any: records on disk are all it
+// takes.
 #include "engine/containers.h"
 
 #include <gtest/gtest.h>
@@ -27,14 +28,17 @@ class ContainersTest : public testing::Test {
 
   std::string Id(char digit) { return std::string(64, digit); }
 
-  void Save(const std::string& id, std::string_view name, int64_t second, std::string_view body = R"({"Image":"nginx"})") {
+  void Save(const std::string& id, std::string_view name, int64_t second,
+            std::string_view body = R"({"Image":"nginx"})") {
     oci::ImageConfig image;
     image.cmd = {"sh"};
     auto document = JsonDocument::Parse(body, "body");
     ASSERT_TRUE(document);
     auto request = NormaliseRequest(document->root(), image, id.substr(0, 12));
     ASSERT_TRUE(request) << request.error().message();
-    ContainerRecord record{id, std::string(name), second * kSecond, Digest::Of("image"), Digest::Of("manifest"), *request};
+    ContainerRecord record{
+        id,      std::string(name), second * kSecond, Digest::Of("image"), Digest::Of("manifest"),
+        *request};
     ASSERT_TRUE(SaveRecord(config_.root + "/containers/" + id, record));
   }
   std::string RunDirectory(const std::string& id) { return config_.run + "/c/" + id; }
@@ -60,7 +64,8 @@ class ContainersTest : public testing::Test {
     auto list = ListContainers(*containers_, options);
     EXPECT_TRUE(list) << filters;
     std::vector<std::string> names;
-    for (const ContainerPtr& container : *list) names.push_back(container->name);
+    for (const ContainerPtr& container : *list)
+      names.push_back(container->name);
     return names;
   }
 
@@ -98,11 +103,14 @@ TEST_F(ContainersTest, FindsByIdNameAndPrefix) {
 }
 
 TEST_F(ContainersTest, RestoresWhatHappenedMeanwhile) {
-  std::string created = Id('1'), ended = Id('2'), rebooted = Id('3'), failed = Id('4'), lost = Id('5');
-  for (const std::string& id : {created, ended, rebooted, failed, lost}) Save(id, "c" + id.substr(0, 3), 1);
+  std::string created = Id('1'), ended = Id('2'), rebooted = Id('3'), failed = Id('4'),
+              lost = Id('5');
+  for (const std::string& id : {created, ended, rebooted, failed, lost})
+    Save(id, "c" + id.substr(0, 3), 1);
   ASSERT_TRUE(MakeDirs(RunDirectory(ended), 0700));
   Write(RunDirectory(ended) + "/state", R"({"pid":999999999,"start_time":1})");
-  Write(RunDirectory(ended) + "/exit", R"({"code":7,"signal":0,"oom":true,"time_ns":1700000000000000000})");
+  Write(RunDirectory(ended) + "/exit",
+        R"({"code":7,"signal":0,"oom":true,"time_ns":1700000000000000000})");
   ASSERT_TRUE(MakeDirs(config_.root + "/containers/" + rebooted + "/upper", 0755));
   RunStatus status;
   status.exit_code = 127;
@@ -130,7 +138,8 @@ TEST_F(ContainersTest, DamageCostsOneContainer) {
   Save(Id('a'), "good", 1);
   Save(Id('b'), "bad", 2);
   Write(config_.root + "/containers/" + Id('b') + "/config.json", "{\"sha256\":");
-  ASSERT_TRUE(MakeDirs(config_.root + "/containers/" + Id('c') + "/upper", 0755));  // an interrupted removal
+  ASSERT_TRUE(MakeDirs(config_.root + "/containers/" + Id('c') + "/upper",
+                       0755));  // an interrupted removal
   ASSERT_TRUE(MakeDirs(config_.root + "/containers/not-an-id", 0755));
   ASSERT_TRUE(containers_->Restore());
   EXPECT_EQ(List(""), (std::vector<std::string>{"good"}));
@@ -157,11 +166,14 @@ TEST_F(ContainersTest, RemoveAnswersWaitersAndFreesTheName) {
   int waited = -1;
   std::string events;
   events_.Subscribe([&](const Event& event) { events += event.action + " "; });
-  containers_->Wait(container, WaitCondition::kRemoved, [&](const WaitResult& result) { waited = result.exit_code; });
+  containers_->Wait(container, WaitCondition::kRemoved,
+                    [&](const WaitResult& result) { waited = result.exit_code; });
   bool removed = false;
-  containers_->Remove(container, Containers::Force::kNo, [&](Result<> done) { removed = done.has_value(); });
+  containers_->Remove(container, Containers::Force::kNo,
+                      [&](Result<> done) { removed = done.has_value(); });
   Result<> second;
-  containers_->Remove(container, Containers::Force::kNo, [&](Result<> done) { second = std::move(done); });
+  containers_->Remove(container, Containers::Force::kNo,
+                      [&](Result<> done) { second = std::move(done); });
   Settle();
   EXPECT_TRUE(removed);
   ASSERT_FALSE(second);
@@ -197,7 +209,8 @@ TEST_F(ContainersTest, OperationsOnWhatDoesNotRun) {
   ContainerPtr container = Find("web");
   Result<> stop, kill, pause, bad_signal;
   containers_->Stop(container, {}, [&](Result<> done) { stop = std::move(done); });
-  containers_->Stop(container, {.signal = "SIGNOPE", .timeout_seconds = {}}, [&](Result<> done) { bad_signal = std::move(done); });
+  containers_->Stop(container, {.signal = "SIGNOPE", .timeout_seconds = {}},
+                    [&](Result<> done) { bad_signal = std::move(done); });
   containers_->Kill(container, "", [&](Result<> done) { kill = std::move(done); });
   containers_->Pause(container, [&](Result<> done) { pause = std::move(done); });
   EXPECT_EQ(stop.error().code(), Errc::kNotModified);
@@ -207,13 +220,17 @@ TEST_F(ContainersTest, OperationsOnWhatDoesNotRun) {
   EXPECT_EQ(pause.error().code(), Errc::kConflict);
   EXPECT_EQ(containers_->Resize(container, 1, 1).error().code(), Errc::kConflict);
   bool at_once = false;
-  EXPECT_EQ(containers_->Wait(container, WaitCondition::kNotRunning, [&](const WaitResult&) { at_once = true; }), 0U);
+  EXPECT_EQ(containers_->Wait(container, WaitCondition::kNotRunning,
+                              [&](const WaitResult&) { at_once = true; }),
+            0U);
   EXPECT_TRUE(at_once);
 }
 
 TEST_F(ContainersTest, ListsWithFilters) {
-  Save(Id('a'), "web-1", 1, R"({"Image":"nginx","Labels":{"tier":"front"},"ExposedPorts":{"80/tcp":{}}})");
-  Save(Id('b'), "web-2", 2, R"({"Image":"nginx:1","HostConfig":{"Binds":["/tmp:/data"],"NetworkMode":"host"}})");
+  Save(Id('a'), "web-1", 1,
+       R"({"Image":"nginx","Labels":{"tier":"front"},"ExposedPorts":{"80/tcp":{}}})");
+  Save(Id('b'), "web-2", 2,
+       R"({"Image":"nginx:1","HostConfig":{"Binds":["/tmp:/data"],"NetworkMode":"host"}})");
   Save(Id('c'), "db", 3, R"({"Image":"postgres","Labels":{"tier":"back"}})");
   ASSERT_TRUE(containers_->Restore());
   using Names = std::vector<std::string>;
@@ -248,7 +265,8 @@ TEST_F(ContainersTest, CreateRefusesBadNamesAtOnce) {
   ASSERT_TRUE(containers_->Restore());
   auto refuse = [&](std::string name) {
     Errc code = Errc::kInternal;
-    containers_->Create({std::move(name), "", "{}"}, [&](Result<Containers::Created> done) { code = done.error().code(); });
+    containers_->Create({std::move(name), "", "{}"},
+                        [&](Result<Containers::Created> done) { code = done.error().code(); });
     return code;
   };
   EXPECT_EQ(refuse("web"), Errc::kConflict);

@@ -8,7 +8,11 @@ namespace wherry::engine {
 namespace {
 
 TEST(EventJson, HasDockersShape) {
-  Event event{"container", "die", "abc", {{"exitCode", "3"}, {"image", "nginx:1"}, {"name", "web"}}, 1'700'000'000'000'000'001};
+  Event event{"container",
+              "die",
+              "abc",
+              {{"exitCode", "3"}, {"image", "nginx:1"}, {"name", "web"}},
+              1'700'000'000'000'000'001};
   auto json = JsonDocument::Parse(EventJson(event), "event");
   ASSERT_TRUE(json);
   EXPECT_EQ((*json)["status"].str(), "die");
@@ -42,7 +46,8 @@ TEST(EventBus, ListenersMayChangeTheList) {
 
 TEST(EventBus, KeepsTheLast256WithTheirTime) {
   EventBus bus;
-  for (int i = 0; i < 300; ++i) bus.Publish({"image", std::to_string(i), "x", {}});
+  for (int i = 0; i < 300; ++i)
+    bus.Publish({"image", std::to_string(i), "x", {}});
   ASSERT_EQ(bus.history().size(), 256U);
   EXPECT_EQ(bus.history().front().action, "44");
   EXPECT_GT(bus.history().back().unix_nanos, 0);

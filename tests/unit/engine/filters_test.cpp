@@ -27,12 +27,14 @@ TEST(Filters, EmptyTextIsNoFilter) {
 }
 
 TEST(Filters, RefusesUnknownKeysAndMalformedText) {
-  for (std::string_view text : {R"({"colour":["red"]})", "[1]", "{", R"({"label":"a"})", R"({"label":3})", "x"}) {
+  for (std::string_view text :
+       {R"({"colour":["red"]})", "[1]", "{", R"({"label":"a"})", R"({"label":3})", "x"}) {
     auto filters = Filters::Parse(text, kKeys);
     ASSERT_FALSE(filters) << text;
     EXPECT_EQ(filters.error().code(), Errc::kInvalid);
   }
-  EXPECT_EQ(Filters::Parse(R"({"colour":["red"]})", kKeys).error().message(), "invalid filter 'colour'");
+  EXPECT_EQ(Filters::Parse(R"({"colour":["red"]})", kKeys).error().message(),
+            "invalid filter 'colour'");
 }
 
 TEST(Filters, LabelsMustAllMatch) {
@@ -57,17 +59,23 @@ TEST(MatchesPattern, IsASmallRegularExpression) {
     bool matches;
   };
   constexpr Row kRows[] = {
-      {"web", "my_web_1", true},  {"^web", "my_web_1", false}, {"^/web$", "/web", true}, {"^/web$", "/web2", false},
-      {"w.b", "web", true},       {"we*b", "wb", true},        {"we*b", "weeeb", true},  {"a.*z", "abcz", true},
-      {"a\\.b", "a.b", true},     {"a\\.b", "axb", false},     {"", "x", true},          {"$", "x", true},
-      {"x$", "xy", false},        {"^$", "", true},            {"b", "", false},         {"\\", "a\\", true},
+      {"web", "my_web_1", true}, {"^web", "my_web_1", false},
+      {"^/web$", "/web", true},  {"^/web$", "/web2", false},
+      {"w.b", "web", true},      {"we*b", "wb", true},
+      {"we*b", "weeeb", true},   {"a.*z", "abcz", true},
+      {"a\\.b", "a.b", true},    {"a\\.b", "axb", false},
+      {"", "x", true},           {"$", "x", true},
+      {"x$", "xy", false},       {"^$", "", true},
+      {"b", "", false},          {"\\", "a\\", true},
   };
-  for (const Row& row : kRows) EXPECT_EQ(MatchesPattern(row.pattern, row.text), row.matches) << row.pattern << " " << row.text;
+  for (const Row& row : kRows)
+    EXPECT_EQ(MatchesPattern(row.pattern, row.text), row.matches) << row.pattern << " " << row.text;
 }
 
 TEST(MatchesPattern, StaysBoundedOnHostileInput) {
   std::string stars;
-  for (int i = 0; i < 200; ++i) stars += "a*";
+  for (int i = 0; i < 200; ++i)
+    stars += "a*";
   EXPECT_FALSE(MatchesPattern(stars + "b", std::string(5000, 'a')));
   EXPECT_TRUE(MatchesPattern(stars + "b", std::string(5000, 'a') + "b"));
 }
@@ -82,7 +90,10 @@ TEST(MatchesReference, WildcardsStayInsideComponents) {
 }
 
 Event ContainerEvent(std::string action) {
-  return {"container", std::move(action), std::string(64, 'a'), {{"image", "nginx:1"}, {"name", "web"}, {"k", "v"}}};
+  return {"container",
+          std::move(action),
+          std::string(64, 'a'),
+          {{"image", "nginx:1"}, {"name", "web"}, {"k", "v"}}};
 }
 
 bool Matches(const Event& event, std::string_view filters) {

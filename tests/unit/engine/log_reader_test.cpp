@@ -16,21 +16,27 @@ constexpr int64_t kSecond = 1'000'000'000;
 
 std::string Line(std::string_view text, int64_t second = 1, std::string_view stream = "stdout") {
   JsonWriter json;
-  json.Object().Field("log", text).Field("stream", stream).Field("time", FormatRfc3339Nano(second * kSecond)).End();
+  json.Object()
+      .Field("log", text)
+      .Field("stream", stream)
+      .Field("time", FormatRfc3339Nano(second * kSecond))
+      .End();
   return Cat(json.text(), "\n");
 }
 
 class LogReaderTest : public testing::Test {
  protected:
   void Append(std::string_view text, const std::string& name = "log") {
-    UniqueFd file(open((directory_ / name).c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
+    UniqueFd file(
+        open((directory_ / name).c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
     ASSERT_TRUE(WriteAll(file.get(), text, name));
   }
   // As the shim does: the oldest goes, the others move up.
   void Rotate(int files) {
     (void)unlink((directory_ / Cat("log.", files - 1)).c_str());
     for (int number = files - 2; number >= 1; --number) {
-      (void)rename((directory_ / Cat("log.", number)).c_str(), (directory_ / Cat("log.", number + 1)).c_str());
+      (void)rename((directory_ / Cat("log.", number)).c_str(),
+                   (directory_ / Cat("log.", number + 1)).c_str());
     }
     ASSERT_EQ(rename((directory_ / "log").c_str(), (directory_ / "log.1").c_str()), 0);
   }
@@ -45,7 +51,8 @@ class LogReaderTest : public testing::Test {
     while (true) {
       auto progress = reader.Read(out);
       EXPECT_TRUE(progress);
-      if (!progress || *progress != LogReader::Progress::kMore) return out;
+      if (!progress || *progress != LogReader::Progress::kMore)
+        return out;
     }
   }
   std::string All(LogQuery query = {}) {
@@ -82,7 +89,8 @@ TEST_F(LogReaderTest, IncompleteLinesWaitForTheirEnd) {
 }
 
 TEST_F(LogReaderTest, TornLinesAreLeftOut) {
-  Append(Line("a\n") + R"({"log":"to)" + "\n" + Line("b\n") + std::string(5, '\0') + "\n" + Line("c\n"));
+  Append(Line("a\n") + R"({"log":"to)" + "\n" + Line("b\n") + std::string(5, '\0') + "\n" +
+         Line("c\n"));
   EXPECT_EQ(All(), "a\nb\nc\n");
 }
 
@@ -113,8 +121,10 @@ TEST_F(LogReaderTest, TailCountsLinesAcrossFiles) {
   Append(Line("1\n") + Line("2\n"), "log.2");
   Append(Line("3\n") + Line("4\n"), "log.1");
   Append(Line("5\n"));
-  const std::string expected[] = {"", "5\n", "4\n5\n", "3\n4\n5\n", "2\n3\n4\n5\n", "1\n2\n3\n4\n5\n", "1\n2\n3\n4\n5\n"};
-  for (int64_t tail = 0; tail < 7; ++tail) EXPECT_EQ(All({.tail = tail}), expected[tail]) << tail;
+  const std::string expected[] = {
+      "", "5\n", "4\n5\n", "3\n4\n5\n", "2\n3\n4\n5\n", "1\n2\n3\n4\n5\n", "1\n2\n3\n4\n5\n"};
+  for (int64_t tail = 0; tail < 7; ++tail)
+    EXPECT_EQ(All({.tail = tail}), expected[tail]) << tail;
 }
 
 TEST_F(LogReaderTest, TailTakesSplitLinesAsOne) {
@@ -128,13 +138,15 @@ TEST_F(LogReaderTest, TailIgnoresALineBeingWritten) {
   Append(Line("1\n") + Line("2\n") + R"({"log":"3)");
   auto reader = Open({.tail = 1});
   EXPECT_EQ(Drain(*reader), "2\n");
-  Append(R"(\n","stream":"stdout","time":"2026-01-02T03:04:05Z"})" "\n");
+  Append(R"(\n","stream":"stdout","time":"2026-01-02T03:04:05Z"})"
+         "\n");
   EXPECT_EQ(Drain(*reader), "3\n");
 }
 
 TEST_F(LogReaderTest, TailOfALargeFile) {
   std::string text;
-  for (int number = 0; number < 20'000; ++number) text += Line(Cat("line ", number, "\n"));
+  for (int number = 0; number < 20'000; ++number)
+    text += Line(Cat("line ", number, "\n"));
   Append(text);
   EXPECT_EQ(All({.tail = 2}), "line 19998\nline 19999\n");
   std::string most = All({.tail = 19'999});
@@ -143,7 +155,8 @@ TEST_F(LogReaderTest, TailOfALargeFile) {
 }
 
 TEST_F(LogReaderTest, SinceAndUntil) {
-  for (int second = 1; second <= 5; ++second) Append(Line(Cat(second, "\n"), second));
+  for (int second = 1; second <= 5; ++second)
+    Append(Line(Cat(second, "\n"), second));
   EXPECT_EQ(All({.since_nanos = 3 * kSecond}), "3\n4\n5\n");
   EXPECT_EQ(All({.until_nanos = 2 * kSecond}), "1\n2\n");
   EXPECT_EQ(All({.since_nanos = 2 * kSecond, .until_nanos = 4 * kSecond}), "2\n3\n4\n");
@@ -173,7 +186,8 @@ TEST_F(LogReaderTest, FramesAreDockers) {
 
 TEST_F(LogReaderTest, LargeLogsComeInPieces) {
   std::string text;
-  for (int number = 0; number < 30'000; ++number) text += Line("some words to fill the file\n");
+  for (int number = 0; number < 30'000; ++number)
+    text += Line("some words to fill the file\n");
   Append(text);
   auto reader = Open();
   std::string out;

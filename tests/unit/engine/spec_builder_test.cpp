@@ -26,7 +26,8 @@ ContainerConfig Config(std::string_view body) {
 // The configuration as the runtime reads it, so that both sides agree.
 oci::RuntimeSpec Spec(std::string_view body, std::string_view network = "none") {
   ContainerConfig config = Config(body);
-  SpecInput input{config, "0123456789abcdef", "0123456789ab", network, "/run/wherry/c/x", "/wherry/c/x"};
+  SpecInput input{config,  "0123456789abcdef", "0123456789ab",
+                  network, "/run/wherry/c/x",  "/wherry/c/x"};
   auto json = BuildRuntimeConfig(input);
   EXPECT_TRUE(json) << (json ? "" : json.error().message());
   auto spec = oci::RuntimeSpec::Parse(json ? *json : "{}");
@@ -74,8 +75,9 @@ TEST(SpecBuilder, DefaultsAreDockers) {
 
 TEST(SpecBuilder, DefaultMountsAreDockers) {
   oci::RuntimeSpec spec = Spec(R"({"Image":"x"})");
-  for (std::string_view place : {"/proc", "/dev", "/dev/pts", "/sys", "/sys/fs/cgroup", "/dev/mqueue", "/dev/shm",
-                                 "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}) {
+  for (std::string_view place :
+       {"/proc", "/dev", "/dev/pts", "/sys", "/sys/fs/cgroup", "/dev/mqueue", "/dev/shm",
+        "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}) {
     EXPECT_NE(FindMount(spec, place), nullptr) << place;
   }
   EXPECT_TRUE(HasOption(FindMount(spec, "/sys"), "ro"));
@@ -86,7 +88,8 @@ TEST(SpecBuilder, DefaultMountsAreDockers) {
 }
 
 TEST(SpecBuilder, DeviceRulesDenyFirst) {
-  oci::RuntimeSpec spec = Spec(R"({"Image":"x","HostConfig":{"Devices":[{"PathOnHost":"/dev/zero","PathInContainer":"/dev/z",
+  oci::RuntimeSpec spec = Spec(
+      R"({"Image":"x","HostConfig":{"Devices":[{"PathOnHost":"/dev/zero","PathInContainer":"/dev/z",
       "CgroupPermissions":"r"}],"DeviceCgroupRules":["b 7:* rwm"]}})");
   const auto& rules = spec.resources.devices;
   ASSERT_GE(rules.size(), 9U);
@@ -102,7 +105,8 @@ TEST(SpecBuilder, DeviceRulesDenyFirst) {
 }
 
 TEST(SpecBuilder, MissingDevicesAreNamed) {
-  ContainerConfig config = Config(R"({"Image":"x","HostConfig":{"Devices":[{"PathOnHost":"/dev/no-such-thing"}]}})");
+  ContainerConfig config =
+      Config(R"({"Image":"x","HostConfig":{"Devices":[{"PathOnHost":"/dev/no-such-thing"}]}})");
   auto json = BuildRuntimeConfig({config, "id", "h", "none", "/r", "/c"});
   ASSERT_FALSE(json);
   EXPECT_EQ(json.error().code(), Errc::kInvalid);
@@ -118,7 +122,8 @@ TEST(SpecBuilder, Privileged) {
   EXPECT_TRUE(HasOption(FindMount(spec, "/sys/fs/cgroup"), "rw"));
   ASSERT_EQ(spec.resources.devices.size(), 1U);
   EXPECT_TRUE(spec.resources.devices[0].allow);
-  EXPECT_TRUE(std::ranges::any_of(spec.devices, [](const oci::Device& device) { return device.path == "/dev/null"; }));
+  EXPECT_TRUE(std::ranges::any_of(
+      spec.devices, [](const oci::Device& device) { return device.path == "/dev/null"; }));
 }
 
 TEST(SpecBuilder, CapabilityOptions) {
@@ -134,25 +139,30 @@ TEST(SpecBuilder, CapabilityOptions) {
       {R"({"CapAdd":["net_admin"]})", 15, "CAP_NET_ADMIN", "CAP_SYS_ADMIN"},
   };
   for (const Row& row : kRows) {
-    auto names = EffectiveCapabilities(Config(Cat(R"({"Image":"x","HostConfig":)", row.host, "}")).host);
+    auto names =
+        EffectiveCapabilities(Config(Cat(R"({"Image":"x","HostConfig":)", row.host, "}")).host);
     EXPECT_EQ(names.size(), row.count) << row.host;
     EXPECT_TRUE(row.has.empty() || Contains(names, row.has)) << row.host;
     EXPECT_FALSE(Contains(names, row.lacks)) << row.host;
   }
-  auto all = EffectiveCapabilities(Config(R"({"Image":"x","HostConfig":{"CapAdd":["ALL"],"CapDrop":["SYS_ADMIN"]}})").host);
+  auto all = EffectiveCapabilities(
+      Config(R"({"Image":"x","HostConfig":{"CapAdd":["ALL"],"CapDrop":["SYS_ADMIN"]}})").host);
   EXPECT_GT(all.size(), 30U);
   EXPECT_FALSE(Contains(all, "CAP_SYS_ADMIN"));
 }
 
 TEST(SpecBuilder, EnvironmentIsDockers) {
-  ContainerConfig config = Config(R"({"Image":"x","Tty":true,"Env":["PATH=/x","A=1","HOSTNAME","B=2=3","A=4"]})");
-  EXPECT_EQ(BuildEnvironment(config, "h"), (std::vector<std::string>{"PATH=/x", "TERM=xterm", "A=4", "B=2=3"}));
+  ContainerConfig config =
+      Config(R"({"Image":"x","Tty":true,"Env":["PATH=/x","A=1","HOSTNAME","B=2=3","A=4"]})");
+  EXPECT_EQ(BuildEnvironment(config, "h"),
+            (std::vector<std::string>{"PATH=/x", "TERM=xterm", "A=4", "B=2=3"}));
   EXPECT_EQ(BuildEnvironment(Config(R"({"Image":"x"})"), "h")[1], "HOSTNAME=h");
 }
 
 TEST(SpecBuilder, HostNamespacesLeaveTheirsOut) {
   oci::RuntimeSpec spec = Spec(
-      R"({"Image":"x","HostConfig":{"PidMode":"host","IpcMode":"host","UTSMode":"host","CgroupnsMode":"host"}})", "host");
+      R"({"Image":"x","HostConfig":{"PidMode":"host","IpcMode":"host","UTSMode":"host","CgroupnsMode":"host"}})",
+      "host");
   ASSERT_EQ(spec.namespaces.size(), 1U);
   EXPECT_EQ(spec.namespaces[0].type, oci::NamespaceType::kMount);
   EXPECT_TRUE(spec.hostname.empty());
@@ -161,16 +171,19 @@ TEST(SpecBuilder, HostNamespacesLeaveTheirsOut) {
 }
 
 TEST(SpecBuilder, ReadOnlyRootKeepsItsWritablePlaces) {
-  oci::RuntimeSpec spec = Spec(R"({"Image":"x","HostConfig":{"ReadonlyRootfs":true,"Tmpfs":{"/run":"exec,size=1m"}}})");
+  oci::RuntimeSpec spec =
+      Spec(R"({"Image":"x","HostConfig":{"ReadonlyRootfs":true,"Tmpfs":{"/run":"exec,size=1m"}}})");
   EXPECT_TRUE(spec.root_readonly);
   EXPECT_TRUE(HasOption(FindMount(spec, "/etc/hosts"), "ro"));
   const oci::Mount* run = FindMount(spec, "/run");
   EXPECT_FALSE(HasOption(run, "ro"));
-  EXPECT_EQ(run->options, (std::vector<std::string>{"noexec", "nosuid", "nodev", "rprivate", "exec", "size=1m"}));
+  EXPECT_EQ(run->options,
+            (std::vector<std::string>{"noexec", "nosuid", "nodev", "rprivate", "exec", "size=1m"}));
 }
 
 TEST(SpecBuilder, MountsOfTheUserReplaceDefaults) {
-  oci::RuntimeSpec spec = Spec(R"({"Image":"x","HostConfig":{"Binds":["/dev:/dev","/tmp/h:/etc/hosts:ro","/tmp/a:/etc:rslave"]}})");
+  oci::RuntimeSpec spec = Spec(
+      R"({"Image":"x","HostConfig":{"Binds":["/dev:/dev","/tmp/h:/etc/hosts:ro","/tmp/a:/etc:rslave"]}})");
   EXPECT_EQ(FindMount(spec, "/dev")->type, "bind");
   EXPECT_EQ(FindMount(spec, "/dev/pts"), nullptr);
   EXPECT_EQ(FindMount(spec, "/etc/hosts")->source, "/tmp/h");
@@ -181,7 +194,8 @@ TEST(SpecBuilder, MountsOfTheUserReplaceDefaults) {
 }
 
 TEST(SpecBuilder, LimitsReachTheirFields) {
-  oci::RuntimeSpec spec = Spec(R"({"Image":"x","HostConfig":{"Memory":67108864,"MemoryReservation":33554432,
+  oci::RuntimeSpec spec =
+      Spec(R"({"Image":"x","HostConfig":{"Memory":67108864,"MemoryReservation":33554432,
       "NanoCpus":500000000,"CpuShares":512,"CpusetCpus":"0","PidsLimit":64,"BlkioWeight":300,
       "Ulimits":[{"Name":"nofile","Soft":10,"Hard":20},{"Name":"core","Soft":-1,"Hard":-1}],"OomScoreAdj":100}})");
   EXPECT_EQ(spec.resources.memory.limit, 67108864);

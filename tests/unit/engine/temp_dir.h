@@ -14,7 +14,8 @@ class TempDir {
   TempDir() {
     const char* base = getenv("TMPDIR");
     path_ = std::string(base != nullptr ? base : "/tmp") + "/wherry-engine-test.XXXXXX";
-    if (mkdtemp(path_.data()) == nullptr) abort();
+    if (mkdtemp(path_.data()) == nullptr)
+      abort();
   }
   ~TempDir() { (void)RemoveTree(path_); }
   TempDir(const TempDir&) = delete;

@@ -15,7 +15,8 @@ Container Example() {
   image.entrypoint = {"/bin/sh"};
   image.cmd = {"-c", "echo hello"};
   auto body = JsonDocument::Parse(
-      R"({"Image":"nginx","Labels":{"a":"b"},"HostConfig":{"Binds":["/tmp:/data:ro"],"Tmpfs":{"/run":""}}})", "body");
+      R"({"Image":"nginx","Labels":{"a":"b"},"HostConfig":{"Binds":["/tmp:/data:ro"],"Tmpfs":{"/run":""}}})",
+      "body");
   auto request = NormaliseRequest(body->root(), image, "0123456789ab");
   auto config = ParseContainerConfig(std::move(*request));
   Container container;
@@ -55,9 +56,11 @@ TEST(ContainerInspect, HasDockersFields) {
   ASSERT_TRUE(parsed) << parsed.error().message();
   JsonValue json = parsed->root();
   for (std::string_view key :
-       {"Id", "Created", "Path", "Args", "State", "Image", "ResolvConfPath", "HostnamePath", "HostsPath", "LogPath", "Name",
-        "RestartCount", "Driver", "Platform", "MountLabel", "ProcessLabel", "AppArmorProfile", "ExecIDs", "HostConfig",
-        "GraphDriver", "Mounts", "Config", "NetworkSettings"}) {
+       {"Id",           "Created",         "Path",           "Args",       "State",
+        "Image",        "ResolvConfPath",  "HostnamePath",   "HostsPath",  "LogPath",
+        "Name",         "RestartCount",    "Driver",         "Platform",   "MountLabel",
+        "ProcessLabel", "AppArmorProfile", "ExecIDs",        "HostConfig", "GraphDriver",
+        "Mounts",       "Config",          "NetworkSettings"}) {
     EXPECT_TRUE(static_cast<bool>(json[key])) << key;
   }
   EXPECT_EQ(json["Name"].str(), "/web");

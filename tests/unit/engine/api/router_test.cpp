@@ -24,7 +24,8 @@ TEST(SplitVersion, TooOldInDockersWords) {
   auto old = SplitVersion("/v1.12/info");
   ASSERT_FALSE(old);
   EXPECT_EQ(old.error().code(), Errc::kInvalid);
-  EXPECT_NE(old.error().message().find("client version 1.12 is too old. Minimum supported API version is 1.24"),
+  EXPECT_NE(old.error().message().find(
+                "client version 1.12 is too old. Minimum supported API version is 1.24"),
             std::string::npos);
 }
 
@@ -38,7 +39,8 @@ TEST(MatchPattern, PlainAndNamed) {
 }
 
 TEST(MatchPattern, ImageNamesHaveSlashes) {
-  EXPECT_EQ(MatchPattern("/images/{name}/json", "/images/127.0.0.1:5000/a/b:1/json"), "127.0.0.1:5000/a/b:1");
+  EXPECT_EQ(MatchPattern("/images/{name}/json", "/images/127.0.0.1:5000/a/b:1/json"),
+            "127.0.0.1:5000/a/b:1");
   EXPECT_EQ(MatchPattern("/images/{name}", "/images/a/b"), "a/b");
 }
 

@@ -211,8 +211,8 @@ Result<int> StartCommand(const Invocation& call) {
     return Fail(Errc::kInvalid, "only one container can be started with --attach");
   if (attach) {
     std::string id = call.word(0);
-    AttachRequest request{
-        call.arguments.Flag("interactive"), TRY(HasTerminal(call.client, id)), true, false, {}};
+    bool terminal = TRY(HasTerminal(call.client, id));
+    AttachRequest request{call.arguments.Flag("interactive"), terminal, true, false, {}};
     auto attachment = TRY(Attachment::Open(call.client, id, request));
     auto waiter = TRY(ExitWaiter::Open(call.client, id, "next-exit"));
     TRY(call.client.Post(Target(ContainerPath(id, "start"))));

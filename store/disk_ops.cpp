@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "core/base/file.h"
+#include "core/base/libc.h"
 
 namespace wherry::store {
 

@@ -79,8 +79,9 @@ Result<StoredRecord> DecodeBody(std::string_view body, const Digest& name) {
   }
   StoredRecord record = std::move(header.record);
   Image& image = record.image;
-  image.manifest = body.substr(0, *header.manifest_size);
-  image.config = body.substr(*header.manifest_size);
+  auto manifest_size = static_cast<size_t>(*header.manifest_size);
+  image.manifest = body.substr(0, manifest_size);
+  image.config = body.substr(manifest_size);
   image.manifest_digest = Digest::Of(image.manifest);
   image.config_digest = Digest::Of(image.config);
   if (image.manifest_digest != name) {

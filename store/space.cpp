@@ -78,7 +78,7 @@ Result<> CheckBacking(int dir, const std::string& path) {
   }
   constexpr unsigned long kCaseFold = 0x40000000;  // FS_CASEFOLD_FL
   unsigned long flags = 0;
-  if (ioctl(dir, FS_IOC_GETFLAGS, &flags) == 0 && (flags & kCaseFold) != 0) {
+  if (ioctl(dir, static_cast<int>(FS_IOC_GETFLAGS), &flags) == 0 && (flags & kCaseFold) != 0) {
     return Fail(Errc::kUnsupported,
                 Cat(path,
                     " is case-insensitive, which overlayfs refuses; use a directory without "

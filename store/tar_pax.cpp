@@ -170,19 +170,19 @@ Result<TarTime> ParsePaxTime(std::string_view text) {
 Result<> ParsePax(std::string_view body, PaxRecords& out) {
   while (!body.empty() && body[0] != '\0') {
     size_t space = body.find(' ');
-    auto length = ParseUint(body.substr(0, std::min(space, body.size())));
+    auto stated = ParseUint(body.substr(0, std::min(space, body.size())));
+    size_t length = stated && *stated <= body.size() ? static_cast<size_t>(*stated) : 0;
     // "5 a=\n" is the shortest record.
-    if (space == std::string_view::npos || !length || *length < space + 4 ||
-        *length > body.size() || body[*length - 1] != '\n') {
+    if (space == std::string_view::npos || length < space + 4 || body[length - 1] != '\n') {
       return Fail(Errc::kInvalid, "tar extended header: malformed record");
     }
-    std::string_view record = body.substr(space + 1, *length - space - 2);
+    std::string_view record = body.substr(space + 1, length - space - 2);
     auto pair = SplitFirst(record, '=');
     if (!pair || pair->head.empty()) {
       return Fail(Errc::kInvalid, "tar extended header: record without a key");
     }
     TRY(ApplyRecord(pair->head, pair->tail, out));
-    body.remove_prefix(*length);
+    body.remove_prefix(length);
   }
   if (out.sparse_offset_open) {
     return BadValue("GNU.sparse.offset: it has no size");

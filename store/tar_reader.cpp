@@ -140,7 +140,7 @@ Result<std::string> TarReader::ReadMetaBody(uint64_t size) {
     if (begin_ == end_ && !TRY(Ensure(1))) {
       return Truncated();
     }
-    size_t step = std::min<size_t>(size - body.size(), end_ - begin_);
+    size_t step = std::min(static_cast<size_t>(size) - body.size(), end_ - begin_);
     body.append(reinterpret_cast<const char*>(buffer_.get() + begin_), step);
     begin_ += step;
   }

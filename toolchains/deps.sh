@@ -6,7 +6,7 @@
 # Everything lives under ${WHERRY_CACHE:-~/.cache/wherry}: src/<sha256> and <target>/<name>-<version>-<key>, where the key
 # covers the lock entry, the recipe toolchains/deps/<name>.*, the target's flags, the compiler and the libraries it uses.
 # A library is named by its lock entry and built by toolchains/deps/<name>.sh, which sees: TARGET TRIPLE CC AR RANLIB
-# COMPILER LAUNCHER CFLAGS PREFIX RECIPES JOBS, prefix_of NAME, compile_archive OUT FILE..., and runs in the unpacked source.
+# COMPILER LAUNCHER CFLAGS CMAKE PREFIX FINAL RECIPES JOBS, prefix_of NAME, compile_archive OUT FILE..., and runs in the unpacked source.
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 CACHE=${WHERRY_CACHE:-${HOME:-/root}/.cache/wherry}
@@ -35,9 +35,23 @@ select_target() {
   CC=${LAUNCHER:+$LAUNCHER }$COMPILER
   AR=${prefix}gcc-ar
   RANLIB=${prefix}gcc-ranlib
-  CFLAGS="$(cut -d' ' -f4- <<<"$(tr -s ' ' <<<"$row")") -Os -g0 -DNDEBUG -ffunction-sections -fdata-sections"
+  LIBC=$(awk '{print $4}' <<<"$row")
+  CFLAGS="$(cut -d' ' -f5- <<<"$(tr -s ' ' <<<"$row")") -Os -g0 -DNDEBUG -ffunction-sections -fdata-sections"
   CFLAGS+=" -fvisibility=hidden -fno-unwind-tables -fno-asynchronous-unwind-tables -fstack-protector-strong"
   COMPILER_ID=$("$COMPILER" -dumpfullversion)$("$COMPILER" -dumpmachine)
+  CMAKE=(-G Ninja ${TRIPLE:+-DCMAKE_SYSTEM_NAME=Linux} -DCMAKE_C_COMPILER="$COMPILER"
+    -DCMAKE_C_COMPILER_LAUNCHER="$LAUNCHER" -DCMAKE_BUILD_TYPE=None)
+}
+
+# The library NAME is compiled against when the target's C library is one of ours.
+c_library_of() { [ "$LIBC" != musl ] || [ "$1" = musl ] || echo musl; }
+
+# Compiles and links against musl from here on.
+use_musl() {
+  prefix_of musl
+  CFLAGS+=" -nostdinc -isystem $PREFIX_OF/include -isystem $("$COMPILER" -print-file-name=include)"
+  CFLAGS+=" -isystem $PREFIX_OF/kernel"
+  CMAKE+=("-DCMAKE_EXE_LINKER_FLAGS=-static -no-pie -specs=$PREFIX_OF/musl.specs")
 }
 
 # The key of library NAME for the selected target.
@@ -45,7 +59,7 @@ declare -A KEY=()
 compute_key() {
   [ -z "${KEY[$1]:-}" ] || return 0
   local used uses=""
-  for used in ${USES[$1]:-}; do
+  for used in ${USES[$1]:-} $(c_library_of "$1"); do
     compute_key "$used"
     uses+=" ${KEY[$used]}"
   done
@@ -100,7 +114,7 @@ build() { # NAME
   local name=$1 work log
   prefix_of "$name"
   [ ! -d "$PREFIX_OF" ] || return 0
-  local final=$PREFIX_OF
+  FINAL=$PREFIX_OF
   download "$name"
   echo "building $name for $TARGET"
   work=$(mktemp -d "$CACHE/build.XXXXXX")
@@ -114,6 +128,7 @@ build() { # NAME
     mkdir -p "$PREFIX/include" "$PREFIX/lib"
     CFLAGS+=" -ffile-prefix-map=$work/src=$name"
     EXTRA=()
+    [ -z "$(c_library_of "$name")" ] || use_musl
     . "$RECIPES/$name.sh"
   ) >"$log" 2>&1 &
   if ! wait $!; then
@@ -122,7 +137,7 @@ build() { # NAME
     die "building $name for $TARGET failed; log: $log"
   fi
   mkdir -p "$CACHE/$TARGET"
-  mv "$work/out" "$final"
+  mv "$work/out" "$FINAL"
   rm -rf "$work" "$log"
 }
 

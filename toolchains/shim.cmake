@@ -7,20 +7,11 @@ function(wherry_shim_executable NAME)
   if(NOT _sources OR NOT CMAKE_CXX_COMPILER_ID STREQUAL GNU)
     return()
   endif()
-  execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=include
-    OUTPUT_VARIABLE _builtin OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
-  set(_includes ${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES})
-  list(FILTER _includes INCLUDE REGEX "/c\\+\\+/")
-  list(APPEND _includes ${WHERRY_MUSL}/include ${_builtin} ${WHERRY_MUSL}/kernel)
-  list(TRANSFORM _includes PREPEND "SHELL:-isystem ")
-
   add_executable(${NAME} ${_sources})
   set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
   target_include_directories(${NAME} PRIVATE ${CMAKE_SOURCE_DIR})
-  # libstdc++'s configuration asks for the version of glibc.
   target_compile_definitions(${NAME} PRIVATE _GNU_SOURCE)
-  target_compile_options(${NAME} PRIVATE "-D__GLIBC_PREREQ(a,b)=0" -nostdinc ${_includes}
-    ${WHERRY_TARGET_FLAGS} ${WHERRY_PATHS} -fno-pie -Os -g1 -ffunction-sections -fdata-sections -fno-exceptions -fno-rtti
+  target_compile_options(${NAME} PRIVATE ${WHERRY_MUSL_COMPILE} ${WHERRY_TARGET_FLAGS} ${WHERRY_PATHS} -fno-pie -Os -g1 -ffunction-sections -fdata-sections -fno-exceptions -fno-rtti
     -fno-unwind-tables -fno-asynchronous-unwind-tables -fno-threadsafe-statics -fvisibility=hidden
     -fstack-protector-strong -U_FORTIFY_SOURCE ${WHERRY_WARNINGS})
   set(_lib ${WHERRY_MUSL}/lib)

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/base/libc.h"
 #include "core/base/text.h"
 
 namespace wherry {

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "core/base/file.h"
+#include "core/base/libc.h"
 #include "core/base/text.h"
 
 namespace wherry {

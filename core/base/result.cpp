@@ -69,16 +69,22 @@ Errc ErrcFromErrno(int error_number) {
 Error::Error(Errc code, std::string message)
     : rep_(std::make_unique<Rep>(Rep{code, 0, std::move(message)})) {}
 
+std::string ErrnoText(int error_number) {
+#ifdef __GLIBC__
+  const char* text = strerrordesc_np(error_number);
+#else
+  const char* text = strerror(error_number);
+  if (text == strerror(0))  // musl's only text for a number it does not know
+    text = nullptr;
+#endif
+  return text != nullptr ? text : Cat("errno ", error_number);
+}
+
 Error Error::Sys(int error_number, std::string_view call, std::string_view object) {
-  const char* reason = strerrordesc_np(error_number);
   std::string message(call);
   if (!object.empty())
     message = Cat(message, "(", object, ")");
-  if (reason != nullptr) {
-    message = Cat(message, ": ", reason);
-  } else {
-    message = Cat(message, ": errno ", error_number);
-  }
+  message = Cat(message, ": ", ErrnoText(error_number));
   Error error(ErrcFromErrno(error_number), std::move(message));
   error.rep_->error_number = error_number;
   return error;

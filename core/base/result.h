@@ -85,6 +85,9 @@ using Result = std::expected<T, Error>;
 inline std::unexpected<Error> Fail(Errc code, std::string message) {
   return std::unexpected(Error(code, std::move(message)));
 }
+// "No such file or directory"; "errno 4711" for a number without a text.
+std::string ErrnoText(int error_number);
+
 // Failure of a system call, errno taken now: `return FailSys("openat", path);`
 std::unexpected<Error> FailSys(std::string_view call, std::string_view object = {});
 

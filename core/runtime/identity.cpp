@@ -105,7 +105,7 @@ Result<> SetRlimits(const std::vector<oci::Rlimit>& limits) {
     struct rlimit value{};
     value.rlim_cur = limit.soft >= RLIM_INFINITY ? RLIM_INFINITY : static_cast<rlim_t>(limit.soft);
     value.rlim_max = limit.hard >= RLIM_INFINITY ? RLIM_INFINITY : static_cast<rlim_t>(limit.hard);
-    if (setrlimit(static_cast<__rlimit_resource_t>(limit.resource), &value) == 0)
+    if (setrlimit(limit.resource, &value) == 0)
       continue;
     if (errno == EPERM) {
       return Fail(Errc::kDenied, Cat("cannot raise ", limit.type,

@@ -1,7 +1,6 @@
 #include "core/runtime/masks.h"
 
 #include <fcntl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include "core/base/text.h"
 #include "core/runtime/devices.h"
 #include "core/sys/mount.h"
+#include "core/sys/mount_calls.h"
 #include "core/sys/path.h"
 
 namespace wherry::runtime {

@@ -1,10 +1,9 @@
 #include "core/runtime/mount_options.h"
 
-#include <sys/mount.h>
-
 #include <algorithm>
 
 #include "core/base/text.h"
+#include "core/sys/mount_calls.h"
 
 namespace wherry::runtime {
 

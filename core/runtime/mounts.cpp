@@ -1,7 +1,6 @@
 #include "core/runtime/mounts.h"
 
 #include <fcntl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -10,6 +9,7 @@
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/sys/mount.h"
+#include "core/sys/mount_calls.h"
 
 namespace wherry::runtime {
 

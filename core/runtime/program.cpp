@@ -15,10 +15,7 @@ namespace {
 
 // The words of Go's syscall errors, which is what callers of runc know.
 std::string Reason(int error_number) {
-  const char* text = strerrordesc_np(error_number);
-  if (text == nullptr)
-    return Cat("errno ", error_number);
-  return ToLower(text);
+  return ToLower(ErrnoText(error_number));
 }
 
 int ExitCode(int error_number) {

@@ -1,10 +1,10 @@
 #include "core/runtime/rootfs.h"
 
 #include <fcntl.h>
-#include <sys/mount.h>
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/sys/mount_calls.h"
 
 namespace wherry::runtime {
 

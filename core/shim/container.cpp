@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/shim/cgroup_end.h"
+#include "core/sys/pidfd.h"
 
 namespace wherry::shim {
 
@@ -190,7 +191,7 @@ void Container::Kill() {
     return;
   if (has_cgroup_)
     KillAll(kCgroupFd);
-  syscall(SYS_pidfd_send_signal, kPidFd, SIGKILL, nullptr, 0);
+  (void)sys::SendSignal(kPidFd, SIGKILL);  // it may have ended meanwhile
 }
 
 bool Container::Reap() {

@@ -1,7 +1,6 @@
 #include "core/sys/mount.h"
 
 #include <fcntl.h>
-#include <sys/mount.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include <cerrno>
 
 #include "core/base/text.h"
+#include "core/sys/mount_calls.h"
 
 namespace wherry::sys {
 

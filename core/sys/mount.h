@@ -33,7 +33,8 @@ class FsContext {
   // "size=64k,ro" style options: a word with '=' is a string, others are flags.
   Result<> SetOption(std::string_view option);
 
-  // Creates the superblock and a detached mount of it. `attributes`: MOUNT_ATTR_* of <sys/mount.h>.
+  // Creates the superblock and a detached mount of it. `attributes`: MOUNT_ATTR_* of
+  // core/sys/mount_calls.h.
   Result<UniqueFd> Mount(uint64_t attributes);
 
  private:

@@ -18,6 +18,7 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/sys/pidfd.h"
 
 namespace wherry::sys {
 
@@ -53,7 +54,7 @@ Result<PidFd> PidFd::Open(pid_t pid) {
 }
 
 Result<> PidFd::Signal(int signal_number) const {
-  if (syscall(SYS_pidfd_send_signal, fd_.get(), signal_number, nullptr, 0) < 0) {
+  if (SendSignal(fd_.get(), signal_number) < 0) {
     return FailSys("pidfd_send_signal", Cat(pid_));
   }
   return {};

@@ -5,7 +5,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -19,6 +18,7 @@
 #include "core/base/scope.h"
 #include "core/base/text.h"
 #include "core/sys/mount.h"
+#include "core/sys/mount_calls.h"
 
 namespace wherry::sys {
 

@@ -60,9 +60,8 @@ Error ResolveError(const CurlFailure& failure) {
 }
 
 std::string ConnectCause(const CurlFailure& failure) {
-  const char* reason =
-      failure.os_errno == 0 ? nullptr : strerrordesc_np(static_cast<int>(failure.os_errno));
-  return reason != nullptr ? ToLower(reason) : std::string(failure.detail);
+  return failure.os_errno != 0 ? ToLower(ErrnoText(static_cast<int>(failure.os_errno)))
+                               : std::string(failure.detail);
 }
 
 Error ProxyError(const CurlFailure& failure, std::string_view cause) {

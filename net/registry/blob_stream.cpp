@@ -53,7 +53,8 @@ Error BlobStream::TooLarge() const {
 
 Result<> BlobStream::SkipKnown(std::span<std::byte> scratch) {
   while (skip_ > 0) {
-    size_t count = TRY(transfer_->Read(scratch.first(std::min<uint64_t>(scratch.size(), skip_))));
+    size_t count = TRY(transfer_->Read(
+        scratch.first(static_cast<size_t>(std::min<uint64_t>(scratch.size(), skip_)))));
     if (count == 0) {
       return Fail(Errc::kUnavailable,
                   Cat("blob ", descriptor_.digest.string(), " ended before byte ", offset_, " of ",

@@ -142,7 +142,8 @@ Result<std::string> Client::GetBlob(const oci::Descriptor& descriptor) {
                     " bytes; more than ", oci::kMaxConfigBytes, " are not read into memory"));
   }
   auto stream = TRY(OpenBlob(descriptor));
-  std::string bytes(descriptor.size + 1, '\0');  // one more: shows what is too long
+  std::string bytes(static_cast<size_t>(descriptor.size) + 1,
+                    '\0');  // one more: shows what is too long
   size_t have = 0;
   for (;;) {
     size_t count = TRY(stream->Read(std::as_writable_bytes(std::span(bytes)).subspan(have)));

@@ -67,9 +67,10 @@ class Engine:
                                            env=self.env)
         self._process.close_input()
         self.pid = int(self._process.read_until(rb'^(\d+)\n', 10 * self.machine.slow)[1])
-        wait = 'for i in $(seq 200); do [ -S "$1" ] && [ -d "/proc/$2" ] && exit 0; ' \
-               '[ -d "/proc/$2" ] || exit 1; sleep 0.05; done; exit 1'
-        up = self.machine.run(['sh', '-c', wait, 'sh', self.socket, str(self.pid)])
+        wait = 'for i in $(seq 200); do [ -d "/proc/$2" ] || exit 1; "$1" ps -q >/dev/null 2>&1 && exit 0; ' \
+               'sleep 0.05; done; exit 1'
+        up = self.machine.run(['sh', '-c', wait, 'sh', self.program, str(self.pid)],
+                              env=self.client_env())
         assert up.code == 0, f'the daemon did not start:\n{self.log()}'
         return self
 

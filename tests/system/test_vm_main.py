@@ -29,7 +29,7 @@ def test_nginx_of_two_layers_serves_a_page(engine, nginx):
 
 
 def test_volume_and_options_together(engine):
-    data = f'{engine.dir}/data'
+    data = f'{engine.dir}/volume'
     engine.machine.shell(f'mkdir {data} && chown 1234 {data}').ok()
     out = engine.wherry(
         'run', '--rm', '--read-only', '--cap-drop', 'ALL', '--user', 'tester', '-v', f'{data}:/data',

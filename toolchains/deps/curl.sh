@@ -3,8 +3,7 @@ prefix_of mbedtls; mbedtls=$PREFIX_OF
 prefix_of cares; cares=$PREFIX_OF
 off() { printf -- '-D%s=OFF ' "$@"; }
 on() { printf -- '-D%s=ON ' "$@"; }
-cmake -G Ninja -B b -S . ${TRIPLE:+-DCMAKE_SYSTEM_NAME=Linux} -DCMAKE_C_COMPILER="$COMPILER" \
-  -DCMAKE_C_COMPILER_LAUNCHER="$LAUNCHER" -DCMAKE_C_FLAGS="$CFLAGS" -DCMAKE_BUILD_TYPE=None \
+cmake "${CMAKE[@]}" -B b -S . -DCMAKE_C_FLAGS="$CFLAGS" \
   -DCMAKE_INSTALL_PREFIX="$PREFIX" -DCMAKE_INSTALL_LIBDIR=lib \
   -DMBEDTLS_INCLUDE_DIR="$mbedtls/include" -DMBEDTLS_LIBRARY="$mbedtls/lib/libmbedtls.a" \
   -DMBEDX509_LIBRARY="$mbedtls/lib/libmbedtls.a" -DMBEDCRYPTO_LIBRARY="$mbedtls/lib/libmbedtls.a" \

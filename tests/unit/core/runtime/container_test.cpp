@@ -441,8 +441,8 @@ TEST_F(Container, RunsOnAnOverlayWithoutShowingHostPaths) {
   ASSERT_TRUE(ReplaceFile(bundle.dir() + "/top/etc/passwd", "other\n", 0644, Durability::kVolatile)
                   .has_value());
   for (bool old : {false, true}) {
-    ASSERT_TRUE(RemoveTree(bundle.dir() +
-                           "/work/work"));  // a volatile mount may only be followed by another
+    // A volatile mount may only be followed by another.
+    ASSERT_TRUE(RemoveTree(Cat(bundle.dir(), "/work", "/work")));
     for (bool is_volatile : {false, true, true}) {
       sys::PretendOldMountApi(old);
       bundle.overlay = sys::OverlayOptions{{bundle.dir() + "/top", bundle.rootfs()},

@@ -107,11 +107,12 @@ Result<int> RmiCommand(const Invocation& call) {
                    "standard error"));
       continue;
     }
+    std::string done;
     for (JsonValue entry : removed->root()) {
-      for (JsonValue field : entry) {
-        TRY(WriteAll(STDOUT_FILENO, Cat(field.key(), ": ", field.str(), "\n"), "standard output"));
-      }
+      for (JsonValue field : entry)
+        Append(done, field.key(), ": ", field.str(), "\n");
     }
+    TRY(WriteAll(STDOUT_FILENO, done, "standard output"));
   }
   return status;
 }

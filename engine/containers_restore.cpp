@@ -73,7 +73,7 @@ void Containers::RestoreOne(const std::string& id) {
   }
   ContainerPtr container = std::move(*loaded);
   container->run_directory = RunDirectory(id);
-  container->pin = std::make_shared<ImagePin>(env_.images, container->manifest);
+  container->pin = env_.images->Pin(container->manifest);
   if (by_name_.contains(container->name)) {
     LogError("container ", id, " has the name ", container->name, " of another one and is called ",
              id, " now");

@@ -21,31 +21,43 @@ Error NoSuchImage(std::string_view name) {
 
 }  // namespace
 
-ImagePin::ImagePin(Images* images, const Digest& manifest_digest)
-    : images_(images), manifest_digest_(manifest_digest) {
-  std::lock_guard lock(images_->mutex_);
-  ++images_->pins_[manifest_digest_];
+void PinTable::Add(const Digest& manifest_digest) {
+  std::lock_guard lock(mutex_);
+  ++counts_[manifest_digest];
+}
+
+void PinTable::Drop(const Digest& manifest_digest) {
+  std::lock_guard lock(mutex_);
+  auto found = counts_.find(manifest_digest);
+  if (--found->second == 0)
+    counts_.erase(found);
+}
+
+std::set<Digest> PinTable::All() const {
+  std::lock_guard lock(mutex_);
+  std::set<Digest> all;
+  for (const auto& [digest, count] : counts_)
+    all.insert(digest);
+  return all;
+}
+
+ImagePin::ImagePin(std::shared_ptr<PinTable> table, const Digest& manifest_digest)
+    : table_(std::move(table)), manifest_digest_(manifest_digest) {
+  table_->Add(manifest_digest_);
 }
 
 ImagePin::~ImagePin() {
-  std::lock_guard lock(images_->mutex_);
-  auto found = images_->pins_.find(manifest_digest_);
-  if (--found->second == 0)
-    images_->pins_.erase(found);
+  table_->Drop(manifest_digest_);
+}
+
+std::shared_ptr<ImagePin> Images::Pin(const Digest& manifest_digest) {
+  return std::make_shared<ImagePin>(pins_, manifest_digest);
 }
 
 Images::Images(store::Store* store, const registry::Options& registry_options)
     : store_(store), registry_options_(registry_options) {}
 
 Images::~Images() = default;
-
-std::set<Digest> Images::Pinned() {
-  std::lock_guard lock(mutex_);
-  std::set<Digest> pinned;
-  for (const auto& [digest, count] : pins_)
-    pinned.insert(digest);
-  return pinned;
-}
 
 Result<Images::Found> Images::FindById(std::string_view name, std::string_view prefix) {
   std::shared_ptr<const store::Image> match;
@@ -88,7 +100,7 @@ Result<Images::Found> Images::Find(std::string_view name) {
 Result<OpenImage> Images::Open(std::string_view name) {
   Found found = TRY(Find(name));
   // Pinned first, then looked at again: a removal in between has either finished or sees the pin.
-  auto pin = std::make_shared<ImagePin>(this, found.image->manifest_digest);
+  auto pin = Pin(found.image->manifest_digest);
   if (store_->Find(found.image->manifest_digest) == nullptr)
     return std::unexpected(NoSuchImage(name));
   OpenImage open;
@@ -199,7 +211,7 @@ Result<RemoveResult> Images::Remove(std::string_view name, Force force,
   }
   if (only_one)
     return result;
-  auto collected = TRY(store_->Collect({found.image->manifest_digest}, Pinned()));
+  auto collected = TRY(store_->Collect({found.image->manifest_digest}, pins_->All()));
   if (!collected.images.empty())
     result.deleted.push_back(found.image->config_digest);
   for (const Digest& layer : collected.layers)

@@ -22,19 +22,30 @@
 
 namespace wherry::engine {
 
-class Images;
+// Which images are in use, by manifest digest. Any thread. Shared by Images and all pins, so that
+// either may end first.
+class PinTable {
+ public:
+  void Add(const Digest& manifest_digest);
+  void Drop(const Digest& manifest_digest);
+  std::set<Digest> All() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<Digest, int> counts_;
+};
 
 // Keeps an image's layers from being removed for as long as it lives: one per container, and one
 // per operation on the image.
 class ImagePin {
  public:
-  ImagePin(Images* images, const Digest& manifest_digest);
+  ImagePin(std::shared_ptr<PinTable> table, const Digest& manifest_digest);
   ~ImagePin();
   ImagePin(const ImagePin&) = delete;
   ImagePin& operator=(const ImagePin&) = delete;
 
  private:
-  Images* images_;
+  std::shared_ptr<PinTable> table_;
   Digest manifest_digest_;
 };
 
@@ -92,6 +103,8 @@ class Images {
   // Worker. Name, name@digest, image ID or unique ID prefix ("sha256:" optional). kNotFound "No
   // such image: x".
   Result<OpenImage> Open(std::string_view name);
+  // Any thread.
+  std::shared_ptr<ImagePin> Pin(const Digest& manifest_digest);
   // Worker. Directories for overlayfs, topmost first, of an image a container has pinned.
   Result<std::vector<std::string>> LowerDirs(const Digest& manifest_digest);
   // Worker. Pulls and commits (pull.cpp); finding the image complete already is success without a
@@ -113,7 +126,6 @@ class Images {
   Result<> CheckLogin(std::string_view host, const registry::Credentials& credentials);
 
  private:
-  friend class ImagePin;
   struct Found {
     std::shared_ptr<const store::Image> image;
     std::optional<std::string> ref;  // the reference that named it; absent when found by ID
@@ -124,13 +136,12 @@ class Images {
                      const std::vector<ImageUser>& users);
   ImageSummary Summarise(std::shared_ptr<const store::Image> image,
                          const std::vector<store::Ref>& refs);
-  std::set<Digest> Pinned();
 
   store::Store* store_;
   registry::Options registry_options_;
+  std::shared_ptr<PinTable> pins_ = std::make_shared<PinTable>();
   std::mutex mutex_;
-  std::map<Digest, int> pins_;                          // guarded by mutex_, as the following
-  std::set<std::shared_ptr<std::atomic<bool>>> pulls_;  // flags of the running pulls
+  std::set<std::shared_ptr<std::atomic<bool>>> pulls_;  // flags of the running pulls, guarded
   bool cancelled_ = false;
 };
 

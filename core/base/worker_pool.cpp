@@ -58,7 +58,7 @@ bool WorkerPool::State::StartThread() {
   pthread_attr_destroy(&attributes);
   if (started) {
     ++threads;
-    argument.release();  // ThreadMain owns it now
+    (void)argument.release();  // ThreadMain owns it now
   }
   return started;
 }

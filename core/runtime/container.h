@@ -30,9 +30,8 @@ struct StartError {
   static constexpr int kNotExecutable = 126;  // exec: "/etc": is a directory
   static constexpr int kNotFound = 127;       // exec: "foo": executable file not found in $PATH
 
-  StartError(Error cause,
-             int code = kSetup)  // NOLINT(google-explicit-constructor): what TRY passes upward
-      : exit_code(code), error(std::move(cause)) {}
+  // Implicit, because TRY passes an Error upward. NOLINTNEXTLINE(google-explicit-constructor)
+  StartError(Error cause, int code = kSetup) : exit_code(code), error(std::move(cause)) {}
 
   int exit_code;
   Error error;

@@ -55,7 +55,7 @@ struct LaunchSpec {
 
   std::string ToJson() const;
   // kInvalid naming the member that is missing, of the wrong type or not an absolute path.
-  static Result<LaunchSpec> Parse(std::string_view json);
+  static Result<LaunchSpec> Parse(std::string_view text);
 };
 
 // The answer. ok: pid of init, exit_code 0. Otherwise exit_code as docker run gives it: 125 the

@@ -19,7 +19,7 @@ struct Origin {
 };
 
 // kInvalid for what is not an http or https address.
-Result<Origin> OriginOf(const std::string& url);
+Result<Origin> OriginOf(const std::string& text);
 // What a Location header means in an answer from `base`; fragments are dropped.
 Result<std::string> ResolveUrl(const std::string& base, const std::string& location);
 

@@ -16,6 +16,7 @@ import termios
 import threading
 import time
 
+from . import keys
 from .names import EmptyNameServer
 
 
@@ -303,6 +304,7 @@ class LocalMachine(Machine):
     def __init__(self, arch, host_names=(), over=''):
         """`over`: a directory with usr and etc to see on top of this machine's."""
         self.arch = arch
+        keys.plant()
         self._count = 0
         self._names = EmptyNameServer()
         self._dir = tempfile.mkdtemp(prefix='wt.', dir='/tmp')  # socket paths must stay short

@@ -6,14 +6,16 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 
 import tree
 
 BUILD = pathlib.Path(os.environ.get('WHERRY_BUILD_HOST') or tree.REPO / 'build' / 'host')
 # Recipes are parts of toolchains/deps.sh, which sets and reads their variables; flags are split into words on purpose.
 SHELL_ACCEPTED = 'SC1090,SC2034,SC2046,SC2164'
-# GNU options that clang does not know; clang counts TRY as a statement as an ignored value.
-EXTRA = ['--extra-arg=-Wno-unknown-warning-option', '--extra-arg=-Wno-unused-result']
+# GNU options that clang does not know; clang counts TRY as a statement as an ignored value; libstdc++ uses what it deprecates.
+EXTRA = ['--extra-arg=-Wno-unknown-warning-option', '--extra-arg=-Wno-unused-result',
+         '--extra-arg=-Wno-deprecated-declarations']
 
 
 def formatting():
@@ -41,12 +43,12 @@ def is_shell(path):
 class Checked:
     """Remembers which file contents were found clean, by everything that was compiled."""
 
-    def __init__(self):
+    def __init__(self, options):
         base = os.environ.get('WHERRY_CACHE') or os.path.expanduser('~/.cache/wherry')
         self.place = pathlib.Path(base, 'tidy')
         self.place.mkdir(parents=True, exist_ok=True)
         self.common = (tree.REPO / '.clang-tidy').read_bytes() + subprocess.run(
-            ['clang-tidy-19', '--version'], check=True, capture_output=True).stdout
+            ['clang-tidy-19', '--version'], check=True, capture_output=True).stdout + repr(options).encode()
         self._digests = {}
 
     def stamp(self, entry):
@@ -73,17 +75,19 @@ def included(entry):
     return [name for name in names if name.startswith(str(tree.REPO))]
 
 
-def tidy():
+def tidy(checks=None):
+    """The findings of clang-tidy; `checks` in the place of those of .clang-tidy."""
+    options = [*EXTRA, f'--checks={checks}'] if checks else EXTRA
     entries = json.loads((BUILD / 'compile_commands.json').read_text(encoding='utf-8'))
     wanted = [str(tree.REPO / top) + '/' for top in tree.PRODUCT]
     entries = {entry['file']: entry for entry in entries if any(entry['file'].startswith(top) for top in wanted)}
-    checked = Checked()
+    checked = Checked(options)
 
     def run(entry):
         stamp = checked.stamp(entry)
         if stamp.exists():
             return []
-        result = subprocess.run(['clang-tidy-19', '--quiet', '-p', BUILD, *EXTRA, entry['file']],
+        result = subprocess.run(['clang-tidy-19', '--quiet', '-p', BUILD, *options, entry['file']],
                                 cwd=tree.REPO, capture_output=True, text=True, check=False)
         problems = [line.replace(f'{tree.REPO}/', '') for line in result.stdout.splitlines()
                     if ': error:' in line or ': warning:' in line]
@@ -96,3 +100,9 @@ def tidy():
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         found = [problem for problems in pool.map(run, entries.values()) for problem in problems]
     return sorted(set(found))
+
+
+if __name__ == '__main__':
+    found = tidy(sys.argv[1])
+    print('\n'.join([*found, f'{len(found)} findings']))
+    sys.exit(1 if found else 0)

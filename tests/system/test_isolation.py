@@ -2,6 +2,8 @@
 
 import pytest
 
+from harness import keys
+
 pytestmark = pytest.mark.machines('host', 'vm')
 
 
@@ -52,6 +54,8 @@ def test_mounts_do_not_propagate(engine):
 
 
 def test_keyring_of_the_host_is_not_visible(engine):
+    # what the daemon was started with, and would find itself
+    assert keys.SECRET in engine.machine.read('/proc/keys').decode()
     plain = run(engine, engine.probe, 'probe', 'keyring').ok().out
     assert 'found' not in plain
     # without the system call filter too: the session keyring must be the container's own

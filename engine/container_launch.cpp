@@ -9,6 +9,8 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/runtime/cgroup.h"
+#include "core/sys/cgroup.h"
 #include "core/sys/spawn.h"
 
 namespace wherry::engine {
@@ -104,7 +106,10 @@ Result<> Launcher::Launch(const shim::LaunchSpec& spec,
   if (fcntl(read_end.get(), F_SETFL, O_NONBLOCK) != 0)
     return FailSys("fcntl");
 
+  auto host = TRY(sys::FindCgroupHost());
+  UniqueFd cgroup = TRY_CTX("the shim's cgroup", runtime::MakeLeafCgroup(host, cgroup_));
   sys::SpawnOptions options;
+  options.cgroup_fd = cgroup.get();
   options.program_fd = program_.get();
   options.argv = {"wherry-launch"};
   options.fds = {{STDERR_FILENO, STDERR_FILENO},

@@ -23,7 +23,8 @@ struct LaunchOutcome {
 
 class Launcher {
  public:
-  explicit Launcher(Loop* loop) : loop_(loop) {}
+  // Launchers, and the shims they become, run in `cgroup` (a path below the cgroup2 mount).
+  Launcher(Loop* loop, std::string cgroup) : loop_(loop), cgroup_(std::move(cgroup)) {}
 
   // Blocks for the execve of the launcher only; `done` comes later on the loop. An error when not
   // even that worked.
@@ -31,6 +32,7 @@ class Launcher {
 
  private:
   Loop* loop_;
+  std::string cgroup_;
   UniqueFd program_;  // made at the first launch
 };
 

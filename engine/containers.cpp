@@ -30,7 +30,7 @@ std::string ShimBesideProgram() {
 
 Containers::Containers(const Environment& environment)
     : env_(environment),
-      launcher_(environment.loop),
+      launcher_(environment.loop, Cat(environment.config->cgroup_parent, "/shims")),
       shim_path_(environment.config->shim.empty() ? ShimBesideProgram()
                                                   : environment.config->shim) {}
 

@@ -160,7 +160,6 @@ void Containers::StartIdle(const ContainerPtr& container, Done<> done) {
   launch.rows = config.host.console_rows;
   launch.columns = config.host.console_columns;
   launch.cgroup = CgroupPath(container->id);
-  launch.shim_cgroup = Cat(env_.config->cgroup_parent, "/shims");
   launch.shim = shim_path_;
   launch.seccomp = SeccompModeOf(config.host);
 

@@ -69,7 +69,7 @@ std::string LaunchSpec::ToJson() const {
   json.Key("console").Object().Field("rows", rows).Field("columns", columns).End();
   if (overlay)
     WriteOverlay(json, *overlay);
-  json.Field("cgroup", cgroup).Field("shim_cgroup", shim_cgroup).Field("shim", shim);
+  json.Field("cgroup", cgroup).Field("shim", shim);
   json.Field("seccomp", kSeccompNames[static_cast<size_t>(seccomp)]).End();
   return json.Take();
 }
@@ -99,7 +99,6 @@ Result<LaunchSpec> LaunchSpec::Parse(std::string_view text) {
   if (json["overlay"].IsObject())
     spec.overlay = TRY(ParseOverlay(json["overlay"]));
   spec.cgroup = TRY(PathOrEmpty(json["cgroup"].str(), "cgroup"));
-  spec.shim_cgroup = TRY(PathOrEmpty(json["shim_cgroup"].str(), "shim_cgroup"));
   spec.shim = TRY(AbsolutePath(json["shim"].str(), "shim"));
   spec.seccomp =
       TRY(ParseName<SeccompMode>(kSeccompNames, json["seccomp"].str(kSeccompNames[0]), "seccomp"));

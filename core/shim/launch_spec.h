@@ -24,7 +24,7 @@ enum class SeccompMode : uint8_t { kDefault, kSpec, kUnconfined };
 //  "log":{"driver":"json-file","max_size":10485760,"max_files":3},"tty":false,"stdin":false,"stdin_once":false,
 //  "console":{"rows":24,"columns":80},
 //  "overlay":{"lower":["/abs/top"],"upper":"/abs","work":"/abs","volatile":false},
-//  "cgroup":"/wherry/c/<id>","shim_cgroup":"/wherry/shims","shim":"/usr/bin/wherry-shim","seccomp":"default"}
+//  "cgroup":"/wherry/c/<id>","shim":"/usr/bin/wherry-shim","seccomp":"default"}
 struct LaunchSpec {
   struct Log {
     LogDriver driver = LogDriver::kJsonFile;
@@ -49,7 +49,6 @@ struct LaunchSpec {
   uint16_t columns = 0;
   std::optional<Overlay> overlay;  // absent: root.path of the configuration is used as it is
   std::string cgroup;              // below the cgroup2 mount
-  std::string shim_cgroup;         // "" leaves the shim where the daemon is
   std::string shim;                // absolute path of wherry-shim
   SeccompMode seccomp = SeccompMode::kDefault;
 

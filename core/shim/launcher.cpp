@@ -135,7 +135,6 @@ class Launch {
 
  private:
   Result<> WriteState(const runtime::Prepared& container);
-  Result<> LeaveForShimCgroup();
   runtime::ContainerRequest Request() const;
   std::vector<std::string> ShimArguments() const;
 
@@ -196,14 +195,6 @@ Result<> Launch::WriteState(const runtime::Prepared& container) {
                        Durability::kVolatile);
 }
 
-Result<> Launch::LeaveForShimCgroup() {
-  if (spec_.shim_cgroup.empty())
-    return {};
-  auto host = TRY(sys::FindCgroupHost());
-  UniqueFd leaf = TRY(runtime::MakeLeafCgroup(host, spec_.shim_cgroup));
-  return WriteExistingAt(leaf.get(), "cgroup.procs", "0");
-}
-
 runtime::StartResult<int> Launch::Start() {
   auto setup_error = [](Error error) {
     return std::unexpected(runtime::StartError(std::move(error)));
@@ -219,8 +210,6 @@ runtime::StartResult<int> Launch::Start() {
     if (spec_.rows != 0)
       (void)ioctl(streams_.shim_out.get(), TIOCSWINSZ, &size);  // a wrong size is no failure
   }
-  if (auto moved = LeaveForShimCgroup(); !moved)
-    return setup_error(std::move(moved).error().Wrap("shim's cgroup"));
   if (auto written = WriteState(*container); !written)
     return setup_error(std::move(written).error());
   int pid = container->pid();

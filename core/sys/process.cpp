@@ -108,10 +108,10 @@ Result<uint64_t> ProcessStartTime(pid_t pid) {
   return ParseUint(fields[19]);
 }
 
-Result<Cloned> Clone(uint64_t namespace_flags, int cgroup_fd) {
+Result<Cloned> Clone(uint64_t flags, int cgroup_fd) {
   int pidfd = -1;
   struct clone_args args{};
-  args.flags = namespace_flags | CLONE_PIDFD;
+  args.flags = flags | CLONE_PIDFD;
   args.pidfd = reinterpret_cast<uintptr_t>(&pidfd);
   args.exit_signal = SIGCHLD;
   if (cgroup_fd >= 0) {
@@ -121,10 +121,10 @@ Result<Cloned> Clone(uint64_t namespace_flags, int cgroup_fd) {
   Cloned result;
   long pid = syscall(SYS_clone3, &args, sizeof(args));
   if (pid < 0 && (errno == ENOSYS || errno == E2BIG)) {
-    if ((namespace_flags & CLONE_NEWTIME) != 0)
+    if ((flags & CLONE_NEWTIME) != 0)
       return Fail(Errc::kUnsupported, "a time namespace needs clone3 (Linux 5.6)");
     result.joined_cgroup = cgroup_fd < 0;
-    pid = OldClone(namespace_flags, &pidfd);
+    pid = OldClone(flags, &pidfd);
   }
   if (pid < 0)
     return FailSys("clone3");

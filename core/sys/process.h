@@ -79,10 +79,10 @@ struct Cloned {
       true;  // false: the kernel has no CLONE_INTO_CGROUP; the parent has to move the child itself
 };
 
-// fork(2) with new namespaces (CLONE_NEW*), pidfd, and directly inside the cgroup `cgroup_fd` (-1:
-// the caller's). Falls back to clone(2) where clone3 is missing. Single-threaded callers only: the
-// child runs ordinary code.
-Result<Cloned> Clone(uint64_t namespace_flags, int cgroup_fd);
+// fork(2) with `flags` (CLONE_NEW*, CLONE_VFORK), pidfd, and directly inside the cgroup `cgroup_fd`
+// (-1: the caller's). Falls back to clone(2) where clone3 is missing. The child of a process with
+// threads may only make system calls.
+Result<Cloned> Clone(uint64_t flags, int cgroup_fd);
 
 Result<> Unshare(int namespace_flags);
 // Joins the namespace behind the file `path`; kInvalid when it is not of `type` (one CLONE_NEW*

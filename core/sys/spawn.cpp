@@ -24,10 +24,14 @@ namespace wherry::sys {
 
 namespace {
 
-constexpr size_t kStackSize = 65536;
+// Answer of the child, in memory it shares with the caller; untouched when execve succeeded.
+struct Answer {
+  int error;
+  const char* step;
+};
 
-// What the child needs, prepared by the caller: it shares the caller's memory and may neither
-// allocate nor lock.
+// What the child needs, prepared by the caller: another thread may have held any lock when it was
+// cloned, so it may neither allocate nor lock.
 struct Plan {
   const char* program;
   int program_fd;
@@ -37,16 +41,13 @@ struct Plan {
   size_t fd_count;
   int* parked;      // fd_count entries
   int lowest_free;  // above every target number
-  int cgroup_procs_fd;
+  int join_cgroup;  // directory of a cgroup the child has to enter itself; -1: none
   bool new_session;
-  // Answer of the child; untouched when execve succeeded.
-  int error = 0;
-  const char* step = nullptr;
+  Answer* answer;
 };
 
 bool Failed(Plan& plan, const char* step) {
-  plan.error = errno;
-  plan.step = step;
+  *plan.answer = {errno, step};
   return false;
 }
 
@@ -81,7 +82,7 @@ bool MoveDescriptors(Plan& plan) {
   return true;
 }
 
-// Before anything is unblocked: a handler of the caller must not run in the shared memory.
+// Before anything is unblocked: a handler of the caller must not run in the child.
 void ResetSignals() {
   struct sigaction action{};
   action.sa_handler = SIG_DFL;
@@ -104,18 +105,22 @@ bool CloseOthers(Plan& plan) {
   return true;
 }
 
-int RunChild(void* argument) {
-  Plan& plan = *static_cast<Plan*>(argument);
-  if (plan.cgroup_procs_fd >= 0 && write(plan.cgroup_procs_fd, "0", 1) < 0) {
-    Failed(plan, "write");
-    return 127;
-  }
+bool JoinCgroup(Plan& plan) {
+  if (plan.join_cgroup < 0)
+    return true;
+  int procs = openat(plan.join_cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+  return (procs >= 0 && write(procs, "0", 1) == 1) || Failed(plan, "enter cgroup");
+}
+
+void RunChild(Plan& plan) {
+  if (!JoinCgroup(plan))
+    return;
   if (plan.new_session && setsid() < 0) {
     Failed(plan, "setsid");
-    return 127;
+    return;
   }
   if (!MoveDescriptors(plan) || !CloseOthers(plan))
-    return 127;
+    return;
   ResetSignals();
   if (plan.program_fd >= 0) {
     syscall(SYS_execveat, plan.program_fd, "", plan.argv, plan.env, AT_EMPTY_PATH);
@@ -123,7 +128,6 @@ int RunChild(void* argument) {
     execve(plan.program, plan.argv, plan.env);
   }
   Failed(plan, "execve");
-  return 127;
 }
 
 std::vector<char*> Pointers(const std::vector<std::string>& strings) {
@@ -184,33 +188,38 @@ Result<Child> Spawn(const SpawnOptions& options) {
   plan.fds = options.fds.data();
   plan.fd_count = options.fds.size();
   plan.parked = parked.data();
-  plan.cgroup_procs_fd = options.cgroup_procs_fd;
+  plan.join_cgroup = -1;
   plan.new_session = options.new_session;
   plan.lowest_free = 3;
   for (const FdMapping& fd : options.fds)
     plan.lowest_free = std::max(plan.lowest_free, fd.to + 1);
 
-  void* stack = mmap(nullptr, kStackSize, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (stack == MAP_FAILED)
+  void* shared =
+      mmap(nullptr, sizeof(Answer), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED)
     return FailSys("mmap");
-  ScopeExit unmap([&] { munmap(stack, kStackSize); });
-  // A handler of ours must not run in the child, which has our memory.
+  ScopeExit unmap([&] { munmap(shared, sizeof(Answer)); });
+  plan.answer = static_cast<Answer*>(shared);
+  // A handler of ours must not run in the child.
   sigset_t all;
   sigset_t old;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old);
-  int pidfd = -1;
-  int pid = clone(RunChild, static_cast<char*>(stack) + kStackSize,
-                  CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &pidfd);
-  int saved = errno;
+  // Not CLONE_VM: with CLONE_INTO_CGROUP it would take a stack switch in assembler, and starting in
+  // the cgroup saves a migration, which waits for a grace period of the kernel.
+  Result<Cloned> cloned = Clone(CLONE_VFORK, options.cgroup_fd);
+  if (cloned && cloned->in_child) {
+    if (!cloned->joined_cgroup)
+      plan.join_cgroup = options.cgroup_fd;
+    RunChild(plan);
+    _exit(127);
+  }
   pthread_sigmask(SIG_SETMASK, &old, nullptr);
-  if (pid < 0)
-    return std::unexpected(Error::Sys(saved, "clone", options.program));
-  Child child(PidFd(pid, UniqueFd(pidfd)));
-  if (plan.step != nullptr)
-    return std::unexpected(Error::Sys(plan.error, plan.step, options.program));
-  return child;
+  if (!cloned)
+    return std::unexpected(std::move(cloned).error().Wrap(options.program));
+  if (plan.answer->step != nullptr)
+    return std::unexpected(Error::Sys(plan.answer->error, plan.answer->step, options.program));
+  return std::move(cloned->child);
 }
 
 Result<UniqueFd> ProtectedExecutable(const std::string& path) {

@@ -1,5 +1,5 @@
-// Starting a program from a process with threads: clone(CLONE_VM|CLONE_VFORK), so that nothing of
-// the caller is copied and no code that could take a lock runs between. Any thread.
+// Starting a program from a process with threads: no code that could take a lock runs between clone
+// and execve. Any thread.
 #pragma once
 
 #include <string>
@@ -23,9 +23,9 @@ struct SpawnOptions {
   std::vector<std::string> argv;  // argv[0] included
   std::vector<std::string> env;   // the whole environment, "NAME=value"
   std::vector<FdMapping>
-      fds;  // all other descriptors are closed; 0, 1, 2 not named here become /dev/null
-  int cgroup_procs_fd = -1;  // an open cgroup.procs the child writes itself into
-  bool new_session = true;   // setsid
+      fds;             // all other descriptors are closed; 0, 1, 2 not named here become /dev/null
+  int cgroup_fd = -1;  // directory of the cgroup the program starts in; -1: the caller's
+  bool new_session = true;  // setsid
 };
 
 // Returns once execve has succeeded; the error of the step that failed otherwise (nothing is left

@@ -16,7 +16,6 @@ LaunchSpec Full() {
   spec.columns = 80;
   spec.overlay = LaunchSpec::Overlay{{"/store/a \"quoted\"", "/store/b"}, "/up", "/work", true};
   spec.cgroup = "/wherry/c/0123";
-  spec.shim_cgroup = "/wherry/shims";
   spec.shim = "/usr/bin/wherry-shim";
   spec.seccomp = SeccompMode::kSpec;
   return spec;

@@ -99,7 +99,6 @@ class LauncherTest : public testing::Test {
     spec_.bundle = base_ + "/bundle";
     spec_.log_dir = base_ + "/log";
     spec_.cgroup = parent_ + "/c/c0ffee";
-    spec_.shim_cgroup = parent_ + "/shims";
     spec_.shim = WHERRY_SHIM;
   }
 
@@ -189,7 +188,6 @@ TEST_F(LauncherTest, PlacesEveryoneInTheirCgroup) {
   Configure(R"(["sleep","100"])");
   auto launched = Launch();
   ASSERT_GT(launched.result.pid, 0) << launched.result.message;
-  EXPECT_EQ(*sys::CgroupOf(launched.pid), spec_.shim_cgroup);
   EXPECT_EQ(*sys::CgroupOf(launched.result.pid), spec_.cgroup);
   EXPECT_EQ(*ReadFile(Cat("/proc/", launched.pid, "/comm")), "wherry-shim\n");
   EXPECT_EQ(*ReadFile(Cat("/proc/", launched.pid, "/environ")), "");

@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <thread>
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/sys/cgroup.h"
 
 namespace wherry::sys {
 namespace {
@@ -96,6 +98,21 @@ TEST(Spawn, ReportsWhatFailed) {
   options.program = "/bin/sh";
   options.fds = {{9999, 5}};
   EXPECT_EQ(Spawn(options).error().error_number(), EBADF);
+}
+
+TEST(Spawn, StartsInACgroup) {
+  auto host = FindCgroupHost();
+  std::string path = Cat("/wherry-spawn-", getpid());
+  if (!host || mkdir((host->mount + path).c_str(), 0755) != 0)
+    GTEST_SKIP() << "no cgroup can be made here";
+  UniqueFd group = *OpenDir(host->mount + path);
+  SpawnOptions options;
+  options.cgroup_fd = group.get();
+  EXPECT_EQ(Output(std::move(options), "grep ^0:: /proc/self/cgroup"), Cat("0::", path, "\n"));
+  EXPECT_TRUE(RemoveCgroup(host->mount + path, std::chrono::seconds(2)));
+  SpawnOptions gone;
+  gone.cgroup_fd = group.get();
+  EXPECT_NE(Output(std::move(gone), "true"), "");
 }
 
 TEST(Spawn, WorksFromManyThreads) {

@@ -91,6 +91,23 @@ def text():
     return problems
 
 
+_DOCUMENT = re.compile(r'(?<![\w./-])(docs/[\w-]+\.md|[A-Z]{4,}\.md)\b')
+
+
+def documents():
+    """A document that a text of the project refers to exists."""
+    problems = []
+    for path in tree.files('.h', '.cpp', '.md', '.py', '.sh', '.txt', ''):
+        try:
+            lines = list(tree.numbered(tree.read(path)))
+        except UnicodeDecodeError:
+            continue
+        for number, line in lines:
+            problems += [f'{path}:{number}: there is no {name}' for name in _DOCUMENT.findall(line)
+                         if not (tree.REPO / name).is_file()]
+    return problems
+
+
 _STATEMENT_START = re.compile(r'(?:^|[;{}:)=]|\breturn|\belse)\s*$')
 _BLOCK_START = re.compile(r'(?:^|[;{}:)]|\b(?:else|do|const|noexcept|mutable|override))\s*$')
 _DECLARATION = re.compile(r'\b(?:class|struct|union|enum|namespace|extern)\b|->')

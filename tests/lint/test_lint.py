@@ -18,6 +18,7 @@ LINTS = {
     'build lists': rules.build_lists,
     'TRY': rules.try_macros,
     'text': rules.text,
+    'documents': rules.documents,
     'format': clang.formatting,
     'shell': clang.shell,
     'clang-tidy': clang.tidy,

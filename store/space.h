@@ -13,7 +13,7 @@ namespace wherry::store {
 Result<> CheckFreeSpace(int fd, uint64_t needed_bytes, uint64_t reserve_bytes);
 
 // kUnsupported, with the remedy, when overlayfs could not use the file system of the open directory
-//.
+// (overlay, network, FAT and FUSE file systems, case-insensitive directories).
 Result<> CheckBacking(int dir, const std::string& path);
 
 // Tries what layers need in the open directory: device nodes as whiteouts and trusted.* attributes.

@@ -1,5 +1,7 @@
 #include "store/layer_xattr.h"
 
+#include <limits.h>
+#include <linux/limits.h>
 #include <sys/xattr.h>
 
 #include <array>
@@ -36,6 +38,17 @@ const Rule* FindRule(std::string_view name) {
   return nullptr;
 }
 
+// struct vfs_cap_data of <linux/capability.h>: revision 2, or 3 with the user namespace's root.
+bool IsCapability(std::string_view value) {
+  constexpr uint8_t kRevision2 = 2;
+  constexpr uint8_t kRevision3 = 3;
+  return (value.size() == 20 && value[3] == kRevision2) ||
+         (value.size() == 24 && value[3] == kRevision3);
+}
+
+// All attributes of one file together, in any of the forms the store keeps them.
+constexpr size_t kMaxXattrBytes = 60'000;
+
 bool Ignorable(int error_number) {
   return error_number == EOPNOTSUPP || error_number == EINVAL || error_number == EPERM ||
          error_number == ERANGE;
@@ -61,6 +74,22 @@ Result<> SetXattrs(int fd, const std::vector<TarXattr>& xattrs) {
     }
   }
   return {};
+}
+
+Result<std::vector<TarXattr>> KeptXattrs(const std::vector<TarXattr>& xattrs) {
+  std::vector<TarXattr> kept;
+  size_t bytes = 0;
+  for (const TarXattr& xattr : xattrs) {
+    const Rule* rule = FindRule(xattr.name);
+    if (rule == nullptr || xattr.name.find('\0') != std::string::npos)
+      continue;
+    if (rule->required && !IsCapability(xattr.value))
+      return Fail(Errc::kInvalid, Cat("its ", xattr.name, " is malformed"));
+    bytes += xattr.name.size() + xattr.value.size();
+    if (xattr.name.size() <= XATTR_NAME_MAX && bytes <= kMaxXattrBytes)
+      kept.push_back(xattr);
+  }
+  return kept;
 }
 
 Result<> ClearXattrs(int fd) {

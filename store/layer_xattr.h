@@ -15,6 +15,10 @@ namespace wherry::store {
 // are left out.
 Result<> SetXattrs(int fd, const std::vector<TarXattr>& xattrs);
 
+// Those of `xattrs` that are allowed, as a file system would hold them. kInvalid for capabilities
+// the kernel would refuse.
+Result<std::vector<TarXattr>> KeptXattrs(const std::vector<TarXattr>& xattrs);
+
 // Removes what an earlier entry of the same name has set. What overlayfs needs stays.
 Result<> ClearXattrs(int fd);
 

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -238,6 +240,9 @@ void ContainerTest::SetUp() {
   std::string why = Bundle::Unable();
   if (!why.empty())
     GTEST_SKIP() << why;
+  // What others mount meanwhile is not ours.
+  ASSERT_EQ(unshare(CLONE_NEWNS), 0);
+  ASSERT_EQ(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
   open_files_ = ListDir("/proc/self/fd")->size();
   mounts_ = *ReadFile("/proc/self/mountinfo");
 }

@@ -1,0 +1,277 @@
+// LayerTree and WriteErofs against LayerWriter: the same archive as a mounted metadata image and as
+// a directory on disk has to look the same.
+#include <dirent.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include <map>
+#include <random>
+
+#include "core/base/text.h"
+#include "core/sys/mount.h"
+#include "core/sys/mount_calls.h"
+#include "store/erofs_writer.h"
+#include "store/layer_tree.h"
+#include "store/layer_writer.h"
+#include "tests/unit/store/tar_builder.h"
+#include "tests/unit/store/temp_dir.h"
+
+namespace wherry::store {
+namespace {
+
+constexpr size_t kInlineLimit = 5000;
+
+// Path to everything a program can see of a file.
+using Snapshot = std::map<std::string, std::string>;
+
+std::string XattrsOf(const std::string& path) {
+  std::string list(65536, '\0');
+  ssize_t length = llistxattr(path.c_str(), list.data(), list.size());
+  list.resize(length < 0 ? 0 : static_cast<size_t>(length));
+  std::map<std::string, std::string> found;
+  for (std::string_view name : Split(list, '\0')) {
+    if (name.empty() || name == "trusted.overlay.metacopy" || name == "trusted.overlay.redirect")
+      continue;
+    std::string value(65536, '\0');
+    length = lgetxattr(path.c_str(), std::string(name).c_str(), value.data(), value.size());
+    value.resize(length < 0 ? 0 : static_cast<size_t>(length));
+    found[std::string(name)] = value;
+  }
+  std::string text;
+  for (const auto& [name, value] : found)
+    Append(text, " ", name, "=", value);
+  return text;
+}
+
+std::string Describe(const std::string& path) {
+  struct stat info = Lstat(path);
+  bool whiteout = S_ISCHR(info.st_mode) && info.st_rdev == 0;
+  std::string text = Cat("mode ", info.st_mode, " links ", info.st_nlink, " ", info.st_uid, ":",
+                         info.st_gid, " device ", major(info.st_rdev), ":", minor(info.st_rdev));
+  if (!whiteout)  // its time has no meaning
+    Append(text, " time ", info.st_mtim.tv_sec, ".", info.st_mtim.tv_nsec);
+  if (!S_ISDIR(info.st_mode))
+    Append(text, " size ", info.st_size);
+  if (S_ISLNK(info.st_mode)) {
+    char target[4096];
+    ssize_t length = readlink(path.c_str(), target, sizeof target);
+    Append(text, " to ",
+           std::string_view(target, static_cast<size_t>(std::max<ssize_t>(length, 0))));
+  }
+  if (S_ISREG(info.st_mode) && static_cast<size_t>(info.st_size) <= kInlineLimit)
+    Append(text, " content ", Digest::Of(Content(path)).hex());
+  return text + XattrsOf(path);
+}
+
+void Look(const std::string& path, const std::string& name, Snapshot& found) {
+  found[name] = Describe(path);
+  if (!S_ISDIR(Lstat(path).st_mode))
+    return;
+  auto names = ListDir(path);
+  ASSERT_TRUE(names) << path;
+  for (const std::string& child : *names)
+    Look(Cat(path, "/", child), Cat(name, "/", child), found);
+}
+
+class ErofsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    SKIP_UNLESS_ROOT();
+    LayerTree empty;
+    empty.Seal();
+    ASSERT_TRUE(WriteImage(empty));
+    if (auto mounted = MountImage(); !mounted)
+      GTEST_SKIP() << "no EROFS from a file here: " << mounted.error().message();
+  }
+
+  Result<> Unpack(const std::string& tar) {
+    (void)RemoveTree(temp_ / "tree");
+    mkdir((temp_ / "tree").c_str(), 0700);
+    StringSource source(tar);
+    TarReader reader(source);
+    UniqueFd root = TRY(OpenDir(temp_ / "tree"));
+    auto writer = TRY(LayerWriter::Create(std::move(root), {.max_bytes = uint64_t{1} << 40}));
+    TarEntry entry;
+    IngestProgress progress;
+    while (TRY(reader.Next(entry)))
+      TRY(writer.Add(entry, reader, progress));
+    return writer.Finish();
+  }
+
+  static Result<> Build(const std::string& tar, LayerTree& tree) {
+    StringSource source(tar);
+    TarReader reader(source);
+    TarEntry entry;
+    while (TRY(reader.Next(entry))) {
+      auto file = TRY(tree.Add(entry));
+      if (!file || entry.size == 0)
+        continue;
+      std::string content(entry.size, '\0');
+      for (;;) {
+        TarReader::Piece piece = TRY(reader.Data());
+        if (piece.bytes.empty())
+          break;
+        memcpy(content.data() + piece.offset, piece.bytes.data(), piece.bytes.size());
+      }
+      if (content.size() <= kInlineLimit) {
+        tree.SetInline(*file, content);
+      } else {
+        tree.SetObject(*file, Digest::Of(content));
+      }
+    }
+    tree.Seal();
+    return {};
+  }
+
+  Result<ErofsStats> WriteImage(const LayerTree& tree) {
+    UniqueFd file = TRY(Open(temp_ / "image", O_RDWR | O_CREAT | O_TRUNC, 0600));
+    return WriteErofs(tree, file.get());
+  }
+
+  Result<UniqueFd> MountImage() {
+    auto context = TRY(sys::FsContext::Open("erofs"));
+    TRY(context.SetString("source", temp_ / "image"));
+    return context.Mount(MOUNT_ATTR_RDONLY);
+  }
+
+  void ExpectSame(const TarBuilder& tar, const std::string& what = "") {
+    std::string bytes = tar.Done();
+    auto unpacked = Unpack(bytes);
+    LayerTree tree;
+    auto built = Build(bytes, tree);
+    ASSERT_EQ(unpacked.has_value(), built.has_value())
+        << what << ": " << (unpacked ? "" : unpacked.error().message()) << " / "
+        << (built ? "" : built.error().message());
+    if (!unpacked) {
+      EXPECT_EQ(unpacked.error().code(), built.error().code());
+      return;
+    }
+    auto written = WriteImage(tree);
+    ASSERT_TRUE(written) << written.error().message();
+    EXPECT_EQ(written->size_bytes, static_cast<uint64_t>(Lstat(temp_ / "image").st_size));
+    auto mounted = MountImage();
+    ASSERT_TRUE(mounted) << mounted.error().message();
+    Snapshot image;
+    Snapshot directory;
+    Look(Cat("/proc/self/fd/", mounted->get(), "/."), "", image);
+    Look(temp_ / "tree", "", directory);
+    EXPECT_EQ(image, directory) << what;
+  }
+
+  TempDir temp_;
+};
+
+std::string Capability() {
+  return std::string("\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20);
+}
+
+TEST_F(ErofsTest, EveryKindOfFile) {
+  TarBuilder tar;
+  tar.Dir("./", 0751, 5)
+      .Pax({{"mtime", "1234567.123456789"}, {"SCHILY.xattr.user.note", "some value"}})
+      .Entry({.name = "f", .mode = 06754, .uid = 100'000, .gid = 200'000}, "content")
+      .Pax({{"SCHILY.xattr.security.capability", Capability()}})
+      .Entry({.name = "ping", .mode = 0755}, std::string(6000, 'p'))
+      .Pax({{"SCHILY.xattr.trusted.overlay.redirect", "/etc"}})
+      .File("redirected", std::string(6000, 'r'))
+      .File("empty", "")
+      .Dir("d", 01777)
+      .Symlink("d/link", "../somewhere/else")
+      .Hardlink("d/hard", "f")
+      .Entry({.name = "null", .type = '3', .major = 1, .minor = 3})
+      .Entry({.name = "disk", .type = '4', .major = 259, .minor = 70000})
+      .Entry({.name = "fifo", .type = '6'})
+      .File("d/.wh.hidden", "")
+      .Dir("opaque")
+      .File("opaque/.wh..wh..opq", "");
+  ExpectSame(tar);
+}
+
+TEST_F(ErofsTest, SizesAroundABlock) {
+  TarBuilder tar;
+  for (size_t size : {1, 3967, 3968, 3969, 4031, 4032, 4033, 4095, 4096, 4097, 5000, 5001})
+    tar.File(Cat("file", size), std::string(size, 'x'));
+  for (size_t size : {1, 98})
+    tar.Symlink(Cat("link", size), std::string(size, 'l'));
+  tar.Pax({{"linkpath", std::string(4095, 't')}}).Symlink("longest", "x");
+  tar.Pax({{"SCHILY.xattr.user.long", std::string(3900, 'v')}}).File("attributes", std::string(300, 'a'));
+  ExpectSame(tar);
+}
+
+TEST_F(ErofsTest, LargeDirectories) {
+  TarBuilder tar;
+  for (int i = 0; i < 3000; ++i)
+    tar.File(Cat("many/", i % 7 == 0 ? "!" : "", "name", i), "");
+  for (size_t length = 240; length <= 255; ++length)
+    tar.Pax({{"path", Cat("long/", std::string(length, 'n'))}}).File("x", "");
+  ExpectSame(tar);
+}
+
+TEST_F(ErofsTest, WhatLaterEntriesReplace) {
+  ExpectSame(TarBuilder().File("a/b", "1").File("a", "2"));
+  ExpectSame(TarBuilder().File("a", "1").Dir("a").File("a/b", "2"));
+  ExpectSame(TarBuilder().File("a/b/c", "1").Dir("a", 0700, 7).Symlink("a/b", "/x"));
+  ExpectSame(TarBuilder().File("a", "1").Hardlink("b", "a").File("a", "2"));
+  ExpectSame(TarBuilder().File("real/f", "1").Symlink("way", "real").File("way/g", "2"));
+  ExpectSame(TarBuilder().File("a", "1").Hardlink("a", "a").Hardlink("a/b", "a"));
+  ExpectSame(TarBuilder().File(".wh.d", "").Dir("d").File("d/f", "1"));
+  ExpectSame(TarBuilder().File(".wh.d", "").File("d/f", "1"));
+  ExpectSame(TarBuilder().Symlink("l", "l").File("l/f", "1"));
+  ExpectSame(TarBuilder().Symlink("l", "missing/dir").File("l/f", "1"));
+}
+
+// Few names, so that everything happens to everything.
+TEST_F(ErofsTest, RandomArchives) {
+  for (unsigned seed = 0; seed < 300; ++seed) {
+    std::mt19937 random(seed);
+    auto below = [&](int limit) {
+      return static_cast<int>(random() % static_cast<unsigned>(limit));
+    };
+    auto name = [&] {
+      std::string path;
+      for (int depth = below(3); depth >= 0; --depth)
+        Append(path, path.empty() ? "" : "/", std::string_view("abc").substr(random() % 3, 1));
+      return path;
+    };
+    TarBuilder tar;
+    for (int i = 0; i < 14; ++i) {
+      int kind = below(10);
+      std::string path = name();
+      if (kind < 4) {
+        tar.File(path, std::string(random() % 40, 'x'), 0600 + random() % 64);
+      } else if (kind < 6) {
+        tar.Dir(path, 0700 + random() % 64, 2000 + i);
+      } else if (kind == 6) {
+        tar.Symlink(path, Cat(below(2) == 0 ? "/" : below(3) == 0 ? "../" : "", name()));
+      } else if (kind == 7) {
+        tar.Hardlink(path, name());
+      } else {
+        size_t cut = path.rfind('/');
+        std::string parent = cut == std::string::npos ? "" : path.substr(0, cut + 1);
+        tar.File(kind == 8 ? Cat(parent, ".wh.", path.substr(parent.size()))
+                           : Cat(parent, ".wh..wh..opq"),
+                 "");
+      }
+    }
+    ExpectSame(tar, Cat("seed ", seed));
+    if (HasFailure())
+      return;
+  }
+}
+
+TEST_F(ErofsTest, TheSameTreeGivesTheSameBytes) {
+  std::string tar = TarBuilder().File("a/b", "1").Symlink("l", "a").File("c", "2").Done();
+  std::string images[2];
+  for (std::string& image : images) {
+    LayerTree tree;
+    ASSERT_TRUE(Build(tar, tree));
+    ASSERT_TRUE(WriteImage(tree));
+    image = Content(temp_ / "image");
+  }
+  EXPECT_EQ(images[0], images[1]);
+}
+
+}  // namespace
+}  // namespace wherry::store

@@ -94,7 +94,7 @@ class LayerTree {
   void Clear(NameId parent, std::string_view name);
 
   Result<NameId> Directory(std::string_view path, TarTime mtime, bool make);
-  Result<> SetMetadata(InodeId inode, const TarEntry& entry);
+  Result<> SetMetadata(InodeId id, const TarEntry& entry);
   Result<> AddRoot(const TarEntry& entry);
   Result<> AddDirectory(const LayerPath& path, const TarEntry& entry);
   Result<InodeId> AddLeaf(const LayerPath& path, const TarEntry& entry);

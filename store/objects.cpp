@@ -102,9 +102,8 @@ Result<Digest> ObjectStage::Put(std::span<const std::byte> content) {
 
 Result<> ObjectStage::Begin(uint64_t size) {
   constexpr int kFlags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW;
-  stream_.emplace();
-  stream_->fd = TRY(OpenAt(dir_.get(), kStreamName, kFlags, kObjectMode));
-  stream_->size = size;
+  UniqueFd fd = TRY(OpenAt(dir_.get(), kStreamName, kFlags, kObjectMode));
+  stream_.emplace(std::move(fd), size);
   return {};
 }
 

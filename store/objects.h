@@ -65,8 +65,9 @@ class ObjectStage {
 
  private:
   struct Stream {
+    Stream(UniqueFd file, uint64_t total) : fd(std::move(file)), size(total) {}
     UniqueFd fd;
-    uint64_t size = 0;
+    uint64_t size;
     uint64_t position = 0;  // hashed so far, holes included
     Hasher hasher;
   };

@@ -196,7 +196,8 @@ TEST_F(ErofsTest, SizesAroundABlock) {
   for (size_t size : {1, 98})
     tar.Symlink(Cat("link", size), std::string(size, 'l'));
   tar.Pax({{"linkpath", std::string(4095, 't')}}).Symlink("longest", "x");
-  tar.Pax({{"SCHILY.xattr.user.long", std::string(3900, 'v')}}).File("attributes", std::string(300, 'a'));
+  tar.Pax({{"SCHILY.xattr.user.long", std::string(3900, 'v')}})
+      .File("attributes", std::string(300, 'a'));
   ExpectSame(tar);
 }
 

@@ -305,6 +305,9 @@ class LocalMachine(Machine):
         """`over`: a directory with usr and etc to see on top of this machine's."""
         self.arch = arch
         keys.plant()
+        # Ignored in the background of a shell, and inherited by every program that is started.
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         self._count = 0
         self._names = EmptyNameServer()
         self._dir = tempfile.mkdtemp(prefix='wt.', dir='/tmp')  # socket paths must stay short

@@ -46,7 +46,8 @@ constexpr XattrPrefix kXattrPrefixes[] = {
     {"security.", 6},
 };
 
-constexpr size_t AlignUp(size_t value, size_t to) {
+template <class Integer>
+constexpr Integer AlignUp(Integer value, Integer to) {
   return (value + to - 1) & ~(to - 1);
 }
 
@@ -105,7 +106,7 @@ class ErofsWriter {
     AddSuperblock();
     for (const Item& item : items_)
       TRY(AddInode(item));
-    Pad(AlignUp(position_ + out_.size(), kBlock));
+    Pad(AlignUp<uint64_t>(position_ + out_.size(), kBlock));
     for (const Item& item : items_) {
       if (item.blocks > 0)
         TRY(AddBlocks(item));
@@ -136,12 +137,14 @@ class ErofsWriter {
     uint32_t blocks = 0;
   };
 
-  uint64_t size() const { return AlignUp(meta_end_, kBlock) + uint64_t{data_blocks_} * kBlock; }
+  uint64_t size() const {
+    return AlignUp<uint64_t>(meta_end_, kBlock) + uint64_t{data_blocks_} * kBlock;
+  }
 
   // --- Where everything goes. Inodes in the order of the directories, breadth first; then blocks.
 
   void Place() {
-    meta_end_ = AlignUp(kSuperOffset + kSuperSize, kSlot);
+    meta_end_ = AlignUp<uint64_t>(kSuperOffset + kSuperSize, kSlot);
     std::deque<std::pair<NameId, InodeId>> directories = {{LayerTree::kRoot, RootInode()}};
     PlaceOne({RootInode(), LayerTree::kRoot, RootInode()});
     while (!directories.empty()) {
@@ -172,7 +175,7 @@ class ErofsWriter {
       item.layout = Layout::kInline;
       item.blocks = static_cast<uint32_t>(item.size / kBlock);
     } else {
-      item.blocks = static_cast<uint32_t>(AlignUp(item.size, kBlock) / kBlock);
+      item.blocks = static_cast<uint32_t>(AlignUp<uint64_t>(item.size, kBlock) / kBlock);
       tail = 0;
     }
     // Neither an inode nor what is inline crosses a block, unless attributes are longer than one.
@@ -183,7 +186,7 @@ class ErofsWriter {
     item.at = meta_end_;
     item.first_block = data_blocks_;
     data_blocks_ += item.blocks;
-    meta_end_ = AlignUp(meta_end_ + need, kSlot);
+    meta_end_ = AlignUp<uint64_t>(meta_end_ + need, kSlot);
     slots_[item.inode] = static_cast<uint32_t>(item.at >> kSlotBits);
     items_.push_back(item);
   }
@@ -245,7 +248,7 @@ class ErofsWriter {
         data += entries[i].name;
       first += count;
       if (first < entries.size())
-        data.resize(AlignUp(data.size(), kBlock));
+        data.resize(AlignUp<size_t>(data.size(), kBlock));
     }
     return data;
   }
@@ -282,7 +285,7 @@ class ErofsWriter {
     size_t size = xattrs.empty() ? 0 : kXattrHeader;
     for (const TarXattr& xattr : xattrs) {
       size_t name = xattr.name.size() - PrefixOf(xattr.name).prefix.size();
-      size += AlignUp(kXattrEntry + name + xattr.value.size(), 4);
+      size += AlignUp<size_t>(kXattrEntry + name + xattr.value.size(), 4);
     }
     return size;
   }
@@ -300,7 +303,7 @@ class ErofsWriter {
       Put<uint16_t>(out_, static_cast<uint16_t>(xattr.value.size()));
       out_ += name;
       out_ += xattr.value;
-      out_.append(AlignUp(out_.size() - start, 4) - (out_.size() - start), '\0');
+      out_.append(AlignUp<size_t>(out_.size() - start, 4) - (out_.size() - start), '\0');
     }
   }
 
@@ -329,7 +332,7 @@ class ErofsWriter {
     }
     if (inode.type == TarType::kCharDevice || inode.type == TarType::kBlockDevice)
       return EncodeDevice(inode.device_major, inode.device_minor);
-    return static_cast<uint32_t>(AlignUp(meta_end_, kBlock) / kBlock) + item.first_block;
+    return static_cast<uint32_t>(AlignUp<uint64_t>(meta_end_, kBlock) / kBlock) + item.first_block;
   }
 
   Result<> AddInode(const Item& item) {

@@ -118,12 +118,12 @@ std::string_view LayerTree::Kept(uint32_t at, size_t size) const {
   return std::string_view(text_).substr(at, size);
 }
 
-uint64_t LayerTree::Hash(NameId parent, std::string_view name) const {
+size_t LayerTree::Hash(NameId parent, std::string_view name) const {
   constexpr uint64_t kPrime = 0x100000001b3;  // FNV-1a
   uint64_t hash = (seed_ ^ parent) * kPrime;
   for (char c : name)
     hash = (hash ^ static_cast<uint8_t>(c)) * kPrime;
-  return hash ^ hash >> 32;
+  return static_cast<size_t>(hash ^ hash >> 32);
 }
 
 std::optional<LayerTree::NameId> LayerTree::Find(NameId parent, std::string_view name) const {
@@ -362,7 +362,7 @@ std::string_view LayerTree::Name(NameId name) const {
 }
 
 std::string_view LayerTree::Text(const Inode& inode) const {
-  return inode.content == Content::kInline ? Kept(inode.content_at, inode.size)
+  return inode.content == Content::kInline ? Kept(inode.content_at, static_cast<size_t>(inode.size))
                                            : std::string_view();
 }
 

@@ -84,7 +84,7 @@ class LayerTree {
 
   uint32_t Keep(std::string_view text);
   std::string_view Kept(uint32_t at, size_t size) const;
-  uint64_t Hash(NameId parent, std::string_view name) const;
+  size_t Hash(NameId parent, std::string_view name) const;
   std::optional<NameId> Find(NameId parent, std::string_view name) const;
   NameId Insert(NameId parent, std::string_view name, InodeId inode);
   void Grow();

@@ -110,7 +110,8 @@ Result<> ObjectStage::Begin(uint64_t size) {
 void ObjectStage::HashZeros(uint64_t count) {
   static constexpr std::array<std::byte, 4096> kZeros{};
   for (; count > 0; count -= std::min<uint64_t>(count, kZeros.size()))
-    stream_->hasher.Update(std::span(kZeros).first(std::min<size_t>(count, kZeros.size())));
+    stream_->hasher.Update(
+        std::span(kZeros).first(static_cast<size_t>(std::min<uint64_t>(count, kZeros.size()))));
 }
 
 Result<> ObjectStage::Write(std::span<const std::byte> bytes, uint64_t offset) {

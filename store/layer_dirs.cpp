@@ -61,11 +61,11 @@ Result<std::string> ReadLink(int dir, const std::string& name) {
   return target;
 }
 
-void PushFront(std::deque<std::string>& todo, std::string_view path) {
+void PushFront(std::deque<std::string>& ahead, std::string_view path) {
   auto parts = Split(path, '/');
   for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
     if (!part->empty() && *part != ".") {
-      todo.emplace_front(*part);
+      ahead.emplace_front(*part);
     }
   }
 }
@@ -91,12 +91,12 @@ Result<UniqueFd> OpenOrMakeOne(int dir, const std::string& name, TarTime mtime) 
 // Component by component, which openat2 cannot do when directories have to be made on the way.
 Result<UniqueFd> Walk(int root, const std::string& path, TarTime mtime) {
   std::vector<UniqueFd> trail;  // from below the root to where the walk is; ".." goes back in it
-  std::deque<std::string> todo;
-  PushFront(todo, path);
+  std::deque<std::string> ahead;
+  PushFront(ahead, path);
   int links = 0;
-  while (!todo.empty()) {
-    std::string name = std::move(todo.front());
-    todo.pop_front();
+  while (!ahead.empty()) {
+    std::string name = std::move(ahead.front());
+    ahead.pop_front();
     if (name == "..") {
       if (!trail.empty()) {
         trail.pop_back();
@@ -113,7 +113,7 @@ Result<UniqueFd> Walk(int root, const std::string& path, TarTime mtime) {
       if (target.starts_with('/')) {
         trail.clear();
       }
-      PushFront(todo, target);
+      PushFront(ahead, target);
       continue;
     }
     if (trail.size() >= kMaxTrail) {

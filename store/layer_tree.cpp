@@ -37,11 +37,11 @@ std::unexpected<Error> MissingTarget(const TarEntry& entry) {
                   ", which is not in this layer; the archive must contain it before the link"));
 }
 
-void PushComponents(std::vector<std::string_view>& todo, std::string_view path) {
+void PushComponents(std::vector<std::string_view>& ahead, std::string_view path) {
   auto parts = Split(path, '/');
   for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
     if (!part->empty() && *part != ".")
-      todo.push_back(*part);
+      ahead.push_back(*part);
   }
 }
 
@@ -174,13 +174,13 @@ void LayerTree::Clear(NameId parent, std::string_view name) {
 // Component by component; with `make`, what is missing is made and whiteouts give way.
 Result<LayerTree::NameId> LayerTree::Directory(std::string_view path, TarTime mtime, bool make) {
   std::vector<NameId> trail = {kRoot};
-  std::vector<std::string_view> todo;  // last first; views of `path` and of link targets
-  std::string targets[kMaxLinks];      // text_ may move while directories are made
+  std::vector<std::string_view> ahead;  // last first; views of `path` and of link targets
+  std::string targets[kMaxLinks];       // text_ may move while directories are made
   int links = 0;
-  PushComponents(todo, path);
-  while (!todo.empty()) {
-    std::string_view part = todo.back();
-    todo.pop_back();
+  PushComponents(ahead, path);
+  while (!ahead.empty()) {
+    std::string_view part = ahead.back();
+    ahead.pop_back();
     if (part == "..") {
       if (trail.size() > 1)
         trail.pop_back();
@@ -196,7 +196,7 @@ Result<LayerTree::NameId> LayerTree::Directory(std::string_view path, TarTime mt
       target = Text(*inode);
       if (target.starts_with('/'))
         trail.resize(1);
-      PushComponents(todo, target);
+      PushComponents(ahead, target);
       continue;
     }
     bool whiteout = inode != nullptr && inode->IsWhiteout();

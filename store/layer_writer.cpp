@@ -9,6 +9,7 @@
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/sys/path.h"
+#include "store/file_at.h"
 #include "store/layer_dirs.h"
 #include "store/layer_xattr.h"
 #include "store/space.h"
@@ -41,19 +42,6 @@ Result<> SetMetadata(int fd, const TarEntry& entry) {
   timespec times[2] = {ToTimespec(entry.mtime), ToTimespec(entry.mtime)};
   if (futimens(fd, times) != 0) {
     return FailSys("utimens");
-  }
-  return {};
-}
-
-Result<> WriteAt(int fd, std::span<const std::byte> bytes, uint64_t offset) {
-  while (!bytes.empty()) {
-    ssize_t count = pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (count < 0 && errno != EINTR) {
-      return FailSys("write");
-    }
-    auto written = static_cast<size_t>(count > 0 ? count : 0);
-    bytes = bytes.subspan(written);
-    offset += written;
   }
   return {};
 }

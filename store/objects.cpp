@@ -10,6 +10,7 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "store/file_at.h"
 #include "store/space.h"
 
 namespace wherry::store {
@@ -25,24 +26,6 @@ bool IsObject(int dir, const Digest& digest, uint64_t size) {
   struct stat info;
   return fstatat(dir, ObjectPath(digest).c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
          S_ISREG(info.st_mode) && static_cast<uint64_t>(info.st_size) == size;
-}
-
-Result<> MakeDirAt(int dir, const std::string& name) {
-  if (mkdirat(dir, name.c_str(), 0700) != 0 && errno != EEXIST)
-    return FailSys("mkdir", name);
-  return {};
-}
-
-Result<> WriteAt(int fd, std::span<const std::byte> bytes, uint64_t offset) {
-  while (!bytes.empty()) {
-    ssize_t count = pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (count < 0 && errno != EINTR)
-      return FailSys("write");
-    auto written = static_cast<size_t>(std::max<ssize_t>(count, 0));
-    bytes = bytes.subspan(written);
-    offset += written;
-  }
-  return {};
 }
 
 }  // namespace

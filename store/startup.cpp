@@ -12,6 +12,7 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "store/file_at.h"
 #include "store/space.h"
 #include "store/store_impl.h"
 
@@ -27,13 +28,6 @@ Error Unusable(Error error, std::string_view directory) {
       Error(Errc::kInvalid, Cat("make ", directory,
                                 " a writable directory, or choose another with 'root' "
                                 "in the configuration or --root")));
-}
-
-Result<> MakeDirAt(int dir, const char* name) {
-  if (mkdirat(dir, name, kPrivate) != 0 && errno != EEXIST) {
-    return FailSys("mkdir", name);
-  }
-  return {};
 }
 
 Result<std::string> AbsolutePath(const std::string& path) {

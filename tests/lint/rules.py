@@ -21,11 +21,17 @@ _BANNED_CALL = re.compile(r'(?<![\w.>:])(?:std::|::)?(' + '|'.join(BANNED_CALLS)
 _RAW_CALL = re.compile(r'(?<![\w.>:])(?:::)?(' + '|'.join(RAW_CALLS) + r')\s*\(')
 _RAW_NAME = re.compile(r'\b(' + RAW_NAMES + r')\b')
 
+# Where this checkout lies (its whole top directory, unless that is one every Linux has), dot files of a user, and left-overs.
+_TOP = tree.REPO.parts[1]
+_CHECKOUT = str(tree.REPO) if _TOP in (
+    'tmp', 'home', 'root', 'usr', 'var', 'opt', 'srv', 'mnt', 'media', 'run') else f'/{_TOP}'
+MACHINE_PATH = rf'(?<![\w./]){re.escape(_CHECKOUT)}/|/root/\.(cache|config)|{re.escape(str(pathlib.Path.home()))}/\.|/tmp/wherry/'
+
 FORBIDDEN_TEXT = {
     r'\b(TODO|FIXME|XXX|HACK)\b': 'an open end: finish it or leave it out',
     r'\b[Nn]ot (yet )?implemented\b': 'say which thing is not supported',
     r'(?i)\bplaceholder\b': 'an open end: finish it or leave it out',
-    r'(?<![\w./])/work/|/tmp/wherry/|/root/\.(cache|config)': 'a path of one machine',
+    MACHINE_PATH: 'a path of one machine',
     r'\bdeb\.debian\.org\b|\bregistry\.npmjs\b|\bpypi\.org\b': 'a package host: take it from the configuration of the machine',
 }
 

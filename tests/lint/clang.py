@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -75,10 +76,21 @@ def included(entry):
     return [name for name in names if name.startswith(str(tree.REPO))]
 
 
+def plain_commands():
+    """The commands of the host build without its precompiled header, in a directory for clang-tidy."""
+    entries = json.loads((BUILD / 'compile_commands.json').read_text(encoding='utf-8'))
+    for entry in entries:
+        entry['command'] = re.sub(r'-Winvalid-pch -include \S+/cmake_pch\.hxx', '', entry['command'])
+    directory = BUILD / 'lint'
+    directory.mkdir(exist_ok=True)
+    (directory / 'compile_commands.json').write_text(json.dumps(entries), encoding='utf-8')
+    return entries, directory
+
+
 def tidy(checks=None):
     """The findings of clang-tidy; `checks` in the place of those of .clang-tidy."""
     options = [*EXTRA, f'--checks={checks}'] if checks else EXTRA
-    entries = json.loads((BUILD / 'compile_commands.json').read_text(encoding='utf-8'))
+    entries, commands = plain_commands()
     wanted = [str(tree.REPO / top) + '/' for top in tree.PRODUCT]
     entries = {entry['file']: entry for entry in entries if any(entry['file'].startswith(top) for top in wanted)}
     checked = Checked(options)
@@ -87,7 +99,7 @@ def tidy(checks=None):
         stamp = checked.stamp(entry)
         if stamp.exists():
             return []
-        result = subprocess.run(['clang-tidy-19', '--quiet', '-p', BUILD, *options, entry['file']],
+        result = subprocess.run(['clang-tidy-19', '--quiet', '-p', commands, *options, entry['file']],
                                 cwd=tree.REPO, capture_output=True, text=True, check=False)
         problems = [line.replace(f'{tree.REPO}/', '') for line in result.stdout.splitlines()
                     if ': error:' in line or ': warning:' in line]

@@ -87,6 +87,24 @@ Result<> SetLevel(Config& config, std::string_view value) {
   return {};
 }
 
+constexpr store::Tier kTiers[] = {store::Tier::kImageDataOnly, store::Tier::kImage,
+                                  store::Tier::kDirectories};
+
+Result<> SetTier(Config& config, std::string_view value) {
+  config.store_tier.reset();
+  for (store::Tier tier : kTiers) {
+    if (store::TierName(tier) == value)
+      config.store_tier = tier;
+  }
+  if (config.store_tier || value == "auto")
+    return {};
+  return Fail(Errc::kInvalid, Cat("'", value, "' is none of auto, A1, A2, B"));
+}
+
+std::string TierSetting(const Config& config) {
+  return std::string(config.store_tier ? store::TierName(*config.store_tier) : "auto");
+}
+
 Result<> SetRetries(Config& config, std::string_view value) {
   uint64_t count = 0;
   TRY(SetCount(count, value, 0, 1000));
@@ -148,6 +166,7 @@ constexpr Key kKeys[] = {
                          [](const Config& c) { return Cat(c.store.reserve_bytes); }},
     {"store", "max-zstd-window", [](Config& c, std::string_view v) { return SetSize(c.store.max_zstd_window, v); },
                                  [](const Config& c) { return Cat(c.store.max_zstd_window); }},
+    {"store", "tier", SetTier, TierSetting},
     {"registries", "ca", [](Config& c, std::string_view v) { return SetPath(c.registry.system_ca, v); },
                          [](const Config& c) { return c.registry.system_ca; }},
     {"registries", "connect-timeout",

@@ -30,6 +30,7 @@ struct Config {
   uint64_t log_max_files = 2;
   int stop_timeout_seconds = 10;
   store::Limits store;
+  std::optional<store::Tier> store_tier;  // absent: the best that works
   registry::Options registry;
   std::map<std::string, std::string>
       origins;  // "daemon.root" -> "default", "/etc/wherry/wherry.conf:3", "command line"

@@ -56,31 +56,26 @@ Result<> PrepareCgroupTree(const std::string& parent) {
 }
 
 // The upper directory is the container's "/": it gets owner and mode of the image's.
-Result<> MakeUpper(const std::string& upper, const std::string& image_root) {
+Result<> MakeUpper(const std::string& upper, const store::RootFs& root) {
   if (PathExists(upper))
     return {};
-  struct stat info{};
-  if (stat(image_root.c_str(), &info) != 0)
-    return FailSys("stat", image_root);
   TRY(MakeDirs(upper, 0755));
-  if (chown(upper.c_str(), info.st_uid, info.st_gid) != 0)
+  if (chown(upper.c_str(), root.uid, root.gid) != 0)
     return FailSys("chown", upper);
-  if (chmod(upper.c_str(), info.st_mode & 07777) != 0)
+  if (chmod(upper.c_str(), root.mode) != 0)
     return FailSys("chmod", upper);
   return {};
 }
 
 // Worker: everything on disk a launch needs.
 Result<shim::LaunchSpec> PrepareStart(StartInput input) {
-  auto lower = TRY_CTX("the container's image", input.images->LowerDirs(input.manifest));
-  if (lower.empty())
-    return Fail(Errc::kUnsupported, "the image has no layers: there is nothing to run");
+  auto root = TRY_CTX("the container's image", input.images->Root(input.manifest));
   TRY(PrepareCgroupTree(input.cgroup_parent));
   TRY(ResetRunDirectory(input.run_directory));
   TRY(CheckBindSources(*input.config, MissingSource::kCreate));
   std::string upper = Cat(input.directory, "/upper");
   std::string work = Cat(input.directory, "/work");
-  TRY(MakeUpper(upper, lower.front()));
+  TRY(MakeUpper(upper, root));
   TRY(MakeDirs(work, 0700));
   std::string hostname = EffectiveHostname(*input.config, input.network, input.id);
   TRY(WriteNetworkFiles(*input.config, input.network, hostname, input.run_directory));
@@ -90,8 +85,13 @@ Result<shim::LaunchSpec> PrepareStart(StartInput input) {
   TRY(ReplaceFile(Cat(input.run_directory, "/", kBundleConfig), config_json, 0600,
                   Durability::kVolatile));
   shim::LaunchSpec launch = std::move(input.launch);
-  launch.overlay =
-      shim::LaunchSpec::Overlay{std::move(lower), std::move(upper), std::move(work), false};
+  launch.overlay = shim::LaunchSpec::Overlay{.lower = std::move(root.lower),
+                                             .image = std::move(root.image),
+                                             .objects = std::move(root.objects),
+                                             .data_only = root.data_only,
+                                             .upper = std::move(upper),
+                                             .work = std::move(work),
+                                             .is_volatile = false};
   return launch;
 }
 

@@ -102,7 +102,8 @@ void RemoveCgroups(const Config& config) {
 Result<std::unique_ptr<store::Store>> OpenStore(const Config& config) {
   TRY(OwnDirectory(config.root, 0711, "root"));
   std::vector<std::string> notices;
-  auto opened = store::Store::Open(Cat(config.root, "/store"), config.store, &notices);
+  auto opened =
+      store::Store::Open(Cat(config.root, "/store"), config.store, config.store_tier, &notices);
   for (const std::string& notice : notices)
     LogWarning(notice);
   return opened;

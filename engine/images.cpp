@@ -108,13 +108,12 @@ Result<OpenImage> Images::Open(std::string_view name) {
   open.id = found.image->config_digest;
   open.manifest_digest = found.image->manifest_digest;
   open.config = TRY_CTX(Cat("image ", name), oci::ParseImageConfig(found.image->config));
-  open.lower_dirs = TRY(store_->LowerDirs(open.manifest_digest));
   open.pin = std::move(pin);
   return open;
 }
 
-Result<std::vector<std::string>> Images::LowerDirs(const Digest& manifest_digest) {
-  return store_->LowerDirs(manifest_digest);
+Result<store::RootFs> Images::Root(const Digest& manifest_digest) {
+  return store_->Root(manifest_digest);
 }
 
 ImageSummary Images::Summarise(std::shared_ptr<const store::Image> image,

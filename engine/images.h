@@ -55,7 +55,6 @@ struct OpenImage {
   Digest id;         // digest of the configuration: Docker's image ID
   Digest manifest_digest;
   oci::ImageConfig config;
-  std::vector<std::string> lower_dirs;  // for overlayfs, topmost first
   std::shared_ptr<ImagePin> pin;
 };
 
@@ -105,8 +104,9 @@ class Images {
   Result<OpenImage> Open(std::string_view name);
   // Any thread.
   std::shared_ptr<ImagePin> Pin(const Digest& manifest_digest);
-  // Worker. Directories for overlayfs, topmost first, of an image a container has pinned.
-  Result<std::vector<std::string>> LowerDirs(const Digest& manifest_digest);
+  // Worker. Of an image a container has pinned.
+  Result<store::RootFs> Root(const Digest& manifest_digest);
+  store::Tier tier() const { return store_->tier(); }
   // Worker. Pulls and commits (pull.cpp); finding the image complete already is success without a
   // download.
   Result<Digest> Pull(PullRequest request, ProgressSink progress);

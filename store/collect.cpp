@@ -1,6 +1,8 @@
-// What keeps layers, and how images and layers go away: record first and durably, then the trees. A
-// cut in between leaves garbage that the next start removes, never an image with a part missing.
-#include <fcntl.h>
+// What keeps layers, and how images, layers and objects go away: record first and durably, then the
+// rest. A cut in between leaves garbage that the next start removes, never an image with a part
+// missing.
+#include <algorithm>
+#include <utility>
 
 #include "core/base/file.h"
 #include "core/base/text.h"
@@ -19,23 +21,26 @@ std::optional<LayerInfo> StoreImpl::Pin(const Digest& diff_id) {
 }
 
 void StoreImpl::Unpin(const std::set<Digest>& diff_ids) {
-  if (diff_ids.empty()) {
-    return;
-  }
   std::lock_guard write_lock(write_mutex_);
-  bool unused = false;
+  bool garbage = false;
   {
     std::lock_guard lock(mutex_);
+    garbage = !suspects_.empty() || !dropped_chains_.empty();
     for (const Digest& diff_id : diff_ids) {
       LayerState& layer = layers_[diff_id];
       --layer.pins;
-      unused = unused || (layer.pins == 0 && layer.images == 0);
+      garbage = garbage || (layer.pins == 0 && layer.images == 0);
     }
   }
-  if (unused) {
+  if (garbage) {
     CollectResult ignored;
     (void)Sweep(ignored);  // what stays is found by the next Collect or start
   }
+}
+
+void StoreImpl::Suspect(std::span<const Digest> objects) {
+  std::lock_guard lock(mutex_);
+  suspects_.insert(suspects_.end(), objects.begin(), objects.end());
 }
 
 Result<CollectResult> StoreImpl::Collect(const std::set<Digest>& candidates,
@@ -69,44 +74,158 @@ Result<> StoreImpl::RemoveRecords(const std::vector<Digest>& digests) {
   return {};
 }
 
-// Removes every layer that nothing needs.
+// Removes everything that nothing needs: layers, then metadata images, then objects.
 Result<> StoreImpl::Sweep(CollectResult& result) {
   if (records_unsynced_) {
     TRY(ops_.SyncDirectory(img_.get(), kImageName));
     records_unsynced_ = false;
   }
-  std::vector<LayerInfo> unused;
+  std::vector<Digest> unused;
   {
     std::lock_guard lock(mutex_);
     for (const auto& [diff_id, layer] : layers_) {
       if (layer.images == 0 && layer.pins == 0) {
-        unused.push_back({diff_id, layer.size_bytes});
+        unused.push_back(diff_id);
       }
     }
-    for (const LayerInfo& layer : unused) {
-      layers_.erase(layer.diff_id);  // from here on nobody can pin it
+    for (const Digest& diff_id : unused) {
+      layers_.erase(diff_id);  // from here on nobody can pin it
     }
   }
   Result<> done;
-  for (const LayerInfo& layer : unused) {
-    auto removed = RemoveLayerTree(layer.diff_id.hex());
-    if (removed) {
-      result.layers.push_back(layer.diff_id);
-      result.freed_bytes += layer.size_bytes;
-    } else if (done) {
-      done = std::move(removed);
+  for (const Digest& diff_id : unused) {
+    SuspectObjectsOf(diff_id);
+    auto removed = RemoveLayerTree(diff_id.hex());
+    done = done ? std::move(removed) : std::move(done);
+  }
+  TRY(std::move(done));
+  TRY(RemoveImages());
+  TRY(RemoveObjects(result));
+  // Last: while an index is there that no image needs, the next start looks for unused objects.
+  for (const Digest& diff_id : unused) {
+    TRY(ops_.RemoveFile(layer_.get(), Cat(diff_id.hex(), kSplitSuffix)));
+    TRY(ops_.RemoveFile(layer_.get(), Cat(diff_id.hex(), kIndexSuffix)));
+    result.layers.push_back(diff_id);
+  }
+  return {};
+}
+
+void StoreImpl::SuspectObjectsOf(const Digest& diff_id) {
+  auto index = ReadIndex(diff_id);
+  std::lock_guard lock(mutex_);
+  for (size_t i = 0; index && i < index->object_count(); ++i) {
+    suspects_.push_back(index->object(i).digest);
+  }
+}
+
+Result<> StoreImpl::RemoveImages() {
+  std::set<Digest> chains;
+  {
+    std::lock_guard lock(mutex_);
+    chains = std::exchange(dropped_chains_, {});
+    for (const auto& [digest, image] : images_) {
+      chains.erase(image.chain_id);
     }
   }
-  return done;
+  for (const Digest& chain_id : chains) {
+    TRY(ops_.RemoveFile(layer_.get(), Cat(chain_id.hex(), kImageSuffix)));
+  }
+  return {};
+}
+
+// The suspects that no layer has. While layers are being added, whose indexes do not exist yet,
+// they wait.
+Result<> StoreImpl::RemoveObjects(CollectResult& result) {
+  std::unique_lock ingest_lock(ingest_mutex_, std::try_to_lock);
+  if (!ingest_lock) {
+    return {};
+  }
+  std::vector<Digest> suspects;
+  {
+    std::lock_guard lock(mutex_);
+    suspects = std::exchange(suspects_, {});
+  }
+  if (suspects.empty()) {
+    return {};
+  }
+  std::sort(suspects.begin(), suspects.end());
+  suspects.erase(std::unique(suspects.begin(), suspects.end()), suspects.end());
+  std::vector<bool> needed(suspects.size());
+  auto marked = ForEachObject([&](const Digest& digest) {
+    auto found = std::lower_bound(suspects.begin(), suspects.end(), digest);
+    if (found != suspects.end() && *found == digest) {
+      needed[static_cast<size_t>(found - suspects.begin())] = true;
+    }
+  });
+  if (!marked) {
+    Suspect(suspects);
+    return marked;
+  }
+  for (size_t i = 0; i < suspects.size(); ++i) {
+    if (!needed[i]) {
+      result.freed_bytes += TRY(objects_->Remove(suspects[i]));
+    }
+  }
+  return {};
+}
+
+// Calls `use` for the objects of all layers; an index that cannot be read ends it with its error.
+Result<> StoreImpl::ForEachObject(const std::function<void(const Digest&)>& use) const {
+  std::vector<Digest> layers;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [diff_id, layer] : layers_) {
+      layers.push_back(diff_id);
+    }
+  }
+  for (const Digest& diff_id : layers) {
+    LayerIndex index = TRY(ReadIndex(diff_id));
+    for (size_t i = 0; i < index.object_count(); ++i) {
+      use(index.object(i).digest);
+    }
+  }
+  return {};
+}
+
+// After a stop in the middle of something: whatever is in obj/ and no layer has. In parts, so that
+// the digests of all objects need not fit into memory together.
+Result<> StoreImpl::RemoveUnusedObjects(CollectResult& result) {
+  constexpr size_t kAtOnce = 1 << 16;
+  size_t total = 0;
+  TRY(ForEachObject([&](const Digest&) { ++total; }));
+  size_t groups = std::clamp<size_t>(256 / (total / kAtOnce + 1), 1, 256);
+  for (size_t first = 0; first < 256; first += groups) {
+    std::vector<Digest> needed;
+    TRY(ForEachObject([&](const Digest& digest) {
+      size_t group = digest.bytes()[0];
+      if (group >= first && group < first + groups) {
+        needed.push_back(digest);
+      }
+    }));
+    std::sort(needed.begin(), needed.end());
+    for (size_t group = first; group < std::min<size_t>(first + groups, 256); ++group) {
+      std::vector<Digest> present = TRY(objects_->List(static_cast<uint8_t>(group)));
+      for (const Digest& digest : present) {
+        if (!std::binary_search(needed.begin(), needed.end(), digest)) {
+          result.freed_bytes += TRY(objects_->Remove(digest));
+        }
+      }
+    }
+  }
+  return {};
 }
 
 // A name in tree/ always stands for the complete layer, so it goes first and as a whole.
 Result<> StoreImpl::RemoveLayerTree(const std::string& name) {
   std::string garbage = Cat("removed-", next_garbage_++);
-  if (!TRY(ops_.RenameNew(tree_.get(), name, txn_.get(), garbage))) {
+  auto renamed = ops_.RenameNew(tree_.get(), name, txn_.get(), garbage);
+  if (!renamed && renamed.error().code() == Errc::kNotFound) {
+    return {};  // this tier has none
+  }
+  if (!TRY(std::move(renamed))) {
     return Fail(Errc::kInternal, Cat(kTransactionName, "/", garbage, " is in the way"));
   }
-  return RemoveTreeAt(txn_.get(), garbage);
+  return ops_.RemoveTree(txn_.get(), garbage);
 }
 
 }  // namespace wherry::store

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 
@@ -11,6 +12,37 @@
 #include "core/base/libc.h"
 
 namespace wherry::store {
+
+Result<UniqueFd> DiskOps::Create(int dir, const std::string& name, uint32_t mode) {
+  return OpenAt(dir, name, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, mode);
+}
+
+Result<> DiskOps::Write(int fd, std::span<const std::byte> bytes, uint64_t offset) {
+  while (!bytes.empty()) {
+    ssize_t count = pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno != EINTR) {
+      return FailSys("write");
+    }
+    auto written = static_cast<size_t>(std::max<ssize_t>(count, 0));
+    bytes = bytes.subspan(written);
+    offset += written;
+  }
+  return {};
+}
+
+Result<> DiskOps::MakeDir(int dir, const std::string& name) {
+  if (mkdirat(dir, name.c_str(), 0700) != 0 && errno != EEXIST) {
+    return FailSys("mkdir", name);
+  }
+  return {};
+}
+
+Result<> DiskOps::Rename(int from_dir, const std::string& from, int to_dir, const std::string& to) {
+  if (renameat(from_dir, from.c_str(), to_dir, to.c_str()) != 0) {
+    return FailSys("rename", to);
+  }
+  return {};
+}
 
 Result<> DiskOps::SyncFileSystem(int fd) {
   if (syncfs(fd) != 0) {
@@ -57,6 +89,10 @@ Result<> DiskOps::RemoveFile(int dir, const std::string& name) {
     return FailSys("unlink", name);
   }
   return {};
+}
+
+Result<> DiskOps::RemoveTree(int dir, const std::string& name) {
+  return RemoveTreeAt(dir, name);
 }
 
 DiskOps& DiskOps::Real() {

@@ -1,6 +1,7 @@
 #include "store/erofs_writer.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -8,6 +9,7 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "store/bytes.h"
 
 namespace wherry::store {
 
@@ -49,12 +51,6 @@ constexpr XattrPrefix kXattrPrefixes[] = {
 template <class Integer>
 constexpr Integer AlignUp(Integer value, Integer to) {
   return (value + to - 1) & ~(to - 1);
-}
-
-template <class Integer>
-void Put(std::string& out, Integer value) {
-  for (size_t i = 0; i < sizeof value; ++i)
-    out.push_back(static_cast<char>(static_cast<uint64_t>(value) >> (8 * i)));
 }
 
 uint32_t ModeType(TarType type) {
@@ -238,10 +234,10 @@ class ErofsWriter {
       auto [count, bytes] = FillBlock(entries, first);
       size_t name_at = count * kDirentSize;
       for (size_t i = first; i < first + count; ++i) {
-        Put<uint64_t>(data, slots_[entries[i].inode]);
-        Put<uint16_t>(data, static_cast<uint16_t>(name_at));
-        Put<uint8_t>(data, DirentType(tree_.At(entries[i].inode).type));
-        Put<uint8_t>(data, 0);
+        PutInt<uint64_t>(data, slots_[entries[i].inode]);
+        PutInt<uint16_t>(data, static_cast<uint16_t>(name_at));
+        PutInt<uint8_t>(data, DirentType(tree_.At(entries[i].inode).type));
+        PutInt<uint8_t>(data, 0);
         name_at += entries[i].name.size();
       }
       for (size_t i = first; i < first + count; ++i)
@@ -298,9 +294,9 @@ class ErofsWriter {
     for (const TarXattr& xattr : xattrs) {
       XattrPrefix prefix = PrefixOf(xattr.name);
       std::string_view name = std::string_view(xattr.name).substr(prefix.prefix.size());
-      Put<uint8_t>(out_, static_cast<uint8_t>(name.size()));
-      Put<uint8_t>(out_, prefix.index);
-      Put<uint16_t>(out_, static_cast<uint16_t>(xattr.value.size()));
+      PutInt<uint8_t>(out_, static_cast<uint8_t>(name.size()));
+      PutInt<uint8_t>(out_, prefix.index);
+      PutInt<uint16_t>(out_, static_cast<uint16_t>(xattr.value.size()));
       out_ += name;
       out_ += xattr.value;
       out_.append(AlignUp<size_t>(out_.size() - start, 4) - (out_.size() - start), '\0');
@@ -311,15 +307,15 @@ class ErofsWriter {
 
   void AddSuperblock() {
     out_.append(kSuperOffset, '\0');
-    Put<uint32_t>(out_, kMagic);
-    Put<uint32_t>(out_, 0);  // checksum: not used
-    Put<uint32_t>(out_, kCompatMtime);
-    Put<uint8_t>(out_, kBlockBits);
-    Put<uint8_t>(out_, 0);
-    Put<uint16_t>(out_, static_cast<uint16_t>(slots_[RootInode()]));
-    Put<uint64_t>(out_, items_.size());
+    PutInt<uint32_t>(out_, kMagic);
+    PutInt<uint32_t>(out_, 0);  // checksum: not used
+    PutInt<uint32_t>(out_, kCompatMtime);
+    PutInt<uint8_t>(out_, kBlockBits);
+    PutInt<uint8_t>(out_, 0);
+    PutInt<uint16_t>(out_, static_cast<uint16_t>(slots_[RootInode()]));
+    PutInt<uint64_t>(out_, items_.size());
     out_.append(12, '\0');  // build time
-    Put<uint32_t>(out_, static_cast<uint32_t>(size() / kBlock));
+    PutInt<uint32_t>(out_, static_cast<uint32_t>(size() / kBlock));
     // Metadata from block 0 on, no shared attributes, no identifiers, no incompatible features.
     out_.append(kSuperOffset + kSuperSize - out_.size(), '\0');
   }
@@ -340,23 +336,24 @@ class ErofsWriter {
     const Inode& inode = tree_.At(item.inode);
     std::vector<TarXattr> xattrs = XattrsOf(inode);
     size_t xattr_size = XattrSize(xattrs);
-    Put<uint16_t>(out_, static_cast<uint16_t>(kExtendedInode | static_cast<int>(item.layout) << 1));
-    Put<uint16_t>(out_,
-                  static_cast<uint16_t>(xattr_size == 0 ? 0 : 1 + (xattr_size - kXattrHeader) / 4));
-    Put<uint16_t>(out_, static_cast<uint16_t>(ModeType(inode.type) | inode.mode));
-    Put<uint16_t>(out_, 0);
-    Put<uint64_t>(out_, item.size);
-    Put<uint32_t>(out_, InodeUnion(item, inode));
-    Put<uint32_t>(out_, item.inode + 1);
-    Put<uint32_t>(out_, inode.uid);
-    Put<uint32_t>(out_, inode.gid);
-    Put<uint64_t>(out_, static_cast<uint64_t>(inode.mtime.seconds));
-    Put<uint32_t>(out_, inode.mtime.nanos);
-    Put<uint32_t>(out_, inode.links);
+    PutInt<uint16_t>(out_,
+                     static_cast<uint16_t>(kExtendedInode | static_cast<int>(item.layout) << 1));
+    PutInt<uint16_t>(
+        out_, static_cast<uint16_t>(xattr_size == 0 ? 0 : 1 + (xattr_size - kXattrHeader) / 4));
+    PutInt<uint16_t>(out_, static_cast<uint16_t>(ModeType(inode.type) | inode.mode));
+    PutInt<uint16_t>(out_, 0);
+    PutInt<uint64_t>(out_, item.size);
+    PutInt<uint32_t>(out_, InodeUnion(item, inode));
+    PutInt<uint32_t>(out_, item.inode + 1);
+    PutInt<uint32_t>(out_, inode.uid);
+    PutInt<uint32_t>(out_, inode.gid);
+    PutInt<uint64_t>(out_, static_cast<uint64_t>(inode.mtime.seconds));
+    PutInt<uint32_t>(out_, inode.mtime.nanos);
+    PutInt<uint32_t>(out_, inode.links);
     out_.append(16, '\0');
     AddXattrs(xattrs);
     if (item.layout == Layout::kChunks) {
-      Put<uint32_t>(out_, kNoBlock);
+      PutInt<uint32_t>(out_, kNoBlock);
     } else if (item.layout == Layout::kInline) {
       out_ += std::string_view(Data(item)).substr(size_t{item.blocks} * kBlock);
     }
@@ -393,6 +390,28 @@ class ErofsWriter {
 
 Result<ErofsStats> WriteErofs(const LayerTree& tree, int fd) {
   return ErofsWriter(tree, fd).Write();
+}
+
+Result<ErofsRoot> ReadErofsRoot(int fd) {
+  std::string super(kSuperSize, '\0');
+  if (pread(fd, super.data(), super.size(), kSuperOffset) < 0)
+    return FailSys("read", "the metadata image");
+  BytesReader head(super);
+  bool known = head.Int<uint32_t>() == kMagic;
+  head.Take(10);
+  size_t slot = head.Int<uint16_t>();
+  std::string inode(kInodeSize, '\0');
+  if (pread(fd, inode.data(), inode.size(), static_cast<off_t>(slot << kSlotBits)) < 0)
+    return FailSys("read", "the metadata image");
+  BytesReader in(inode);
+  auto format = in.Int<uint16_t>();
+  in.Take(2);
+  auto mode = in.Int<uint16_t>();
+  in.Take(18);
+  ErofsRoot root{mode & 07777u, in.Int<uint32_t>(), in.Int<uint32_t>()};
+  if (!known || (format & 1) != kExtendedInode || !S_ISDIR(mode))
+    return Fail(Errc::kCorrupt, "the metadata image of the layers is damaged");
+  return root;
 }
 
 }  // namespace wherry::store

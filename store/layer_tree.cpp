@@ -16,6 +16,7 @@ constexpr int kMaxLinks = 40;
 constexpr size_t kMaxTrail = 256;
 constexpr size_t kMaxTextBytes = size_t{512} << 20;
 constexpr size_t kMaxLinkTarget = 4095;
+constexpr size_t kMaxName = 255;
 // Device numbers as Linux packs them into 32 bits.
 constexpr uint32_t kMaxMajor = 0xfff;
 constexpr uint32_t kMaxMinor = 0xfffff;
@@ -229,15 +230,20 @@ Result<> LayerTree::SetMetadata(InodeId id, const TarEntry& entry) {
   // As a file system would hold them: none on links and special files.
   if (entry.type != TarType::kRegular && entry.type != TarType::kDirectory)
     return {};
-  std::string packed;
   std::vector<TarXattr> kept = TRY(KeptXattrs(entry.xattrs));
+  inode.xattrs = KeepXattrs(kept);
+  return {};
+}
+
+uint32_t LayerTree::KeepXattrs(const std::vector<TarXattr>& kept) {
+  std::string packed;
   for (const TarXattr& xattr : kept)
     Append(packed, xattr.name, std::string_view("\0", 1), xattr.value.size(), ":", xattr.value);
-  if (!packed.empty()) {
-    inode.xattrs = Keep(Cat(packed.size(), ":")) + 1;
-    Keep(packed);
-  }
-  return {};
+  if (packed.empty())
+    return 0;
+  uint32_t at = Keep(Cat(packed.size(), ":"));
+  Keep(packed);
+  return at + 1;
 }
 
 Result<> LayerTree::AddRoot(const TarEntry& entry) {
@@ -321,6 +327,95 @@ Result<> LayerTree::AddWhiteout(const LayerPath& path, TarTime mtime) {
   inodes_.push_back(whiteout);
   Insert(parent, path.base, static_cast<InodeId>(inodes_.size() - 1));
   return {};
+}
+
+// --- Whole trees
+
+LayerTree::InodeId LayerTree::AddInode(const Inode& metadata, const std::vector<TarXattr>& xattrs) {
+  Inode& inode = inodes_.emplace_back(metadata);
+  inode.content = Content::kNone;
+  inode.links = 0;
+  inode.xattrs = KeepXattrs(xattrs);
+  return static_cast<InodeId>(inodes_.size() - 1);
+}
+
+void LayerTree::SetRoot(const Inode& metadata, const std::vector<TarXattr>& xattrs) {
+  Inode& root = InodeAt(kRoot);
+  root = metadata;
+  root.links = 0;
+  root.xattrs = KeepXattrs(xattrs);
+}
+
+Result<LayerTree::NameId> LayerTree::AddName(NameId parent, std::string_view name, InodeId inode) {
+  bool bad = name.empty() || name == "." || name == ".." || name.size() > kMaxName ||
+             name.find('/') != std::string_view::npos || name.find('\0') != std::string_view::npos;
+  if (bad || parent >= names_.size() || InodeAt(parent).type != TarType::kDirectory ||
+      inode >= inodes_.size() || inode == names_[kRoot].inode || Find(parent, name))
+    return Fail(Errc::kInvalid, Cat("a layer cannot have the name ", QuoteName(name), " there"));
+  return Insert(parent, name, inode);
+}
+
+// A copy of an inode of another tree.
+LayerTree::InodeId LayerTree::Take(const LayerTree& from, InodeId inode) {
+  const Inode& source = from.inodes_[inode];
+  InodeId id = AddInode(source, from.Xattrs(source));
+  inodes_[id].opaque = false;
+  if (source.content == Content::kInline)
+    SetInline(id, from.Text(source));
+  else if (source.content == Content::kObject)
+    SetObject(id, from.Object(source));
+  return id;
+}
+
+void LayerTree::Overlay(const LayerTree& upper) {
+  constexpr InodeId kNotTaken = UINT32_MAX;
+  std::vector<InodeId> taken(upper.inodes_.size(), kNotTaken);
+  std::vector<std::pair<NameId, NameId>> directories = {{kRoot, kRoot}};  // of `upper`, of this
+  const Inode& root = upper.At(upper.InodeOf(kRoot));
+  SetRoot(root, upper.Xattrs(root));
+  while (!directories.empty()) {
+    auto [from, to] = directories.back();
+    directories.pop_back();
+    for (NameId child : upper.Children(from)) {
+      InodeId inode = upper.InodeOf(child);
+      const Inode& entry = upper.At(inode);
+      bool directory = entry.type == TarType::kDirectory;
+      auto below = Find(to, upper.Name(child));
+      bool merges =
+          directory && !entry.opaque && below && InodeAt(*below).type == TarType::kDirectory;
+      if (!merges)
+        Clear(to, upper.Name(child));
+      if (entry.IsWhiteout())
+        continue;
+      if (taken[inode] == kNotTaken)
+        taken[inode] = Take(upper, inode);
+      NameId name = merges ? *below : Insert(to, upper.Name(child), taken[inode]);
+      names_[name].inode = taken[inode];
+      if (directory)
+        directories.emplace_back(child, name);
+    }
+  }
+}
+
+void LayerTree::HideObjects() {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::optional<InodeId> whiteout;
+  for (char high : kHex) {
+    for (char low : kHex) {
+      std::string name = {high, low};
+      if (auto found = Find(kRoot, name)) {
+        InodeAt(*found).opaque = InodeAt(*found).type == TarType::kDirectory;
+        continue;
+      }
+      if (!whiteout) {
+        Inode inode;
+        inode.type = TarType::kCharDevice;
+        inode.mode = 0;
+        whiteout = AddInode(inode, {});
+      }
+      Insert(kRoot, name, *whiteout);
+    }
+  }
 }
 
 // --- The finished tree

@@ -57,6 +57,19 @@ class LayerTree {
   void SetObject(InodeId file, const Digest& digest);
   void SetInline(InodeId file, std::string_view bytes);
 
+  // Building a tree from what one was written down as (store/layer_index.h). An inode without
+  // content; links are counted by Seal. kInvalid: no directory to put the name into, a name that
+  // cannot be, or that is there.
+  InodeId AddInode(const Inode& metadata, const std::vector<TarXattr>& xattrs);
+  Result<NameId> AddName(NameId parent, std::string_view name, InodeId inode);
+  void SetRoot(const Inode& metadata, const std::vector<TarXattr>& xattrs);
+
+  // Lays a sealed tree over this one, as overlayfs shows them together: what remains are the files
+  // one sees, without whiteouts and opaque marks. REQUIRES: the root of `upper` is not opaque.
+  void Overlay(const LayerTree& upper);
+  // Whiteouts where the objects' directories would show should they lie below as an ordinary layer.
+  void HideObjects();
+
   // Sorts, counts links, forgets what later entries replaced. Nothing can be added afterwards; what
   // follows is valid from then on only.
   void Seal();
@@ -90,6 +103,8 @@ class LayerTree {
   void Grow();
   Inode& InodeAt(NameId name) { return inodes_[names_[name].inode]; }
   InodeId NewInode(const TarEntry& entry);
+  uint32_t KeepXattrs(const std::vector<TarXattr>& kept);
+  InodeId Take(const LayerTree& from, InodeId inode);
   // Makes room for another entry of the same name.
   void Clear(NameId parent, std::string_view name);
 

@@ -49,6 +49,29 @@ bool IsCapability(std::string_view value) {
 // All attributes of one file together, in any of the forms the store keeps them.
 constexpr size_t kMaxXattrBytes = 60'000;
 
+constexpr const char* kOpaqueXattr = "trusted.overlay.opaque";
+
+// Those an image may have set.
+Result<std::vector<std::string>> AllowedNames(int fd) {
+  std::vector<std::string> allowed;
+  ssize_t length = flistxattr(fd, nullptr, 0);
+  if (length <= 0) {
+    return allowed;
+  }
+  std::string names(static_cast<size_t>(length), '\0');
+  length = flistxattr(fd, names.data(), names.size());
+  if (length < 0) {
+    return FailSys("listxattr");
+  }
+  names.resize(static_cast<size_t>(length));
+  for (std::string_view name : Split(names, '\0')) {
+    if (FindRule(name) != nullptr) {
+      allowed.emplace_back(name);
+    }
+  }
+  return allowed;
+}
+
 bool Ignorable(int error_number) {
   return error_number == EOPNOTSUPP || error_number == EINVAL || error_number == EPERM ||
          error_number == ERANGE;
@@ -92,24 +115,42 @@ Result<std::vector<TarXattr>> KeptXattrs(const std::vector<TarXattr>& xattrs) {
   return kept;
 }
 
+bool HasXattrs(int fd, const std::vector<TarXattr>& xattrs) {
+  auto names = AllowedNames(fd);
+  if (!names || names->size() != xattrs.size()) {
+    return false;
+  }
+  for (const TarXattr& xattr : xattrs) {
+    std::string value(xattr.value.size() + 1, '\0');
+    ssize_t length = fgetxattr(fd, xattr.name.c_str(), value.data(), value.size());
+    if (length < 0 ||
+        std::string_view(value).substr(0, static_cast<size_t>(length)) != xattr.value) {
+      return false;
+    }
+  }
+  return true;
+}
+
 Result<> ClearXattrs(int fd) {
-  ssize_t length = flistxattr(fd, nullptr, 0);
-  if (length <= 0) {
-    return {};
-  }
-  std::string names(static_cast<size_t>(length), '\0');
-  length = flistxattr(fd, names.data(), names.size());
-  if (length < 0) {
-    return FailSys("listxattr");
-  }
-  names.resize(static_cast<size_t>(length));
-  for (std::string_view name : Split(names, '\0')) {
-    if (FindRule(name) != nullptr && fremovexattr(fd, std::string(name).c_str()) != 0 &&
-        errno != ENODATA) {
+  std::vector<std::string> names = TRY(AllowedNames(fd));
+  for (const std::string& name : names) {
+    if (fremovexattr(fd, name.c_str()) != 0 && errno != ENODATA) {
       return FailSys("removexattr", name);
     }
   }
   return {};
+}
+
+Result<> MakeOpaque(int dir) {
+  if (fsetxattr(dir, kOpaqueXattr, "y", 1, 0) != 0) {
+    return FailSys("setxattr", kOpaqueXattr);
+  }
+  return {};
+}
+
+bool IsOpaque(int dir) {
+  char value = 0;
+  return fgetxattr(dir, kOpaqueXattr, &value, 1) == 1 && value == 'y';
 }
 
 }  // namespace wherry::store

@@ -19,6 +19,13 @@ Result<> SetXattrs(int fd, const std::vector<TarXattr>& xattrs);
 // the kernel would refuse.
 Result<std::vector<TarXattr>> KeptXattrs(const std::vector<TarXattr>& xattrs);
 
+// Whether what of the allowed attributes an open file has is just `xattrs`.
+bool HasXattrs(int fd, const std::vector<TarXattr>& xattrs);
+
+// Marks an open directory so that overlayfs shows nothing of the layers below in it.
+Result<> MakeOpaque(int dir);
+bool IsOpaque(int dir);
+
 // Removes what an earlier entry of the same name has set. What overlayfs needs stays.
 Result<> ClearXattrs(int fd);
 

@@ -1,5 +1,6 @@
-// File contents, each once: obj/<2 hex>/<62 hex>, named by SHA-256. A name below obj/ stands for
-// content that has been written back; new content waits in a transaction's directory until then.
+// File contents, each once: obj/<2 hex>/<62 hex>, named by SHA-256. An object gets its name when
+// all of its content has been given to the kernel; it counts as durable only once an image whose
+// record was written after the next syncfs needs it (docs/store.md, "Commit").
 #pragma once
 
 #include <cstddef>
@@ -7,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/base/digest.h"
 #include "core/base/fd.h"
@@ -15,39 +17,44 @@
 
 namespace wherry::store {
 
-// "ab/cdef...": below obj/, below a stage, and with "/" in front the redirect of overlayfs.
+inline constexpr const char* kObjectsName = "obj";  // below the store directory
+
+// "ab/cdef...": below obj/, and with "/" in front the redirect of overlayfs.
 std::string ObjectPath(const Digest& digest);
 
 // The directory obj/ of a store. Any thread.
 class Objects {
  public:
   // Makes it when it is missing.
-  static Result<Objects> Open(int store_dir);
+  static Result<Objects> Open(int store_dir, DiskOps& ops);
 
   // Whether there is an object of that size. One of another size is damage: it counts as absent,
-  // and Publish puts the right one in its place.
+  // and Place puts the right one there.
   bool Has(const Digest& digest, uint64_t size) const;
   Result<UniqueFd> OpenObject(const Digest& digest) const;
+  // Gives a file its name as an object.
+  Result<> Place(int dir, const std::string& name, const Digest& digest);
+  // Returns the bytes that became free; absent is success.
+  Result<uint64_t> Remove(const Digest& digest);
+  // Those whose digest begins with the byte `group`; what is no object there is removed.
+  Result<std::vector<Digest>> List(uint8_t group);
   int dir() const { return dir_.get(); }
 
  private:
-  explicit Objects(UniqueFd dir) : dir_(std::move(dir)) {}
+  Objects(UniqueFd dir, DiskOps& ops) : dir_(std::move(dir)), ops_(&ops) {}
   UniqueFd dir_;
+  DiskOps* ops_;
 };
 
-// What one transaction adds. Content that is known already, to the store or to the stage, costs no
-// write when it is put at once, and no space when it is streamed. Not thread-safe; one stream at a
-// time.
-class ObjectStage {
+// What one transaction adds. Content that the store has already costs no write when it is put at
+// once, and no space when it is streamed. Not thread-safe; one stream at a time.
+class ObjectWriter {
  public:
-  struct Options {
-    uint64_t reserve_bytes = 0;  // left free on the file system
-  };
-  // `dir`: an empty directory on the file system of the objects.
-  ObjectStage(const Objects& objects, UniqueFd dir, const Options& options)
-      : objects_(objects), dir_(std::move(dir)), options_(options) {}
+  // `dir`: a directory of the writer's own on the file system of the objects.
+  ObjectWriter(Objects& objects, int dir, DiskOps& ops, uint64_t reserve_bytes)
+      : objects_(objects), dir_(dir), ops_(ops), reserve_bytes_(reserve_bytes) {}
 
-  // kNoSpace; system errors. Nothing is synced.
+  // kNoSpace when less than the reserve would be left free; system errors. Nothing is synced.
   Result<Digest> Put(std::span<const std::byte> content);
 
   // A file of `size` bytes, in pieces of rising offsets; what is between them are holes.
@@ -55,10 +62,8 @@ class ObjectStage {
   Result<> Write(std::span<const std::byte> bytes, uint64_t offset);
   Result<Digest> End();
 
-  // Gives everything its final name. REQUIRES: written back (DiskOps::SyncFileSystem). What is in
-  // obj/ already is as good. After an error, calling again goes on.
-  Result<> Publish(DiskOps& ops);
-
+  // Objects that were not there before.
+  const std::vector<Digest>& added() const { return added_; }
   uint64_t written_bytes() const { return written_bytes_; }      // new content
   uint64_t known_bytes() const { return known_bytes_; }          // that was there already
   uint64_t discarded_bytes() const { return discarded_bytes_; }  // written before it proved known
@@ -72,15 +77,15 @@ class ObjectStage {
     Hasher hasher;
   };
 
-  bool Known(const Digest& digest, uint64_t size) const;
-  Result<> MakeParent(const Digest& digest);
   Result<> CheckSpace(uint64_t more);
   void HashZeros(uint64_t count);
 
-  const Objects& objects_;
-  UniqueFd dir_;
-  Options options_;
+  Objects& objects_;
+  const int dir_;
+  DiskOps& ops_;
+  const uint64_t reserve_bytes_;
   std::optional<Stream> stream_;
+  std::vector<Digest> added_;
   uint64_t written_bytes_ = 0;
   uint64_t known_bytes_ = 0;
   uint64_t discarded_bytes_ = 0;

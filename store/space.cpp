@@ -16,7 +16,7 @@
 #include "core/base/file.h"
 #include "core/base/scope.h"
 #include "core/base/text.h"
-#include "store/layer_dirs.h"
+#include "store/layer_xattr.h"
 
 namespace wherry::store {
 

@@ -12,9 +12,9 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
-#include "store/file_at.h"
 #include "store/space.h"
 #include "store/store_impl.h"
+#include "store/tier.h"
 
 namespace wherry::store {
 
@@ -51,7 +51,8 @@ struct StoreImpl::FoundRefs {
 };
 
 Result<std::unique_ptr<StoreImpl>> StoreImpl::OpenWith(const std::string& directory,
-                                                       const Limits& limits, DiskOps& ops,
+                                                       const Limits& limits,
+                                                       std::optional<Tier> tier, DiskOps& ops,
                                                        std::vector<std::string>* notices) {
   auto made = MakeDirs(directory, kPrivate);
   auto path = made ? AbsolutePath(directory) : std::unexpected(std::move(made).error());
@@ -59,21 +60,22 @@ Result<std::unique_ptr<StoreImpl>> StoreImpl::OpenWith(const std::string& direct
     return std::unexpected(Unusable(std::move(path).error(), directory).Wrap("open the store"));
   }
   std::unique_ptr<StoreImpl> store(new StoreImpl(*std::move(path), limits, ops));
-  TRY_CTX("open the store", store->Start(notices));
+  TRY_CTX("open the store", store->Start(tier, notices));
   return store;
 }
 
-Result<> StoreImpl::Start(std::vector<std::string>* notices) {
+Result<> StoreImpl::Start(std::optional<Tier> tier, std::vector<std::string>* notices) {
   std::vector<std::string> ignored;
   std::vector<std::string>& told = notices != nullptr ? *notices : ignored;
   dir_ = TRY(OpenDir(directory_));
   TRY(CheckBacking(dir_.get(), directory_));
   TRY(Lock());
   TRY(CheckVersion(told));
-  RemoveLeftovers(told);
   FoundRefs found;
   TRY(LoadRecords(found, told));
   TRY(LoadRefs(found, told));
+  RemoveLeftovers(told);
+  tier_ = TRY(ChooseTier(tier, txn_.get(), Cat(directory_, "/", kTransactionName)));
   return {};
 }
 
@@ -127,39 +129,24 @@ Result<> StoreImpl::OpenParts() {
     const char* name;
     UniqueFd* fd;
   };
-  for (Part part :
-       {Part{kTreeName, &tree_}, Part{kImageName, &img_}, Part{kTransactionName, &txn_}}) {
-    TRY(MakeDirAt(dir_.get(), part.name));
+  for (Part part : {Part{kLayerName, &layer_}, Part{kTreeName, &tree_}, Part{kImageName, &img_},
+                    Part{kTransactionName, &txn_}}) {
+    TRY(ops_.MakeDir(dir_.get(), part.name));
     *part.fd = TRY(OpenAt(dir_.get(), part.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   }
+  objects_.emplace(TRY(Objects::Open(dir_.get(), ops_)));
   return {};
 }
 
-// Failures are told, not returned: garbage costs space, not correctness.
-void StoreImpl::RemoveLeftovers(std::vector<std::string>& notices) {
-  auto names = ListDirFd(txn_.get());
-  if (!names) {
-    notices.push_back(Cat("left-over transactions cannot be listed: ", names.error().message()));
-    return;
-  }
-  for (const std::string& name : *names) {
-    auto removed = RemoveTreeAt(txn_.get(), name);
-    notices.push_back(
-        removed
-            ? Cat("removed what an interrupted operation left in ", kTransactionName, "/", name)
-            : Cat("cannot remove ", kTransactionName, "/", name, ": ", removed.error().message()));
-  }
-}
-
 Result<> StoreImpl::LoadRecords(FoundRefs& found, std::vector<std::string>& notices) {
-  auto tree_names = TRY_CTX(kTreeName, ListDirFd(tree_.get()));
-  std::set<std::string> trees(tree_names.begin(), tree_names.end());
+  auto names = TRY_CTX(kLayerName, ListDirFd(layer_.get()));
+  std::set<std::string> layer_files(names.begin(), names.end());
   for (const std::string& name : TRY_CTX(kImageName, ListDirFd(img_.get()))) {
     if (name.starts_with('.')) {  // temporary file of a replacement that was cut short
       (void)ops_.RemoveFile(img_.get(), name);
       continue;
     }
-    auto loaded = LoadRecord(name, trees, found);
+    auto loaded = LoadRecord(name, layer_files, found);
     if (!loaded) {
       bool moved = Quarantine(img_.get(), name, Cat(kImageName, "-", name));
       notices.push_back(Cat("image ", name.substr(0, kShownHex), " is damaged and not available: ",
@@ -167,17 +154,16 @@ Result<> StoreImpl::LoadRecords(FoundRefs& found, std::vector<std::string>& noti
                             moved ? Cat(" (its record is in ", kQuarantineName, "/)") : ""));
     }
   }
-  RemoveUnusedTrees(trees, notices);
   return {};
 }
 
-Result<> StoreImpl::LoadRecord(const std::string& name, const std::set<std::string>& trees,
+Result<> StoreImpl::LoadRecord(const std::string& name, const std::set<std::string>& layer_files,
                                FoundRefs& found) {
   Digest digest = TRY(Digest::ParseHex(name));
   std::string content = TRY(ReadFileAt(img_.get(), name, kMaxRecordBytes));
   StoredRecord record = TRY(DecodeRecord(content, digest));
   for (const LayerInfo& layer : record.image.layers) {
-    if (!trees.contains(layer.diff_id.hex())) {
+    if (!layer_files.contains(Cat(layer.diff_id.hex(), kIndexSuffix))) {
       return Fail(Errc::kCorrupt,
                   Cat("its layer ", layer.diff_id.hex().substr(0, kShownHex), " is missing"));
     }
@@ -185,27 +171,70 @@ Result<> StoreImpl::LoadRecord(const std::string& name, const std::set<std::stri
   found.records.push_back({record.image.created_unix_nanos, digest, std::move(record.refs)});
   std::lock_guard lock(mutex_);
   AddImageLocked(record.image);
+  for (const LayerInfo& layer : record.image.layers) {
+    layers_[layer.diff_id].durable = true;
+  }
   return {};
 }
 
-void StoreImpl::RemoveUnusedTrees(const std::set<std::string>& trees,
-                                  std::vector<std::string>& notices) {
+// What an operation left that was cut short. Failures are told, not returned: garbage costs space,
+// not correctness. The transactions go last: while one is there, this is done again.
+void StoreImpl::RemoveLeftovers(std::vector<std::string>& notices) {
+  auto transactions = ListDirFd(txn_.get());
+  auto files = RemoveUnusedLayerFiles();
+  bool interrupted = !transactions || !transactions->empty() || !files || *files > 0;
+  if (!interrupted) {
+    return;
+  }
+  CollectResult freed;
+  if (auto removed = RemoveUnusedObjects(freed); !removed) {
+    notices.push_back(Cat("what an interrupted operation left in ", kObjectsName,
+                          "/ cannot be removed: ", removed.error().message()));
+  }
+  if (!transactions || !files) {
+    const Error& error = transactions ? files.error() : transactions.error();
+    notices.push_back(
+        Cat("what an interrupted operation left cannot be listed: ", error.message()));
+    return;
+  }
+  if (*files > 0) {
+    notices.push_back(Cat("removed ", *files, " files of layers that no image uses"));
+  }
+  for (const std::string& name : *transactions) {
+    auto gone = ops_.RemoveTree(txn_.get(), name);
+    notices.push_back(
+        gone ? Cat("removed what an interrupted operation left in ", kTransactionName, "/", name)
+             : Cat("cannot remove ", kTransactionName, "/", name, ": ", gone.error().message()));
+  }
+}
+
+Result<size_t> StoreImpl::RemoveUnusedLayerFiles() {
+  std::set<Digest> chains;
+  for (const auto& [digest, image] : images_) {
+    chains.insert(image.chain_id);
+  }
   size_t removed = 0;
-  for (const std::string& name : trees) {
+  for (const std::string& name : TRY(ListDirFd(layer_.get()))) {
+    size_t dot = std::min(name.find('.'), name.size());
+    std::string_view suffix = std::string_view(name).substr(dot);
+    auto digest = Digest::ParseHex(name.substr(0, dot));
+    bool used =
+        digest && (suffix == kImageSuffix ? chains.contains(*digest)
+                                          : (suffix == kIndexSuffix || suffix == kSplitSuffix) &&
+                                                layers_.contains(*digest));
+    if (!used) {
+      TRY(ops_.RemoveTree(layer_.get(), name));
+      ++removed;
+    }
+  }
+  for (const std::string& name : TRY(ListDirFd(tree_.get()))) {
     auto digest = Digest::ParseHex(name);
-    if (!digest || HasLayer(*digest)) {
-      continue;
+    if (!digest || !layers_.contains(*digest)) {
+      TRY(RemoveLayerTree(name));
+      ++removed;
     }
-    auto gone = RemoveLayerTree(name);
-    if (!gone) {
-      notices.push_back(Cat("cannot remove the unused layer ", name, ": ", gone.error().message()));
-      continue;
-    }
-    ++removed;
   }
-  if (removed > 0) {
-    notices.push_back(Cat("removed ", removed, " layers that no image uses"));
-  }
+  return removed;
 }
 
 Result<> StoreImpl::LoadRefs(const FoundRefs& found, std::vector<std::string>& notices) {
@@ -253,7 +282,7 @@ Result<> StoreImpl::LoadRefs(const FoundRefs& found, std::vector<std::string>& n
 }
 
 bool StoreImpl::Quarantine(int dir, const std::string& name, const std::string& as) {
-  if (!MakeDirAt(dir_.get(), kQuarantineName)) {
+  if (!ops_.MakeDir(dir_.get(), kQuarantineName)) {
     return false;
   }
   auto quarantine = OpenAt(dir_.get(), kQuarantineName, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);

@@ -1,19 +1,14 @@
-#include <fcntl.h>
-#include <sys/stat.h>
-
-#include <algorithm>
-
 #include "core/base/file.h"
 #include "core/base/text.h"
-#include "store/layer_dirs.h"
 #include "store/space.h"
 #include "store/store_impl.h"
 
 namespace wherry::store {
 
 Result<std::unique_ptr<Store>> Store::Open(const std::string& directory, const Limits& limits,
+                                           std::optional<Tier> tier,
                                            std::vector<std::string>* notices) {
-  return StoreImpl::OpenWith(directory, limits, DiskOps::Real(), notices);
+  return StoreImpl::OpenWith(directory, limits, tier, DiskOps::Real(), notices);
 }
 
 Result<> StoreImpl::CheckSpace(uint64_t needed_bytes) const {
@@ -140,6 +135,7 @@ Result<> StoreImpl::ReplaceRefs(RefMap refs) {
 void StoreImpl::AddImageLocked(const Image& image) {
   ImageState& state = images_[image.manifest_digest];
   state.layers = image.layers;
+  state.chain_id = ChainId(image.layers);
   std::set<Digest> counted;
   for (const LayerInfo& layer : image.layers) {
     LayerState& known = layers_[layer.diff_id];
@@ -159,36 +155,8 @@ void StoreImpl::RemoveImageLocked(const Digest& manifest_digest) {
       --layers_[layer.diff_id].images;
     }
   }
+  dropped_chains_.insert(image->second.chain_id);
   images_.erase(image);
-}
-
-Result<std::vector<std::string>> StoreImpl::LowerDirs(const Digest& manifest_digest) const {
-  std::vector<LayerInfo> layers;
-  {
-    std::lock_guard lock(mutex_);
-    auto image = images_.find(manifest_digest);
-    if (image == images_.end()) {
-      return Fail(Errc::kNotFound, Cat("there is no image ", manifest_digest.string()));
-    }
-    layers = image->second.layers;
-  }
-  std::reverse(layers.begin(), layers.end());
-  std::vector<std::string> directories;
-  std::set<Digest> seen;
-  for (const LayerInfo& layer : layers) {
-    // overlayfs refuses a directory that is given twice; the upper one decides everything the lower
-    // one says.
-    if (!seen.insert(layer.diff_id).second) {
-      continue;
-    }
-    std::string name = layer.diff_id.hex();
-    UniqueFd root = TRY_CTX(Cat("layer ", name), OpenAt(tree_.get(), name, O_RDONLY | O_DIRECTORY));
-    directories.push_back(Cat(directory_, "/", kTreeName, "/", name));
-    if (IsOpaque(root.get())) {
-      break;
-    }
-  }
-  return directories;
 }
 
 }  // namespace wherry::store

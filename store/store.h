@@ -3,11 +3,11 @@
 // bytes.
 //
 // Layout below the store directory (docs/store.md):
-//   VERSION LOCK  tree/<diffid>/  img/<manifest digest>  refs  txn/<id>/  quarantine/
-// Rules: nothing that is not final reaches flash (no temporary blob); a layer is renamed into tree/
-// only after its content was written back; an image exists when its commit record does: one syncfs
-// and one fsynced record per image. Thread-safe; every call may block on the disk and belongs on a
-// worker thread.
+//   VERSION LOCK  obj/<hh>/<62 hex>  layer/<diffid>.idx .tar  layer/<chain id>.erofs tree/<diffid>/
+//   img/<manifest digest>  refs  txn/<id>/  quarantine/
+// Rules: nothing that is not final reaches flash (no temporary blob); each content is stored once;
+// an image exists when its commit record does, which is written after one syncfs of all it needs.
+// Thread-safe; every call may block on the disk and belongs on a worker thread.
 #pragma once
 
 #include <cstdint>
@@ -39,6 +39,25 @@ struct Limits {
 };
 
 enum class Compression : uint8_t { kNone, kGzip, kZstd };
+
+// How the files of an image become a root file system. The objects are the same in all.
+enum class Tier : uint8_t {
+  kImageDataOnly,  // A1: an EROFS image of all metadata over the objects as a data-only layer
+  kImage,          // A2: the same over the objects as an ordinary layer (before Linux 6.5)
+  kDirectories,    // B: a directory for each layer, files being links to objects where they can
+};
+std::string_view TierName(Tier tier);  // "A1", "A2", "B"
+
+// A root file system for overlayfs. Absolute paths.
+struct RootFs {
+  std::vector<std::string> lower;  // tier B: directories, topmost first
+  std::string image;               // tier A: the metadata image
+  std::string objects;             // tier A: what its redirects begin at
+  bool data_only = false;          // tier A1
+  uint32_t mode = 0755;            // of "/"
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+};
 
 struct LayerInfo {
   Digest diff_id;
@@ -73,7 +92,7 @@ struct ImageRecord {
   std::vector<Digest> diff_ids = {};  // lowest first
 };
 
-// Told while a layer is unpacked, at the latest after each 256 KiB and each entry; returns false to
+// Told while a layer is taken in, at the latest after each 256 KiB and each entry; returns false to
 // cancel (kCancelled). Empty: not told.
 using IngestProgress = std::move_only_function<bool(uint64_t unpacked_bytes)>;
 
@@ -106,17 +125,19 @@ class Transaction {
 
 struct CollectResult {
   std::vector<Digest> images;  // manifest digests whose records were removed
-  std::vector<Digest> layers;  // diffIDs whose trees were removed
-  uint64_t freed_bytes = 0;
+  std::vector<Digest> layers;  // diffIDs that went with them
+  uint64_t freed_bytes = 0;    // on the file system
 };
 
 class Store {
  public:
   // Opens or creates the store, takes its lock (kBusy: another daemon uses it), drops damaged
-  // records to quarantine and removes what an interrupted transaction left. Notices: sentences
-  // about what was found and done. Refuses only a lock that is taken, a store of a newer version
-  // (kUnsupported) and a directory that cannot be used (kDenied, kUnsupported, ...).
+  // records to quarantine and removes what an interrupted transaction left. `tier`: absent for the
+  // best that works here. Notices: sentences about what was found and done. Refuses only a lock
+  // that is taken, a store of a newer version (kUnsupported), a directory that cannot be used
+  // (kDenied, kUnsupported, ...) and a tier that does not work here (kUnsupported).
   static Result<std::unique_ptr<Store>> Open(const std::string& directory, const Limits& limits,
+                                             std::optional<Tier> tier,
                                              std::vector<std::string>* notices);
   virtual ~Store() = default;
 
@@ -141,15 +162,19 @@ class Store {
   virtual Result<> SetRef(const std::string& name, const Digest& manifest_digest) = 0;
   virtual Result<> RemoveRefs(const std::vector<std::string>& names) = 0;
   // Removes the records of those `candidates` that have no ref and are not in `in_use`, then every
-  // layer that no record and no open transaction needs. An error leaves a valid store; calling
-  // again goes on.
+  // layer that no record and no open transaction needs, and the objects only those had; objects
+  // wait for the end of layers that are being added. An error leaves a valid store; calling again
+  // goes on.
   virtual Result<CollectResult> Collect(const std::set<Digest>& candidates,
                                         const std::set<Digest>& in_use) = 0;
 
-  // Directories for overlayfs, topmost first, as "lowerdir" wants them; absolute paths. Layers
-  // below one that hides all of them (an opaque root, which overlayfs would not honour) are left
-  // out. kNotFound without such an image.
-  virtual Result<std::vector<std::string>> LowerDirs(const Digest& manifest_digest) const = 0;
+  // Makes what the tier needs and is not there, as after a change of tier. kNotFound without such
+  // an image; kUnsupported for one without layers.
+  virtual Result<RootFs> Root(const Digest& manifest_digest) = 0;
+  // The uncompressed archive of a layer, bit for bit, or kCorrupt at its end. Must not outlive the
+  // store. kNotFound without such a layer.
+  virtual Result<std::unique_ptr<ByteSource>> OpenLayer(const Digest& diff_id) = 0;
+  virtual Tier tier() const = 0;
   virtual const std::string& directory() const = 0;
 };
 

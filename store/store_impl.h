@@ -1,20 +1,29 @@
 // The one implementation of Store and Transaction. Split over store.cpp (queries and refs),
 // startup.cpp, transaction.cpp and collect.cpp. Included by those and by tests only.
 //
-// Locks: write_mutex_ serialises what changes tree/, img/ and refs and is held over fsync; mutex_
-// guards the maps and is held for a moment only. write_mutex_ is taken first.
+// Locks: write_mutex_ serialises what changes layer/, tree/, img/ and refs and is held over syncs;
+// ingest_mutex_ is shared by layers that are being added, whose objects nothing refers to yet, and
+// exclusive for the removal of objects; mutex_ guards the maps and is held for a moment only. They
+// are taken in this order.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
+#include <shared_mutex>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/fd.h"
 #include "store/disk_ops.h"
 #include "store/image_record.h"
+#include "store/layer_index.h"
+#include "store/objects.h"
 #include "store/refs.h"
 #include "store/store.h"
 
@@ -23,18 +32,27 @@ namespace wherry::store {
 // Names below the store directory. The only place that has them.
 inline constexpr const char* kLockName = "LOCK";
 inline constexpr const char* kVersionName = "VERSION";
+inline constexpr const char* kLayerName = "layer";
 inline constexpr const char* kTreeName = "tree";
 inline constexpr const char* kImageName = "img";
 inline constexpr const char* kTransactionName = "txn";
 inline constexpr const char* kQuarantineName = "quarantine";
 inline constexpr const char* kRefsName = "refs";
 inline constexpr uint64_t kStoreVersion = 1;
+inline constexpr std::string_view kIndexSuffix = ".idx";
+inline constexpr std::string_view kSplitSuffix = ".tar";
+inline constexpr std::string_view kImageSuffix = ".erofs";
+
+// What a stack of layers is, lowest first: the name of its metadata image. The chainID of the OCI
+// image specification (config.md, "Layer ChainID").
+Digest ChainId(const std::vector<LayerInfo>& layers);
 
 class StoreImpl final : public Store {
  public:
   // As Store::Open. `ops` must outlive the store.
   static Result<std::unique_ptr<StoreImpl>> OpenWith(const std::string& directory,
-                                                     const Limits& limits, DiskOps& ops,
+                                                     const Limits& limits, std::optional<Tier> tier,
+                                                     DiskOps& ops,
                                                      std::vector<std::string>* notices);
 
   Result<std::unique_ptr<Transaction>> Begin() override;
@@ -49,7 +67,9 @@ class StoreImpl final : public Store {
   Result<> RemoveRefs(const std::vector<std::string>& names) override;
   Result<CollectResult> Collect(const std::set<Digest>& candidates,
                                 const std::set<Digest>& in_use) override;
-  Result<std::vector<std::string>> LowerDirs(const Digest& manifest_digest) const override;
+  Result<RootFs> Root(const Digest& manifest_digest) override;
+  Result<std::unique_ptr<ByteSource>> OpenLayer(const Digest& diff_id) override;
+  Tier tier() const override { return tier_; }
   const std::string& directory() const override { return directory_; }
 
  private:
@@ -58,9 +78,11 @@ class StoreImpl final : public Store {
     uint64_t size_bytes = 0;
     uint32_t images = 0;  // records that list it
     uint32_t pins = 0;    // open transactions that rely on it
+    bool durable = false;
   };
   struct ImageState {
     std::vector<LayerInfo> layers;  // lowest first
+    Digest chain_id;
     mutable std::weak_ptr<const Image> parsed;
   };
   struct FoundRefs;  // names that records carry
@@ -69,16 +91,16 @@ class StoreImpl final : public Store {
       : directory_(std::move(directory)), limits_(limits), ops_(ops) {}
 
   // startup.cpp. Notices may be null there.
-  Result<> Start(std::vector<std::string>* notices);
+  Result<> Start(std::optional<Tier> tier, std::vector<std::string>* notices);
   Result<> Lock();
   Result<> CheckVersion(std::vector<std::string>& notices);
   Result<> OpenParts();
-  void RemoveLeftovers(std::vector<std::string>& notices);
   Result<> LoadRecords(FoundRefs& found, std::vector<std::string>& notices);
-  Result<> LoadRecord(const std::string& name, const std::set<std::string>& trees,
+  Result<> LoadRecord(const std::string& name, const std::set<std::string>& layer_files,
                       FoundRefs& found);
   Result<> LoadRefs(const FoundRefs& found, std::vector<std::string>& notices);
-  void RemoveUnusedTrees(const std::set<std::string>& trees, std::vector<std::string>& notices);
+  void RemoveLeftovers(std::vector<std::string>& notices);
+  Result<size_t> RemoveUnusedLayerFiles();
   bool Quarantine(int dir, const std::string& name, const std::string& as);
 
   // REQUIRES: mutex_ held.
@@ -87,39 +109,63 @@ class StoreImpl final : public Store {
 
   // REQUIRES: write_mutex_ held. Writes the file, then takes `refs` as the state.
   Result<> ReplaceRefs(RefMap refs);
-
-  // transaction.cpp. REQUIRES: write_mutex_ held.
-  Result<> PublishLayer(int from_dir, const LayerInfo& layer);
-  Result<> SyncTrees();
-  Result<bool> WriteRecord(const StoredRecord& record);
   Result<> AddRefs(const std::vector<std::string>& names, const Digest& manifest_digest);
+
+  // layers.cpp: from indexes and objects to what a tier needs, and back to archives.
+  Result<LayerIndex> ReadIndex(const Digest& diff_id) const;
+  bool HasImage(const Digest& chain_id) const;
+  // Not durable yet. REQUIRES: write_mutex_ held; `dir` is a directory of the caller's own.
+  Result<> MakeImage(const std::vector<LayerInfo>& layers, const Digest& chain_id, int dir);
+  // False: it is there already.
+  Result<bool> MakeTree(const LayerTree& tree, const Digest& diff_id, int dir);
+  Result<> EnsureRoot(const std::vector<LayerInfo>& layers, const Digest& chain_id);
+  Result<RootFs> ImageRoot(const Digest& chain_id) const;
+  Result<RootFs> TreeRoot(const std::vector<LayerInfo>& layers) const;
+
+  // transaction.cpp. REQUIRES: write_mutex_ held. False: the image is there already. `dir`: a
+  // directory of the transaction's own; `sync`: see DiskOps::SyncFileSystem.
+  Result<bool> WriteDown(const StoredRecord& record, int dir, int sync);
+  Result<bool> WriteRecord(const StoredRecord& record);
 
   // collect.cpp
   std::optional<LayerInfo> Pin(const Digest& diff_id);
   void Unpin(const std::set<Digest>& diff_ids);
+  // Objects that may be garbage.
+  void Suspect(std::span<const Digest> objects);
   // REQUIRES: write_mutex_ held.
   Result<> RemoveRecords(const std::vector<Digest>& digests);
   Result<> Sweep(CollectResult& result);
+  void SuspectObjectsOf(const Digest& diff_id);
+  Result<> RemoveImages();
+  Result<> RemoveObjects(CollectResult& result);
+  Result<> RemoveUnusedObjects(CollectResult& result);
   Result<> RemoveLayerTree(const std::string& name);
+  Result<> ForEachObject(const std::function<void(const Digest&)>& use) const;
 
   const std::string directory_;  // absolute
   const Limits limits_;
   DiskOps& ops_;
+  Tier tier_ = Tier::kDirectories;  // from Start on
   UniqueFd dir_;
   UniqueFd lock_;
+  std::optional<Objects> objects_;  // from Start on
+  UniqueFd layer_;
   UniqueFd tree_;
   UniqueFd img_;
   UniqueFd txn_;
 
   std::mutex write_mutex_;
-  bool trees_unsynced_ = false;  // guarded by write_mutex_: names in tree/ that may not be durable
   bool records_unsynced_ =
       false;                   // guarded by write_mutex_: records whose removal may not be durable
   uint64_t next_garbage_ = 1;  // guarded by write_mutex_
+  std::shared_mutex ingest_mutex_;
+  std::mutex checkout_mutex_;  // one CheckOut at a time
 
   mutable std::mutex mutex_;
-  std::map<Digest, LayerState> layers_;  // those in tree/
+  std::map<Digest, LayerState> layers_;  // those whose index is there and complete
   std::map<Digest, ImageState> images_;
+  std::set<Digest> dropped_chains_;  // of images that were removed
+  std::vector<Digest> suspects_;     // objects that may be garbage
   RefMap refs_;
   uint64_t next_transaction_ = 1;
 };

@@ -84,8 +84,8 @@ struct TarReader::Meta {
   bool any = false;
 };
 
-TarReader::TarReader(ByteSource& source)
-    : source_(source), buffer_(std::make_unique<std::byte[]>(kBufferBytes)) {}
+TarReader::TarReader(ByteSource& source, Observer* observer)
+    : source_(source), observer_(observer), buffer_(std::make_unique<std::byte[]>(kBufferBytes)) {}
 
 // Makes `count` contiguous bytes available; false when the source ends before.
 Result<bool> TarReader::Ensure(size_t count) {
@@ -105,6 +105,13 @@ Result<bool> TarReader::Ensure(size_t count) {
   return true;
 }
 
+// Passes over bytes of the buffer that are no content. They stay there until the next read.
+Result<> TarReader::Consume(size_t count) {
+  std::span<const std::byte> bytes(buffer_.get() + begin_, count);
+  begin_ += count;
+  return observer_ != nullptr ? observer_->Raw(bytes) : Result<>();
+}
+
 // Nothing at a clean end of the source. The view lives until the next read.
 Result<std::optional<std::string_view>> TarReader::ReadBlock() {
   if (!TRY(Ensure(kTarBlock))) {
@@ -114,7 +121,7 @@ Result<std::optional<std::string_view>> TarReader::ReadBlock() {
     return Truncated();
   }
   const std::byte* block = buffer_.get() + begin_;
-  begin_ += kTarBlock;
+  TRY(Consume(kTarBlock));
   return std::string_view(reinterpret_cast<const char*>(block), kTarBlock);
 }
 
@@ -124,7 +131,7 @@ Result<> TarReader::Skip(uint64_t count) {
       return Truncated();
     }
     auto step = static_cast<size_t>(std::min<uint64_t>(count, end_ - begin_));
-    begin_ += step;
+    TRY(Consume(step));
     count -= step;
   }
   return {};
@@ -142,7 +149,7 @@ Result<std::string> TarReader::ReadMetaBody(uint64_t size) {
     }
     size_t step = std::min(static_cast<size_t>(size) - body.size(), end_ - begin_);
     body.append(reinterpret_cast<const char*>(buffer_.get() + begin_), step);
-    begin_ += step;
+    TRY(Consume(step));
   }
   TRY(Skip(PaddingOf(size)));
   return body;
@@ -185,11 +192,9 @@ Result<bool> TarReader::End() {
     return Fail(Errc::kInvalid, "tar archive with a zero block between entries");
   }
   ended_ = true;
-  while (!source_ended_) {
-    begin_ = end_ = 0;
-    TRY(Ensure(1));
-  }
-  begin_ = end_ = 0;
+  do {
+    TRY(Consume(end_ - begin_));
+  } while (TRY(Ensure(1)));
   return false;
 }
 
@@ -336,7 +341,7 @@ Result<uint64_t> TarReader::ReadSparseNumber() {
       return Truncated();
     }
     auto c = static_cast<char>(buffer_[begin_]);
-    ++begin_;
+    TRY(Consume(1));
     --remaining_;
     if (c == '\n') {
       auto number = ParseUint(digits);

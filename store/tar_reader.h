@@ -28,8 +28,16 @@ class TarReader {
     std::span<const std::byte> bytes;  // in the reader's buffer, valid until the next call
   };
 
-  // `source` must outlive this.
-  explicit TarReader(ByteSource& source);
+  // Sees, in the order of the archive, every byte of it that Data does not hand out: headers,
+  // padding, content that is passed over, what follows the end marker.
+  class Observer {
+   public:
+    virtual ~Observer() = default;
+    virtual Result<> Raw(std::span<const std::byte> bytes) = 0;
+  };
+
+  // `source` and `observer` must outlive this; no observer: nobody is told.
+  explicit TarReader(ByteSource& source, Observer* observer = nullptr);
 
   // Goes to the next entry, skipping what is left of the current one. False at the end of the
   // archive; the source has then been read to its end. kInvalid: malformed or not supported;
@@ -44,6 +52,7 @@ class TarReader {
   struct Meta;  // what extension headers said about the next real entry
 
   Result<bool> Ensure(size_t count);
+  Result<> Consume(size_t count);
   Result<std::optional<std::string_view>> ReadBlock();
   Result<std::string> ReadMetaBody(uint64_t size);
   Result<bool> ApplyExtension(const TarHeader& header, Meta& meta);
@@ -56,6 +65,7 @@ class TarReader {
   Result<uint64_t> ReadSparseNumber();
 
   ByteSource& source_;
+  Observer* const observer_;
   std::unique_ptr<std::byte[]> buffer_;
   size_t begin_ = 0;  // unread bytes of the buffer
   size_t end_ = 0;

@@ -1,21 +1,29 @@
 // The commit protocol. Order is everything here (docs/store.md, "Commit"):
-//   write layers below txn/ -> syncfs -> rename them into tree/ -> fsync tree/ -> record (fsync,
-//   rename, fsync) -> refs (same).
+//   objects, indexes and what the tier needs get their names -> syncfs -> record (fsync, rename,
+//   fsync) -> refs (same). What no record needs means nothing, so a cut before the record leaves
+//   garbage at most.
 #include "store/transaction.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
-#include "store/unpack.h"
+#include "store/archive_split.h"
+#include "store/ingest.h"
+#include "store/space.h"
 
 namespace wherry::store {
 
 namespace {
+
+// Names in a transaction's directory.
+constexpr const char* kSplitPart = "headers";
+constexpr const char* kIndexPart = "index";
+// Of a file that is kept with the metadata: a file of its own would take a block and an inode.
+constexpr size_t kInlineBytes = 512;
 
 bool IsPlainToken(std::string_view text) {
   constexpr size_t kMaxMediaType = 255;
@@ -33,9 +41,7 @@ Result<std::unique_ptr<Transaction>> StoreImpl::Begin() {
   }
   // A descriptor of its own: the errors of write-back are reported once per open file.
   UniqueFd sync = TRY(OpenAt(dir_.get(), ".", O_RDONLY | O_DIRECTORY));
-  if (mkdirat(txn_.get(), name.c_str(), 0700) != 0) {
-    return FailSys("mkdir", Cat(directory_, "/", kTransactionName, "/", name));
-  }
+  TRY_CTX(kTransactionName, ops_.MakeDir(txn_.get(), name));
   UniqueFd dir = TRY(OpenAt(txn_.get(), name, O_RDONLY | O_DIRECTORY));
   return std::make_unique<TransactionImpl>(*this, std::move(name), std::move(dir), std::move(sync));
 }
@@ -47,15 +53,13 @@ TransactionImpl::~TransactionImpl() {
   }
   store_.Unpin(pins);
   // What cannot be removed now is removed at the next start.
-  (void)RemoveTreeAt(store_.txn_.get(), name_);
+  (void)store_.ops_.RemoveTree(store_.txn_.get(), name_);
 }
 
 Result<LayerInfo> TransactionImpl::AddLayer(LayerSource layer, IngestProgress progress) {
-  for (const auto* known : {&unpacked_, &pinned_}) {
-    auto found = known->find(layer.diff_id);
-    if (found != known->end()) {
-      return found->second;
-    }
+  auto known = pinned_.find(layer.diff_id);
+  if (known != pinned_.end()) {
+    return known->second;
   }
   if (auto present = store_.Pin(layer.diff_id)) {
     pinned_.emplace(layer.diff_id, *present);
@@ -64,9 +68,57 @@ Result<LayerInfo> TransactionImpl::AddLayer(LayerSource layer, IngestProgress pr
   if (layer.source == nullptr) {
     return Fail(Errc::kNotFound, Cat("layer ", layer.diff_id.string(), " is not in the store"));
   }
-  LayerInfo info =
-      TRY(UnpackLayer(dir_.get(), layer.diff_id.hex(), layer, store_.limits_, progress));
-  unpacked_.emplace(layer.diff_id, info);
+  LayerInfo info = TRY(Ingest(layer, progress));
+  pinned_.emplace(layer.diff_id, info);
+  return info;
+}
+
+Result<LayerInfo> TransactionImpl::Ingest(const LayerSource& layer, IngestProgress& progress) {
+  std::shared_lock ingest_lock(store_.ingest_mutex_);
+  DiskOps& ops = store_.ops_;
+  // A lower bound: files take less than their archive only by its headers, unless they are known.
+  TRY(CheckFreeSpace(dir_.get(), 0, store_.limits_.reserve_bytes));
+  ObjectWriter objects(*store_.objects_, dir_.get(), ops, store_.limits_.reserve_bytes);
+  auto split = TRY(SplitWriter::Create(TRY(ops.Create(dir_.get(), kSplitPart, 0600)), ops));
+  IngestTarget target{.objects = objects,
+                      .split = split,
+                      .inline_bytes = store_.tier_ == Tier::kDirectories ? 0 : kInlineBytes};
+  auto take = [&]() -> Result<LayerInfo> {
+    IngestedLayer taken = TRY(IngestLayer(layer, store_.limits_, target, progress));
+    std::string index = LayerIndex::Encode(layer.diff_id, taken.tree, taken.objects);
+    UniqueFd fd = TRY(ops.Create(dir_.get(), kIndexPart, 0600));
+    TRY(ops.Write(fd.get(), std::as_bytes(std::span(index)), 0));
+    if (store_.tier_ == Tier::kDirectories) {
+      TRY(store_.MakeTree(taken.tree, layer.diff_id, dir_.get()));
+    }
+    return Publish({layer.diff_id, taken.tree.size_bytes()});
+  };
+  auto info = take();
+  if (!info) {
+    store_.Suspect(objects.added());
+  }
+  return info;
+}
+
+// Another transaction may have added the same layer meanwhile: what that has made is as good.
+Result<LayerInfo> TransactionImpl::Publish(const LayerInfo& info) {
+  std::lock_guard lock(store_.mutex_);
+  StoreImpl::LayerState& state = store_.layers_[info.diff_id];
+  if (state.images == 0 && state.pins == 0) {
+    std::string name = info.diff_id.hex();
+    auto named =
+        store_.ops_.Rename(dir_.get(), kSplitPart, store_.layer_.get(), Cat(name, kSplitSuffix));
+    if (named) {
+      named =
+          store_.ops_.Rename(dir_.get(), kIndexPart, store_.layer_.get(), Cat(name, kIndexSuffix));
+    }
+    if (!named) {
+      store_.layers_.erase(info.diff_id);
+      return std::unexpected(std::move(named).error());
+    }
+    state.size_bytes = info.size_bytes;
+  }
+  ++state.pins;
   return info;
 }
 
@@ -90,13 +142,12 @@ Result<StoredRecord> TransactionImpl::CheckRecord(const ImageRecord& record,
   stored.image.media_type = record.media_type;
   stored.image.created_unix_nanos = UnixNanosNow();
   for (const Digest& diff_id : record.diff_ids) {
-    auto unpacked = unpacked_.find(diff_id);
     auto pinned = pinned_.find(diff_id);
-    if (unpacked == unpacked_.end() && pinned == pinned_.end()) {
+    if (pinned == pinned_.end()) {
       return Fail(Errc::kNotFound,
                   Cat("layer ", diff_id.string(), " of the image has not been added"));
     }
-    stored.image.layers.push_back(unpacked != unpacked_.end() ? unpacked->second : pinned->second);
+    stored.image.layers.push_back(pinned->second);
   }
   return stored;
 }
@@ -105,19 +156,15 @@ Result<Digest> TransactionImpl::Commit(const ImageRecord& record,
                                        const std::vector<std::string>& refs) {
   // Layers that were in the store all along count as added.
   for (const Digest& diff_id : record.diff_ids) {
-    if (!unpacked_.contains(diff_id) && !pinned_.contains(diff_id)) {
+    if (!pinned_.contains(diff_id)) {
       if (auto present = store_.Pin(diff_id)) {
         pinned_.emplace(diff_id, *present);
       }
     }
   }
   StoredRecord stored = TRY(CheckRecord(record, refs));
-  if (!unpacked_.empty()) {
-    TRY_CTX("write the image to disk", store_.ops_.SyncFileSystem(sync_.get()));
-  }
   std::lock_guard write_lock(store_.write_mutex_);
-  TRY_CTX("commit the image", Publish(stored));
-  bool fresh = TRY_CTX("commit the image", store_.WriteRecord(stored));
+  bool fresh = TRY_CTX("commit the image", store_.WriteDown(stored, dir_.get(), sync_.get()));
   auto named = store_.AddRefs(refs, stored.image.manifest_digest);
   if (!named && fresh) {
     (void)store_.RemoveRecords({stored.image.manifest_digest});
@@ -126,37 +173,31 @@ Result<Digest> TransactionImpl::Commit(const ImageRecord& record,
   return stored.image.manifest_digest;
 }
 
-Result<> TransactionImpl::Publish(const StoredRecord& record) {
-  for (const LayerInfo& layer : record.image.layers) {
-    auto own = unpacked_.find(layer.diff_id);
-    if (own == unpacked_.end()) {
-      continue;
-    }
-    TRY(store_.PublishLayer(dir_.get(), layer));
-    pinned_.emplace(*own);
-    unpacked_.erase(own);
+// Everything the record needs becomes durable, then the record. False: the image is there already.
+Result<bool> StoreImpl::WriteDown(const StoredRecord& record, int dir, int sync) {
+  const std::vector<LayerInfo>& layers = record.image.layers;
+  Digest chain_id = ChainId(layers);
+  bool image = tier_ != Tier::kDirectories && !layers.empty() && !HasImage(chain_id);
+  if (image) {
+    TRY(MakeImage(layers, chain_id, dir));
+    std::lock_guard lock(mutex_);
+    dropped_chains_.insert(chain_id);  // should this fail; no matter otherwise
   }
-  return store_.SyncTrees();
-}
-
-// Another transaction may have published the same layer meanwhile: its copy is as good.
-Result<> StoreImpl::PublishLayer(int from_dir, const LayerInfo& layer) {
-  std::string name = layer.diff_id.hex();
-  bool renamed = TRY(ops_.RenameNew(from_dir, name, tree_.get(), name));
-  trees_unsynced_ = trees_unsynced_ || renamed;
+  auto is_durable = [this](const LayerInfo& layer) { return layers_[layer.diff_id].durable; };
+  bool durable = false;
+  {
+    std::lock_guard lock(mutex_);
+    durable = !image && std::all_of(layers.begin(), layers.end(), is_durable);
+  }
+  if (!durable) {
+    TRY_CTX("write the image to disk", ops_.SyncFileSystem(sync));
+  }
+  bool fresh = TRY(WriteRecord(record));
   std::lock_guard lock(mutex_);
-  LayerState& state = layers_[layer.diff_id];
-  state.size_bytes = layer.size_bytes;
-  ++state.pins;
-  return {};
-}
-
-Result<> StoreImpl::SyncTrees() {
-  if (trees_unsynced_) {
-    TRY(ops_.SyncDirectory(tree_.get(), kTreeName));
-    trees_unsynced_ = false;
+  for (const LayerInfo& layer : layers) {
+    layers_[layer.diff_id].durable = true;
   }
-  return {};
+  return fresh;
 }
 
 // False: the image is there already.

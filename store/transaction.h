@@ -24,16 +24,16 @@ class TransactionImpl final : public Transaction {
   Result<Digest> Commit(const ImageRecord& record, const std::vector<std::string>& refs) override;
 
  private:
+  Result<LayerInfo> Ingest(const LayerSource& layer, IngestProgress& progress);
+  Result<LayerInfo> Publish(const LayerInfo& info);
   Result<StoredRecord> CheckRecord(const ImageRecord& record,
                                    const std::vector<std::string>& refs) const;
-  Result<> Publish(const StoredRecord& record);
 
   StoreImpl& store_;
   const std::string name_;
   UniqueFd dir_;
   UniqueFd sync_;
-  std::map<Digest, LayerInfo> unpacked_;  // in dir_
-  std::map<Digest, LayerInfo> pinned_;    // in tree/, protected from Collect
+  std::map<Digest, LayerInfo> pinned_;  // protected from Collect
 };
 
 }  // namespace wherry::store

@@ -6,7 +6,7 @@
 # Everything lives under ${WHERRY_CACHE:-~/.cache/wherry}: src/<sha256> and <target>/<name>-<version>-<key>, where the key
 # covers the lock entry, the recipe toolchains/deps/<name>.*, the target's flags, the compiler and the libraries it uses.
 # A library is named by its lock entry and built by toolchains/deps/<name>.sh, which sees: TARGET TRIPLE CC AR RANLIB
-# COMPILER LAUNCHER CFLAGS CMAKE PREFIX FINAL RECIPES JOBS, prefix_of NAME, compile_archive OUT FILE..., and runs in the unpacked source.
+# COMPILER CFLAGS CMAKE PREFIX FINAL RECIPES JOBS, prefix_of NAME, compile_archive OUT FILE..., and runs in the unpacked source.
 set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 CACHE=${WHERRY_CACHE:-${HOME:-/root}/.cache/wherry}
@@ -31,16 +31,14 @@ select_target() {
   if [ "$TRIPLE" = - ]; then TRIPLE=""; else prefix=$TRIPLE-; fi
   COMPILER=${prefix}gcc
   command -v "$COMPILER" >/dev/null || die "$COMPILER is missing: install $(awk '{print $3}' <<<"$row")"
-  LAUNCHER=$(command -v ccache || true)
-  CC=${LAUNCHER:+$LAUNCHER }$COMPILER
+  CC=$COMPILER
   AR=${prefix}gcc-ar
   RANLIB=${prefix}gcc-ranlib
   LIBC=$(awk '{print $4}' <<<"$row")
   CFLAGS="$(cut -d' ' -f5- <<<"$(tr -s ' ' <<<"$row")") -Os -g0 -DNDEBUG -ffunction-sections -fdata-sections"
   CFLAGS+=" -fvisibility=hidden -fno-unwind-tables -fno-asynchronous-unwind-tables -fstack-protector-strong"
   COMPILER_ID=$("$COMPILER" -dumpfullversion)$("$COMPILER" -dumpmachine)
-  CMAKE=(-G Ninja ${TRIPLE:+-DCMAKE_SYSTEM_NAME=Linux} -DCMAKE_C_COMPILER="$COMPILER"
-    -DCMAKE_C_COMPILER_LAUNCHER="$LAUNCHER" -DCMAKE_BUILD_TYPE=None)
+  CMAKE=(-G Ninja ${TRIPLE:+-DCMAKE_SYSTEM_NAME=Linux} -DCMAKE_C_COMPILER="$COMPILER" -DCMAKE_BUILD_TYPE=None)
 }
 
 # The library NAME is compiled against when the target's C library is one of ours.
@@ -141,6 +139,26 @@ build() { # NAME
   rm -rf "$work" "$log"
 }
 
+# Two at once: configuring keeps one core busy.
+build_all() {
+  local name used
+  local -A started=()
+  for name in $(lock_names); do
+    compute_key "$name"
+    for used in ${USES[$name]:-} $(c_library_of "$name"); do
+      wait "${started[$used]}" || exit 1
+    done
+    while [ "$(jobs -rp | wc -l)" -ge 2 ]; do
+      wait -n || exit 1
+    done
+    build "$name" &
+    started[$name]=$!
+  done
+  for name in "${!started[@]}"; do
+    wait "${started[$name]}" || exit 1
+  done
+}
+
 case "${1:-}" in
   --fetch)
     for name in $(lock_names); do download "$name"; done ;;
@@ -154,5 +172,5 @@ case "${1:-}" in
     mkdir -p "$CACHE"
     exec 9>"$CACHE/$TARGET.lock"
     flock 9
-    for name in $(lock_names); do build "$name"; done ;;
+    build_all ;;
 esac

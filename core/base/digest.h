@@ -38,6 +38,16 @@ class Digest {
   std::array<uint8_t, kSize> bytes_{};
 };
 
+// For unordered containers: it is a hash already.
+struct DigestHash {
+  size_t operator()(const Digest& digest) const {
+    size_t value = 0;
+    for (size_t i = 0; i < sizeof value; ++i)
+      value = value << 8 | digest.bytes()[i];
+    return value;
+  }
+};
+
 // Incremental SHA-256.
 class Hasher {
  public:

@@ -41,8 +41,14 @@ Result<LaunchSpec::Overlay> ParseOverlay(JsonValue value) {
   for (const std::string& lower : value["lower"].strings()) {
     overlay.lower.push_back(TRY(AbsolutePath(lower, "overlay.lower")));
   }
-  if (overlay.lower.empty())
-    return Fail(Errc::kInvalid, Cat(kWhat, ": overlay.lower is empty"));
+  overlay.image = TRY(PathOrEmpty(value["image"].str(), "overlay.image"));
+  overlay.objects = TRY(PathOrEmpty(value["objects"].str(), "overlay.objects"));
+  overlay.data_only = value["data_only"].boolean();
+  if (overlay.lower.empty() == overlay.image.empty() ||
+      overlay.image.empty() != overlay.objects.empty()) {
+    return Fail(Errc::kInvalid,
+                Cat(kWhat, ": overlay.lower or overlay.image with overlay.objects is needed"));
+  }
   overlay.upper = TRY(PathOrEmpty(value["upper"].str(), "overlay.upper"));
   overlay.work = TRY(PathOrEmpty(value["work"].str(), "overlay.work"));
   overlay.is_volatile = value["volatile"].boolean();
@@ -55,6 +61,10 @@ uint16_t Dimension(JsonValue value) {
 
 void WriteOverlay(JsonWriter& json, const LaunchSpec::Overlay& overlay) {
   json.Key("overlay").Object().Field("lower", overlay.lower).Field("upper", overlay.upper);
+  if (!overlay.image.empty()) {
+    json.Field("image", overlay.image).Field("objects", overlay.objects);
+    json.Field("data_only", overlay.data_only);
+  }
   json.Field("work", overlay.work).Field("volatile", overlay.is_volatile).End();
 }
 

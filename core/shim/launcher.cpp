@@ -20,6 +20,7 @@
 #include "core/shim/launch_spec.h"
 #include "core/shim/protocol.h"
 #include "core/sys/cgroup.h"
+#include "core/sys/mount.h"
 #include "core/sys/process.h"
 
 namespace wherry::shim {
@@ -142,6 +143,7 @@ class Launch {
   oci::RuntimeSpec config_;
   runtime::SeccompFilter seccomp_;
   UniqueFd state_dir_, log_dir_, listener_, shim_, cgroup_;
+  UniqueFd image_mount_;  // of the metadata image
   Streams streams_;
   sys::PidFd init_;
   bool done_ = false;
@@ -159,6 +161,9 @@ Result<> Launch::Prepare() {
     TRY_CTX("log",
             OpenAt(log_dir_.get(), kLogName, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0640));
   }
+  // Here, because the container's cgroup forbids its init the loop devices this may take.
+  if (spec_.overlay && !spec_.overlay->image.empty())
+    image_mount_ = TRY_CTX("root file system", sys::MountErofsImage(spec_.overlay->image));
   // The record of a former life would be taken for this one's.
   if (unlinkat(state_dir_.get(), kExitName, 0) != 0 && errno != ENOENT)
     return FailSys("unlinkat", kExitName);
@@ -175,8 +180,16 @@ runtime::ContainerRequest Launch::Request() const {
                                     .cgroup = {},
                                     .seccomp = {}};
   if (spec_.overlay) {
-    request.overlay = sys::OverlayOptions{spec_.overlay->lower, spec_.overlay->upper,
-                                          spec_.overlay->work, spec_.overlay->is_volatile};
+    const LaunchSpec::Overlay& overlay = *spec_.overlay;
+    request.overlay = sys::OverlayOptions{.lower = overlay.lower,
+                                          .image = {},
+                                          .upper = overlay.upper,
+                                          .work = overlay.work,
+                                          .is_volatile = overlay.is_volatile};
+    if (image_mount_) {
+      request.overlay->image =
+          sys::MetadataImage{image_mount_.get(), overlay.objects, overlay.data_only};
+    }
   }
   request.stdin_fd = streams_.container_in.get();
   request.stdout_fd = streams_.container_out.get();

@@ -1,6 +1,7 @@
 #include "core/sys/mount.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -184,6 +185,12 @@ Result<> MakeAllPrivate() {
   if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0)
     return FailSys("mount", "make / private");
   return {};
+}
+
+Result<> EnterPrivateMountNamespace() {
+  if (unshare(CLONE_NEWNS) != 0)
+    return FailSys("unshare", "the mount namespace");
+  return MakeAllPrivate();
 }
 
 Result<> PivotRoot(int root_fd) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -71,25 +72,42 @@ bool HasMountSetattr();
 // another namespace.
 Result<> MakeAllPrivate();
 
+// Gives the calling thread a mount namespace of its own in which everything is private; it ends
+// with the thread.
+Result<> EnterPrivateMountNamespace();
+
 // Makes the mount whose root is `root_fd` the root of this mount namespace and of the process, and
 // detaches the old root with all mounts below it. At once: while the old root lies stacked over the
 // new one, ".." in the new root leads into it, even under RESOLVE_IN_ROOT. The working directory is
 // the new root.
 Result<> PivotRoot(int root_fd);
 
-// A writable union of directories. Paths are opened before the call is made, so the names the
-// kernel records (and shows inside the container) reveal nothing of the host.
+// A detached, read-only mount of the EROFS image in a file: of the file itself where the kernel can
+// (6.12), through a loop device otherwise, which goes away with the mount.
+Result<UniqueFd> MountErofsImage(const std::string& path);
+
+// Where files are that have only their metadata in an image.
+struct MetadataImage {
+  int mount = -1;         // by MountErofsImage, not yet attached; not owned
+  std::string data_dir;   // what the image's redirects begin at
+  bool data_only = true;  // as a data-only layer (Linux 6.5), else as an ordinary one
+};
+
+// A writable union of directories, or of a directory and an image. Paths are opened before the call
+// is made, so the names the kernel records (and shows inside the container) reveal nothing of the
+// host. Renamed directories and changed metadata need no copies: "redirect_dir", "metacopy".
 struct OverlayOptions {
-  std::vector<std::string> lower;  // topmost first, at least one, at most 500
-  std::string upper;               // empty together with `work`: a read-only union
+  std::vector<std::string> lower;  // topmost first, at least one, at most 500; empty with an image
+  std::optional<MetadataImage> image;
+  std::string upper;  // empty together with `work`: a read-only union
   std::string work;
   bool is_volatile =
       false;  // no write-back on sync: for containers whose changes need not survive a power cut
 };
 
-// Mounts the overlay on `target_fd` and returns the root of the new mount. By fsconfig(lowerdir+)
-// where the kernel has it (6.7), by mount(2) otherwise. Uses /proc/self/fd of the calling process;
-// changes the working directory.
+// Mounts the overlay on `target_fd` (an image below it first) and returns the root of the new
+// mount. By fsconfig(lowerdir+) where the kernel has it (6.7), by mount(2) otherwise. Uses
+// /proc/self/fd of the calling process; changes the working directory.
 Result<UniqueFd> MountOverlay(const OverlayOptions& options, int target_fd);
 
 // Only for tests: behave as a kernel without "lowerdir+" or mount_setattr.

@@ -21,16 +21,20 @@ namespace {
 
 struct Layers {
   std::vector<UniqueFd> lower;
+  UniqueFd data;  // only for images
   UniqueFd upper;
   UniqueFd work;
 };
 
 Result<Layers> OpenLayers(const OverlayOptions& options) {
-  if (options.lower.empty() || options.lower.size() > 500) {
+  Layers layers;
+  if (options.image) {
+    layers.lower.push_back(TRY(OpenAt(options.image->mount, ".", O_PATH | O_DIRECTORY)));
+    layers.data = TRY(Open(options.image->data_dir, O_PATH | O_DIRECTORY));
+  } else if (options.lower.empty() || options.lower.size() > 500) {
     return Fail(Errc::kInvalid,
                 Cat("an overlay takes 1 to 500 lower directories, not ", options.lower.size()));
   }
-  Layers layers;
   for (const std::string& path : options.lower) {
     UniqueFd fd = TRY(Open(path, O_PATH | O_DIRECTORY));
     layers.lower.push_back(std::move(fd));
@@ -42,7 +46,7 @@ Result<Layers> OpenLayers(const OverlayOptions& options) {
     // was agreed to.
     if (options.is_volatile)
       TRY(RemoveTreeAt(layers.work.get(), "work"));
-  } else if (options.lower.size() == 1) {
+  } else if (!options.image && options.lower.size() == 1) {
     return Fail(Errc::kInvalid, "a read-only overlay needs at least two lower directories");
   }
   return layers;
@@ -68,6 +72,9 @@ Result<UniqueFd> MountByContext(const Layers& layers, const OverlayOptions& opti
   TRY(context.SetString("source", "overlay"));
   for (const UniqueFd& fd : layers.lower)
     TRY(context.SetString("lowerdir+", Cat(fd.get())));
+  if (layers.data)
+    TRY(context.SetString(options.image->data_only ? "datadir+" : "lowerdir+",
+                          Cat(layers.data.get())));
   if (layers.upper) {
     TRY(context.SetString("upperdir", Cat(layers.upper.get())));
     TRY(context.SetString("workdir", Cat(layers.work.get())));
@@ -75,14 +82,18 @@ Result<UniqueFd> MountByContext(const Layers& layers, const OverlayOptions& opti
       TRY(context.SetFlag("volatile"));
   }
   TRY(context.SetString("index", "off"));
+  TRY(context.SetString("redirect_dir", "on"));
+  TRY(context.SetString("metacopy", "on"));
   return context.Mount(0);
 }
 
 Result<> MountClassic(const Layers& layers, const OverlayOptions& options, int target_fd) {
-  std::string data = "index=off,lowerdir=";
+  std::string data = "index=off,redirect_dir=on,metacopy=on,lowerdir=";
   for (const UniqueFd& fd : layers.lower)
     Append(data, fd.get(), ":");
   data.pop_back();
+  if (layers.data)
+    Append(data, options.image->data_only ? "::" : ":", layers.data.get());
   if (layers.upper)
     Append(data, ",upperdir=", layers.upper.get(), ",workdir=", layers.work.get());
   if (options.is_volatile)
@@ -108,6 +119,9 @@ Result<UniqueFd> OpenMountedOn(int target_fd) {
 
 Result<UniqueFd> MountOverlay(const OverlayOptions& options, int target_fd) {
   Layers layers = TRY(OpenLayers(options));
+  // Before Linux 6.15 overlayfs takes layers of this mount namespace only.
+  if (options.image)
+    TRY(AttachMount(options.image->mount, target_fd));
   if (chdir("/proc/self/fd") < 0)
     return FailSys("chdir", "/proc/self/fd");
   if (KernelAddsLayers()) {

@@ -60,6 +60,18 @@ void NoPlugins(JsonWriter& json) {
   json.End();
 }
 
+std::string_view TierMeaning(store::Tier tier) {
+  switch (tier) {
+    case store::Tier::kImageDataOnly:
+      return "metadata images over data-only objects";
+    case store::Tier::kImage:
+      return "metadata images over objects";
+    case store::Tier::kDirectories:
+      return "directories of links to objects";
+  }
+  return "";
+}
+
 void RegistryConfig(JsonWriter& json, const Config& config) {
   json.Key("RegistryConfig").Object();
   json.Key("AllowNondistributableArtifactsCIDRs").Array().End();
@@ -116,7 +128,8 @@ std::string VersionJson() {
   return json.Take();
 }
 
-std::string InfoJson(const Config& config, const ContainerCounts& containers, size_t images) {
+std::string InfoJson(const Config& config, const ContainerCounts& containers, size_t images,
+                     store::Tier tier) {
   utsname kernel = Kernel();
   struct sysinfo memory{};
   sysinfo(&memory);
@@ -129,8 +142,8 @@ std::string InfoJson(const Config& config, const ContainerCounts& containers, si
   json.Key("DriverStatus")
       .Array()
       .Array()
-      .String("Store")
-      .String("layer directories (tier B)")
+      .String("Tier")
+      .String(Cat(store::TierName(tier), ": ", TierMeaning(tier)))
       .End()
       .End();
   NoPlugins(json);

@@ -10,6 +10,7 @@ namespace wherry::engine::api {
 
 std::string VersionJson();
 
-std::string InfoJson(const Config& config, const ContainerCounts& containers, size_t images);
+std::string InfoJson(const Config& config, const ContainerCounts& containers, size_t images,
+                     store::Tier tier);
 
 }  // namespace wherry::engine::api

@@ -31,7 +31,8 @@ void Info(const Services& services, Call call) {
         if (!images)
           return ReplyError(*exchange, images.error());
         ReplyJson(*exchange, 200,
-                  InfoJson(*services.config, services.containers->Counts(), *images));
+                  InfoJson(*services.config, services.containers->Counts(), *images,
+                           services.images->tier()));
       });
 }
 

@@ -1,5 +1,6 @@
 """clang-format and clang-tidy, version 19: older ones cannot compile g++ 12's <expected>."""
 
+import collections
 import concurrent.futures
 import hashlib
 import json
@@ -14,6 +15,8 @@ import tree
 BUILD = pathlib.Path(os.environ.get('WHERRY_BUILD_HOST') or tree.REPO / 'build' / 'host')
 # Recipes are parts of toolchains/deps.sh, which sets and reads their variables; flags are split into words on purpose.
 SHELL_ACCEPTED = 'SC1090,SC2034,SC2046,SC2164'
+STANDARD = ['algorithm', 'array', 'cerrno', 'chrono', 'cstdint', 'cstring', 'deque', 'expected', 'functional', 'map', 'memory', 'mutex',
+            'optional', 'set', 'span', 'string', 'string_view', 'thread', 'unordered_map', 'vector']
 # GNU options that clang does not know; clang counts TRY as a statement as an ignored value; libstdc++ uses what it deprecates.
 EXTRA = ['--extra-arg=-Wno-unknown-warning-option', '--extra-arg=-Wno-unused-result',
          '--extra-arg=-Wno-deprecated-declarations']
@@ -50,11 +53,15 @@ class Checked:
         self.place.mkdir(parents=True, exist_ok=True)
         self.common = (tree.REPO / '.clang-tidy').read_bytes() + subprocess.run(
             ['clang-tidy-19', '--version'], check=True, capture_output=True).stdout + repr(options).encode()
+        # In the build's precompiled header, so that the build does not name them for each file.
+        for path in [tree.REPO / 'CMakeLists.txt', *sorted((tree.REPO / 'core/base').glob('*.h'))]:
+            self.common += path.read_bytes()
+        self._included = included()
         self._digests = {}
 
     def stamp(self, entry):
         digest = hashlib.sha256(self.common)
-        for name in [entry['file'], *included(entry)]:
+        for name in [entry['file'], *self._included.get(output(entry), [])]:
             if name not in self._digests:
                 self._digests[name] = hashlib.sha256(pathlib.Path(name).read_bytes()).digest()
             digest.update(self._digests[name])
@@ -67,13 +74,23 @@ def arguments(entry):
     return words[1:] if 'ccache' in words[0] else words
 
 
-def included(entry):
-    """The files of the repository that a source includes."""
-    command = arguments(entry)
-    command = [word for word in command[:command.index('-o')] if word != '-c'] + ['-MM', entry['file']]
-    text = subprocess.run(command, cwd=entry['directory'], check=True, capture_output=True, text=True).stdout
-    names = text.replace('\\\n', ' ').split(':', 1)[1].split()
-    return [name for name in names if name.startswith(str(tree.REPO))]
+def included():
+    """Object file to the files of the repository it was made from, as the build knows them."""
+    text = subprocess.run(['ninja', '-C', BUILD, '-t', 'deps'], check=True, capture_output=True, text=True).stdout
+    found, names = {}, []
+    for line in text.splitlines():
+        if line.startswith('    '):
+            path = os.path.normpath(BUILD / line.strip())
+            if path.startswith(str(tree.REPO)) and not path.startswith(str(BUILD)):
+                names.append(path)
+        elif ': #deps' in line:
+            names = found.setdefault(line.split(':')[0], [])
+    return found
+
+
+def output(entry):
+    words = entry['command'].split()
+    return words[words.index('-o') + 1]
 
 
 def plain_commands():
@@ -81,10 +98,26 @@ def plain_commands():
     entries = json.loads((BUILD / 'compile_commands.json').read_text(encoding='utf-8'))
     for entry in entries:
         entry['command'] = re.sub(r'-Winvalid-pch -include \S+/cmake_pch\.hxx', '', entry['command'])
+        entry['command'] = entry['command'].replace(' -fpch-preprocess', '')
     directory = BUILD / 'lint'
     directory.mkdir(exist_ok=True)
     (directory / 'compile_commands.json').write_text(json.dumps(entries), encoding='utf-8')
     return entries, directory
+
+
+def language(entry):
+    """What a precompiled header and the files that use it have to agree about."""
+    return tuple(word for word in arguments(entry) if re.match(r'-(D|U|f|O|std|g|m)', word) and 'prefix-map' not in word)
+
+
+def precompiled(entries, directory):
+    """The language most files share, and the options that give them the standard headers parsed already: half the time."""
+    common = collections.Counter(map(language, entries)).most_common(1)[0][0]
+    header = directory / 'standard.h'
+    header.write_text(''.join(f'#include <{name}>\n' for name in STANDARD), encoding='utf-8')
+    result = directory / 'standard.pch'
+    subprocess.run(['clang++-19', '-x', 'c++-header', *common, '-w', '-Qunused-arguments', header, '-o', result], check=True)
+    return common, ['--extra-arg=-include-pch', f'--extra-arg={result}']
 
 
 def tidy(checks=None):
@@ -94,12 +127,14 @@ def tidy(checks=None):
     wanted = [str(tree.REPO / top) + '/' for top in tree.PRODUCT]
     entries = {entry['file']: entry for entry in entries if any(entry['file'].startswith(top) for top in wanted)}
     checked = Checked(options)
+    common, with_header = precompiled(entries.values(), commands)
 
     def run(entry):
         stamp = checked.stamp(entry)
         if stamp.exists():
             return []
-        result = subprocess.run(['clang-tidy-19', '--quiet', '-p', commands, *options, entry['file']],
+        header = with_header if language(entry) == common else []
+        result = subprocess.run(['clang-tidy-19', '--quiet', '-p', commands, *options, *header, entry['file']],
                                 cwd=tree.REPO, capture_output=True, text=True, check=False)
         problems = [line.replace(f'{tree.REPO}/', '') for line in result.stdout.splitlines()
                     if ': error:' in line or ': warning:' in line]

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 import time
 
 import pytest
@@ -23,10 +24,10 @@ def make_image(arch, compression='gzip'):
 
 
 def assert_clean(engine):
-    """No image, no layer, no transaction; the daemon still serves."""
+    """No image, no layer, no object, no transaction; the daemon still serves."""
     assert engine.images() == []
     left = [path for path in engine.store_files()
-            if any(part in path for part in ('/tree/', '/img/', '/txn/', '/quarantine/'))]
+            if re.search('/(tree|layer|obj/..|img|txn|quarantine)/', path)]
     assert left == []
 
 
@@ -252,7 +253,8 @@ def assert_content(engine, server):
     name = f'{server.name}/thing'
     layers = engine.inspect(name)['RootFS']['Layers']
     assert len(layers) == 1
-    found = engine.machine.shell(f'find {engine.root}/store -type f -name data -exec cat {{}} +')
+    name = hashlib.sha256(CONTENT).hexdigest()
+    found = engine.machine.run(['cat', f'{engine.root}/store/obj/{name[:2]}/{name[2:]}'])
     assert found.raw_out == CONTENT
 
 

@@ -10,8 +10,7 @@
 
 #include "core/base/digest.h"
 #include "core/base/text.h"
-#include "store/unpack.h"
-#include "tests/unit/store/temp_dir.h"
+#include "tests/unit/store/lay_out.h"
 
 namespace wherry::store {
 namespace {
@@ -111,10 +110,8 @@ class DifferentialTest : public testing::TestWithParam<const char*> {
               " --numeric-owner --same-owner --xattrs --xattrs-include='*' 2>/dev/null"));
     FileSource source(tar);
     IngestProgress progress;
-    UniqueFd parent = temp_.Fd();
-    auto info = UnpackLayer(parent.get(), "own",
-                            {.source = &source, .diff_id = *Digest::ParseHex(HashFile(tar))},
-                            {.reserve_bytes = 0}, progress);
+    auto info = LayOut().Run({.source = &source, .diff_id = *Digest::ParseHex(HashFile(tar))},
+                             {.reserve_bytes = 0}, progress, temp_ / "own");
     ASSERT_TRUE(info) << info.error().message();
     std::map<std::string, std::string> gnu;
     std::map<std::string, std::string> own;

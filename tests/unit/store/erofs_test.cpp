@@ -1,12 +1,8 @@
-// LayerTree and WriteErofs against LayerWriter: the same archive as a mounted metadata image and as
-// a directory on disk has to look the same.
-#include <dirent.h>
+// WriteErofs against CheckOut: the same archive as a mounted metadata image and as a directory on
+// disk has to look the same.
 #include <gtest/gtest.h>
 #include <sys/mount.h>
-#include <sys/sysmacros.h>
-#include <sys/xattr.h>
 
-#include <map>
 #include <random>
 
 #include "core/base/text.h"
@@ -14,66 +10,12 @@
 #include "core/sys/mount_calls.h"
 #include "store/erofs_writer.h"
 #include "store/layer_tree.h"
-#include "store/layer_writer.h"
-#include "tests/unit/store/tar_builder.h"
-#include "tests/unit/store/temp_dir.h"
+#include "store/tar_reader.h"
+#include "tests/unit/store/lay_out.h"
+#include "tests/unit/store/snapshot.h"
 
 namespace wherry::store {
 namespace {
-
-constexpr size_t kInlineLimit = 5000;
-
-// Path to everything a program can see of a file.
-using Snapshot = std::map<std::string, std::string>;
-
-std::string XattrsOf(const std::string& path) {
-  std::string list(65536, '\0');
-  ssize_t length = llistxattr(path.c_str(), list.data(), list.size());
-  list.resize(length < 0 ? 0 : static_cast<size_t>(length));
-  std::map<std::string, std::string> found;
-  for (std::string_view name : Split(list, '\0')) {
-    if (name.empty() || name == "trusted.overlay.metacopy" || name == "trusted.overlay.redirect")
-      continue;
-    std::string value(65536, '\0');
-    length = lgetxattr(path.c_str(), std::string(name).c_str(), value.data(), value.size());
-    value.resize(length < 0 ? 0 : static_cast<size_t>(length));
-    found[std::string(name)] = value;
-  }
-  std::string text;
-  for (const auto& [name, value] : found)
-    Append(text, " ", name, "=", value);
-  return text;
-}
-
-std::string Describe(const std::string& path) {
-  struct stat info = Lstat(path);
-  bool whiteout = S_ISCHR(info.st_mode) && info.st_rdev == 0;
-  std::string text = Cat("mode ", info.st_mode, " links ", info.st_nlink, " ", info.st_uid, ":",
-                         info.st_gid, " device ", major(info.st_rdev), ":", minor(info.st_rdev));
-  if (!whiteout)  // its time has no meaning
-    Append(text, " time ", info.st_mtim.tv_sec, ".", info.st_mtim.tv_nsec);
-  if (!S_ISDIR(info.st_mode))
-    Append(text, " size ", info.st_size);
-  if (S_ISLNK(info.st_mode)) {
-    char target[4096];
-    ssize_t length = readlink(path.c_str(), target, sizeof target);
-    Append(text, " to ",
-           std::string_view(target, static_cast<size_t>(std::max<ssize_t>(length, 0))));
-  }
-  if (S_ISREG(info.st_mode) && static_cast<size_t>(info.st_size) <= kInlineLimit)
-    Append(text, " content ", Digest::Of(Content(path)).hex());
-  return text + XattrsOf(path);
-}
-
-void Look(const std::string& path, const std::string& name, Snapshot& found) {
-  found[name] = Describe(path);
-  if (!S_ISDIR(Lstat(path).st_mode))
-    return;
-  auto names = ListDir(path);
-  ASSERT_TRUE(names) << path;
-  for (const std::string& child : *names)
-    Look(Cat(path, "/", child), Cat(name, "/", child), found);
-}
 
 class ErofsTest : public testing::Test {
  protected:
@@ -84,20 +26,6 @@ class ErofsTest : public testing::Test {
     ASSERT_TRUE(WriteImage(empty));
     if (auto mounted = MountImage(); !mounted)
       GTEST_SKIP() << "no EROFS from a file here: " << mounted.error().message();
-  }
-
-  Result<> Unpack(const std::string& tar) {
-    (void)RemoveTree(temp_ / "tree");
-    mkdir((temp_ / "tree").c_str(), 0700);
-    StringSource source(tar);
-    TarReader reader(source);
-    UniqueFd root = TRY(OpenDir(temp_ / "tree"));
-    auto writer = TRY(LayerWriter::Create(std::move(root), {.max_bytes = uint64_t{1} << 40}));
-    TarEntry entry;
-    IngestProgress progress;
-    while (TRY(reader.Next(entry)))
-      TRY(writer.Add(entry, reader, progress));
-    return writer.Finish();
   }
 
   static Result<> Build(const std::string& tar, LayerTree& tree) {
@@ -115,7 +43,7 @@ class ErofsTest : public testing::Test {
           break;
         memcpy(content.data() + piece.offset, piece.bytes.data(), piece.bytes.size());
       }
-      if (content.size() <= kInlineLimit) {
+      if (content.size() <= kShownContent) {
         tree.SetInline(*file, content);
       } else {
         tree.SetObject(*file, Digest::Of(content));
@@ -138,7 +66,8 @@ class ErofsTest : public testing::Test {
 
   void ExpectSame(const TarBuilder& tar, const std::string& what = "") {
     std::string bytes = tar.Done();
-    auto unpacked = Unpack(bytes);
+    (void)RemoveTree(temp_ / "tree");
+    auto unpacked = LayOutTar(bytes, temp_ / "tree");
     LayerTree tree;
     auto built = Build(bytes, tree);
     ASSERT_EQ(unpacked.has_value(), built.has_value())

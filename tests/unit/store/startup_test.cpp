@@ -65,12 +65,18 @@ TEST_F(StartupTest, LeftoversAreRemoved) {
   ASSERT_TRUE(MakeDirs(Path("txn/7/abc/dir"), 0700));
   Overwrite(Path("img/.0123.tmp"), "half a record");
   ASSERT_TRUE(MakeDirs(Path("tree/" + DiffId("orphan").hex() + "/dir"), 0700));
+  Overwrite(Path("layer/" + DiffId("orphan").hex() + ".idx"), "half an index");
+  Overwrite(Path("layer/" + DiffId("orphan").hex() + ".erofs"), "");
+  Overwrite(Path("layer/junk"), "");
+  std::string orphan = ObjectPath(Digest::Of("orphan"));
+  ASSERT_TRUE(MakeDirs(Path("obj/" + orphan.substr(0, 2)), 0700));
+  Overwrite(Path("obj/" + orphan), "orphan");
+  Overwrite(Path("obj/" + orphan.substr(0, 2) + "/junk"), "junk");
   OpenStore();
   EXPECT_TRUE(Noticed("txn/7"));
-  EXPECT_TRUE(Noticed("removed 1 layers that no image uses"));
-  EXPECT_TRUE(ListDir(Path("txn"))->empty());
+  EXPECT_TRUE(Noticed("removed 4 files of layers that no image uses"));
   EXPECT_EQ(ListDir(Path("img"))->size(), 2u);
-  EXPECT_EQ(ListDir(Path("tree"))->size(), 3u);
+  ExpectClean(3);
   Reopen();
   EXPECT_TRUE(notices_.empty());
 }
@@ -89,7 +95,7 @@ TEST_F(StartupTest, DamagedRecordCostsOneImage) {
     EXPECT_FALSE(store_->Resolve("x:1"));
     EXPECT_TRUE(Noticed("dropped the name x:latest"));
     EXPECT_EQ(store_->Resolve("x:2"), two_);
-    EXPECT_TRUE(store_->LowerDirs(two_));
+    EXPECT_TRUE(store_->Root(two_));
     EXPECT_EQ(Content(Path("quarantine/img-" + one_.hex())), damaged);
     // Pulled again it is as new.
     EXPECT_EQ(Pull({"base", "one"}, {"x:1", "x:latest"}), one_);
@@ -111,7 +117,7 @@ TEST_F(StartupTest, RecordUnderAWrongName) {
 
 TEST_F(StartupTest, MissingLayerCostsTheImagesThatNeedIt) {
   Fill();
-  ASSERT_TRUE(RemoveTree(Path("tree/" + DiffId("two").hex())));
+  ASSERT_EQ(unlink(Path("layer/" + DiffId("two").hex() + ".idx").c_str()), 0);
   OpenStore();
   EXPECT_TRUE(Noticed("its layer " + DiffId("two").hex().substr(0, 12) + " is missing"));
   EXPECT_EQ(store_->Images(), std::vector<Digest>{one_});
@@ -148,7 +154,7 @@ TEST_F(StartupTest, UnusableDirectories) {
   Overwrite(temp_ / "file", "");
   for (const std::string& path : {temp_ / "file", temp_ / "file/below",
                                   std::string("/proc/nothing"), std::string("/sys/wherry")}) {
-    auto opened = Store::Open(path, limits_, nullptr);
+    auto opened = Store::Open(path, limits_, std::nullopt, nullptr);
     ASSERT_FALSE(opened) << path;
     EXPECT_NE(opened.error().message().find("--root"), std::string::npos)
         << opened.error().message();
@@ -165,7 +171,7 @@ TEST_F(StartupTest, UnwritableDirectory) {
     if (setgid(65534) != 0 || setuid(65534) != 0) {
       _exit(3);
     }
-    auto opened = Store::Open(Path(""), limits_, nullptr);
+    auto opened = Store::Open(Path(""), limits_, std::nullopt, nullptr);
     _exit(!opened && opened.error().code() == Errc::kDenied ? 0 : 1);
   }
   int status = 0;
@@ -177,7 +183,7 @@ TEST_F(StartupTest, RelativePathsBecomeAbsolute) {
   char before[4096];
   ASSERT_NE(getcwd(before, sizeof(before)), nullptr);
   ASSERT_EQ(chdir(temp_.path().c_str()), 0);
-  auto opened = Store::Open("store", limits_, nullptr);
+  auto opened = Store::Open("store", limits_, std::nullopt, nullptr);
   ASSERT_EQ(chdir(before), 0);
   ASSERT_TRUE(opened) << opened.error().message();
   EXPECT_EQ((*opened)->directory(), Path(""));
@@ -194,7 +200,7 @@ TEST_F(StartupTest, OverlayIsRefused) {
                  .c_str()) != 0) {
     GTEST_SKIP() << "cannot mount an overlay here";
   }
-  auto opened = Store::Open(temp_ / "m/store", limits_, nullptr);
+  auto opened = Store::Open(temp_ / "m/store", limits_, std::nullopt, nullptr);
   EXPECT_EQ(system(Cat("umount ", base, "/m").c_str()), 0);
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code(), Errc::kUnsupported);

@@ -14,9 +14,12 @@
 
 namespace wherry::store {
 
-// The layer "x" is an archive with one file "x" that contains "x".
+// The layer "x" is an archive with one file "x", long enough to be an object in each tier.
+inline std::string Body(const std::string& name) {
+  return name + std::string(1000 - name.size(), '.');
+}
 inline std::string LayerTar(const std::string& name) {
-  return TarBuilder().File(name, name).Done();
+  return TarBuilder().File(name, Body(name)).Done();
 }
 inline Digest DiffId(const std::string& name) {
   return Digest::Of(LayerTar(name));
@@ -62,7 +65,7 @@ class StoreFixture : public testing::Test {
   }
   Result<std::unique_ptr<StoreImpl>> TryOpen(DiskOps& ops = DiskOps::Real()) {
     notices_.clear();
-    return StoreImpl::OpenWith(Path(""), limits_, ops, &notices_);
+    return StoreImpl::OpenWith(Path(""), limits_, tier_, ops, &notices_);
   }
   void OpenStore(DiskOps& ops = DiskOps::Real()) {
     auto opened = TryOpen(ops);
@@ -78,6 +81,30 @@ class StoreFixture : public testing::Test {
     EXPECT_TRUE(digest) << digest.error().message();
     return digest ? *digest : Digest();
   }
+  // The layers there are, by what they are named for.
+  size_t Layers() const {
+    size_t count = 0;
+    auto names = ListDir(Path("layer"));
+    for (const std::string& name : *names) {
+      count += name.ends_with(".idx") ? 1 : 0;
+    }
+    return count;
+  }
+  size_t ObjectCount() const {
+    size_t count = 0;
+    auto groups = ListDir(Path("obj"));
+    for (const std::string& group : *groups) {
+      count += ListDir(Path("obj/" + group))->size();
+    }
+    return count;
+  }
+  // Nothing is left of what is not an image.
+  void ExpectClean(size_t layers) {
+    EXPECT_EQ(Layers(), layers);
+    EXPECT_EQ(ObjectCount(), layers);  // each has one file
+    EXPECT_EQ(ListDir(Path("tree"))->size(), tier_ == Tier::kDirectories ? layers : 0);
+    EXPECT_TRUE(ListDir(Path("txn"))->empty());
+  }
   bool Noticed(std::string_view part) const {
     for (const std::string& notice : notices_) {
       if (notice.find(part) != std::string::npos) {
@@ -89,6 +116,7 @@ class StoreFixture : public testing::Test {
 
   TempDir temp_;
   Limits limits_{.reserve_bytes = 0};
+  Tier tier_ = Tier::kDirectories;
   std::vector<std::string> notices_;
   std::unique_ptr<StoreImpl> store_;
 };

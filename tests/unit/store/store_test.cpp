@@ -19,7 +19,7 @@ TEST_F(StoreTest, CreatesItsLayout) {
   OpenStore();
   EXPECT_TRUE(notices_.empty());
   EXPECT_EQ(Content(Path("VERSION")), "1\n");
-  for (const char* name : {"tree", "img", "txn"}) {
+  for (const char* name : {"obj", "layer", "tree", "img", "txn"}) {
     EXPECT_EQ(Lstat(Path(name)).st_mode, S_IFDIR | 0700u) << name;
   }
   EXPECT_EQ(Lstat(Path("")).st_mode, S_IFDIR | 0700u);
@@ -40,15 +40,17 @@ TEST_F(StoreTest, CommitFindReopen) {
     EXPECT_EQ(image->media_type, "application/test");
     ASSERT_EQ(image->layers.size(), 2u);
     EXPECT_EQ(image->layers[0].diff_id, DiffId("one"));
-    EXPECT_EQ(image->size_bytes, 6u);
+    EXPECT_EQ(image->size_bytes, 2000u);
     EXPECT_GT(image->created_unix_nanos, 0);
     EXPECT_EQ(store_->Resolve("docker.io/library/x:1"), digest);
-    EXPECT_EQ(store_->FindLayer(DiffId("one"))->size_bytes, 3u);
-    EXPECT_EQ(Content(Path("tree/" + DiffId("one").hex() + "/one")), "one");
-    auto lower = store_->LowerDirs(digest);
-    ASSERT_TRUE(lower);
-    EXPECT_EQ(*lower, (std::vector<std::string>{Path("tree/" + DiffId("two").hex()),
-                                                Path("tree/" + DiffId("one").hex())}));
+    EXPECT_EQ(store_->FindLayer(DiffId("one"))->size_bytes, 1000u);
+    EXPECT_EQ(Content(Path("tree/" + DiffId("one").hex() + "/one")), Body("one"));
+    auto root = store_->Root(digest);
+    ASSERT_TRUE(root);
+    EXPECT_EQ(root->lower, (std::vector<std::string>{Path("tree/" + DiffId("two").hex()),
+                                                     Path("tree/" + DiffId("one").hex())}));
+    EXPECT_TRUE(root->image.empty());
+    EXPECT_EQ(root->mode, 0755u);
   };
   check();
   EXPECT_TRUE(ListDir(Path("txn"))->empty());
@@ -64,7 +66,7 @@ TEST_F(StoreTest, KnownLayersAreNotRead) {
   StringSource source("anything");
   auto info = transaction->AddLayer({.source = &source, .diff_id = DiffId("one")}, {});
   ASSERT_TRUE(info);
-  EXPECT_EQ(info->size_bytes, 3u);
+  EXPECT_EQ(info->size_bytes, 1000u);
   EXPECT_FALSE(source.touched());
   EXPECT_EQ(transaction->AddLayer({.diff_id = DiffId("two")}, {}).error().code(), Errc::kNotFound);
 }
@@ -75,10 +77,10 @@ TEST_F(StoreTest, AbandonedTransactionsLeaveNothing) {
     auto transaction = *store_->Begin();
     AddLayer(*transaction, "one");
     EXPECT_FALSE(ListDir(Path("txn"))->empty());
-    EXPECT_FALSE(store_->HasLayer(DiffId("one")));
+    EXPECT_EQ(ObjectCount(), 1u);
   }
-  EXPECT_TRUE(ListDir(Path("txn"))->empty());
-  EXPECT_TRUE(ListDir(Path("tree"))->empty());
+  EXPECT_FALSE(store_->HasLayer(DiffId("one")));
+  ExpectClean(0);
 }
 
 TEST_F(StoreTest, FailedLayersLeaveNothing) {
@@ -87,10 +89,10 @@ TEST_F(StoreTest, FailedLayersLeaveNothing) {
   StringSource source(LayerTar("one"));
   auto info = transaction->AddLayer({.source = &source, .diff_id = DiffId("other")}, {});
   EXPECT_EQ(info.error().code(), Errc::kCorrupt);
-  auto left = ListDir(Path("txn/1"));
-  ASSERT_TRUE(left);
-  EXPECT_TRUE(left->empty());
-  EXPECT_TRUE(AddLayer(*transaction, "one"));  // the transaction goes on
+  EXPECT_EQ(Layers(), 0u);
+  EXPECT_TRUE(AddLayer(*transaction, "two"));  // the transaction goes on
+  transaction.reset();
+  ExpectClean(0);
 }
 
 TEST_F(StoreTest, CommitNeedsItsLayers) {
@@ -142,11 +144,10 @@ TEST_F(StoreTest, TwoTransactionsMayUnpackTheSameLayer) {
   ASSERT_TRUE(a && b);
   first.reset();
   second.reset();
-  EXPECT_EQ(ListDir(Path("tree"))->size(), 2u);
-  EXPECT_TRUE(ListDir(Path("txn"))->empty());
+  ExpectClean(2);
   Reopen();
   EXPECT_TRUE(notices_.empty()) << notices_[0];
-  EXPECT_TRUE(store_->LowerDirs(*b));
+  EXPECT_TRUE(store_->Root(*b));
 }
 
 TEST_F(StoreTest, ManyThreads) {
@@ -161,7 +162,7 @@ TEST_F(StoreTest, ManyThreads) {
         bool fine =
             transaction && AddLayer(**transaction, "shared") && AddLayer(**transaction, own);
         auto digest = (*transaction)->Commit(Record({"shared", own}), {Cat("x:", i)});
-        fine = fine && digest && store_->Find(*digest) && store_->LowerDirs(*digest);
+        fine = fine && digest && store_->Find(*digest) && store_->Root(*digest);
         failures += fine ? 0 : 1;
         transaction->reset();
         if (digest) {
@@ -178,7 +179,7 @@ TEST_F(StoreTest, ManyThreads) {
   // Another thread may have looked at the images between commit and naming; each thread's last
   // image has a name.
   EXPECT_EQ(store_->Images().size(), 6u);
-  EXPECT_EQ(ListDir(Path("tree"))->size(), 7u);
+  ExpectClean(7);
   Reopen();
   EXPECT_TRUE(notices_.empty());
 }
@@ -212,17 +213,16 @@ TEST_F(StoreTest, CollectRemovesWhatNothingNeeds) {
   ASSERT_TRUE(result);
   EXPECT_EQ(result->images, std::vector<Digest>{b});
   EXPECT_EQ(result->layers, std::vector<Digest>{DiffId("b")});
-  EXPECT_EQ(result->freed_bytes, 1u);
+  EXPECT_GT(result->freed_bytes, 0u);
   EXPECT_FALSE(store_->Find(b));
   EXPECT_FALSE(Exists(Path("tree/" + DiffId("b").hex())));
-  EXPECT_TRUE(store_->LowerDirs(a));
-  EXPECT_TRUE(store_->LowerDirs(c));
-  EXPECT_EQ(store_->LowerDirs(b).error().code(), Errc::kNotFound);
+  EXPECT_TRUE(store_->Root(a));
+  EXPECT_TRUE(store_->Root(c));
+  EXPECT_EQ(store_->Root(b).error().code(), Errc::kNotFound);
   ASSERT_TRUE(store_->RemoveRefs({"x:a"}));
   EXPECT_EQ(store_->Collect({a, c}, {})->layers.size(), 3u);
-  EXPECT_TRUE(ListDir(Path("tree"))->empty());
   EXPECT_TRUE(ListDir(Path("img"))->empty());
-  EXPECT_TRUE(ListDir(Path("txn"))->empty());
+  ExpectClean(0);
 }
 
 TEST_F(StoreTest, CollectOnlyConsidersCandidates) {
@@ -245,7 +245,7 @@ TEST_F(StoreTest, OpenTransactionsProtectTheirLayers) {
   auto committed = transaction->Commit(Record({"base"}), {"x:1"});
   ASSERT_TRUE(committed);
   transaction.reset();
-  EXPECT_TRUE(store_->LowerDirs(*committed));
+  EXPECT_TRUE(store_->Root(*committed));
 }
 
 TEST_F(StoreTest, LayersGoWithTheLastTransactionThatHeldThem) {
@@ -261,10 +261,10 @@ TEST_F(StoreTest, LayersGoWithTheLastTransactionThatHeldThem) {
   EXPECT_TRUE(store_->HasLayer(DiffId("base")));
   second.reset();
   EXPECT_FALSE(store_->HasLayer(DiffId("base")));
-  EXPECT_TRUE(ListDir(Path("tree"))->empty());
+  ExpectClean(0);
 }
 
-TEST_F(StoreTest, LowerDirsStopAtAnOpaqueRootAndDropRepetitions) {
+TEST_F(StoreTest, DirectoriesStopAtAnOpaqueRootAndDropRepetitions) {
   OpenStore();
   std::string opaque = TarBuilder().File(".wh..wh..opq", "").File("f", "x").Done();
   auto transaction = *store_->Begin();
@@ -276,10 +276,10 @@ TEST_F(StoreTest, LowerDirsStopAtAnOpaqueRootAndDropRepetitions) {
   record.diff_ids = {DiffId("one"), Digest::Of(opaque), DiffId("two"), DiffId("two")};
   auto digest = transaction->Commit(record, {});
   ASSERT_TRUE(digest);
-  auto lower = store_->LowerDirs(*digest);
-  ASSERT_TRUE(lower);
-  EXPECT_EQ(*lower, (std::vector<std::string>{Path("tree/" + DiffId("two").hex()),
-                                              Path("tree/" + Digest::Of(opaque).hex())}));
+  auto root = store_->Root(*digest);
+  ASSERT_TRUE(root);
+  EXPECT_EQ(root->lower, (std::vector<std::string>{Path("tree/" + DiffId("two").hex()),
+                                                   Path("tree/" + Digest::Of(opaque).hex())}));
 }
 
 TEST_F(StoreTest, CheckSpace) {
@@ -297,18 +297,18 @@ TEST_F(StoreTest, TmpfsFullInTheMiddle) {
   Limits limits;
   limits.reserve_bytes = 0;
   {
-    auto store = Store::Open(mount_point / "store", limits, nullptr);
+    auto store = Store::Open(mount_point / "store", limits, std::nullopt, nullptr);
     ASSERT_TRUE(store) << store.error().message();
     auto transaction = *(*store)->Begin();
     std::string tar = TarBuilder()
                           .File("a", std::string(5 << 20, 'x'))
-                          .File("b", std::string(5 << 20, 'x'))
+                          .File("b", std::string(5 << 20, 'y'))
                           .Done();
     StringSource source(tar);
     auto info = transaction->AddLayer({.source = &source, .diff_id = Digest::Of(tar)}, {});
     ASSERT_FALSE(info);
     EXPECT_EQ(info.error().code(), Errc::kNoSpace) << info.error().message();
-    EXPECT_TRUE(ListDir(mount_point / "store/txn/1")->empty());
+    transaction = *(*store)->Begin();  // what did not fit is gone with the other one
     std::string small = TarBuilder().File("a", std::string(5 << 20, 'x')).Done();
     StringSource again(small);
     EXPECT_TRUE(transaction->AddLayer({.source = &again, .diff_id = Digest::Of(small)}, {}));

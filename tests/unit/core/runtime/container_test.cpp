@@ -446,6 +446,7 @@ TEST_F(Container, RunsOnAnOverlayWithoutShowingHostPaths) {
     for (bool is_volatile : {false, true, true}) {
       sys::PretendOldMountApi(old);
       bundle.overlay = sys::OverlayOptions{{bundle.dir() + "/top", bundle.rootfs()},
+                                           {},
                                            bundle.dir() + "/upper",
                                            bundle.dir() + "/work",
                                            is_volatile};

@@ -14,7 +14,8 @@ LaunchSpec Full() {
   spec.tty = spec.with_stdin = spec.stdin_once = true;
   spec.rows = 24;
   spec.columns = 80;
-  spec.overlay = LaunchSpec::Overlay{{"/store/a \"quoted\"", "/store/b"}, "/up", "/work", true};
+  spec.overlay =
+      LaunchSpec::Overlay{{"/store/a \"quoted\"", "/store/b"}, "", "", false, "/up", "/work", true};
   spec.cgroup = "/wherry/c/0123";
   spec.shim = "/usr/bin/wherry-shim";
   spec.seccomp = SeccompMode::kSpec;

@@ -150,8 +150,9 @@ TEST_F(Mount, OverlayOnOldAndNewKernels) {
                 (void)ReplaceFile(dir_ + "/a/f", "top", 0644, Durability::kVolatile);
                 (void)ReplaceFile(dir_ + "/b/f", "bottom", 0644, Durability::kVolatile);
                 auto target = Open(dir_ + "/m", O_PATH);
-                auto root = MountOverlay(
-                    {{dir_ + "/a", dir_ + "/b"}, dir_ + "/u", dir_ + "/w", true}, target->get());
+                auto root =
+                    MountOverlay({{dir_ + "/a", dir_ + "/b"}, {}, dir_ + "/u", dir_ + "/w", true},
+                                 target->get());
                 if (!root)
                   return Problem(root);
                 auto content = ReadFileAt(root->get(), "f");
@@ -168,9 +169,9 @@ TEST_F(Mount, OverlayOnOldAndNewKernels) {
 
 TEST_F(Mount, OverlayRefusesNonsense) {
   auto target = Open(dir_, O_PATH);
-  EXPECT_FALSE(MountOverlay({{}, "", "", false}, target->get()));
-  EXPECT_FALSE(MountOverlay({{"/"}, "", "", false}, target->get()));
-  auto missing = MountOverlay({{dir_ + "/no"}, dir_, dir_, false}, target->get());
+  EXPECT_FALSE(MountOverlay({{}, {}, "", "", false}, target->get()));
+  EXPECT_FALSE(MountOverlay({{"/"}, {}, "", "", false}, target->get()));
+  auto missing = MountOverlay({{dir_ + "/no"}, {}, dir_, dir_, false}, target->get());
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().code(), Errc::kNotFound);
 }

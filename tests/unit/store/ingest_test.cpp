@@ -1,16 +1,15 @@
-#include "store/unpack.h"
+#include "store/ingest.h"
 
 #include <gtest/gtest.h>
 
 #include "core/base/text.h"
 #include "tests/unit/store/compress_helper.h"
-#include "tests/unit/store/tar_builder.h"
-#include "tests/unit/store/temp_dir.h"
+#include "tests/unit/store/lay_out.h"
 
 namespace wherry::store {
 namespace {
 
-class UnpackTest : public testing::Test {
+class IngestTest : public testing::Test {
  protected:
   void SetUp() override { SKIP_UNLESS_ROOT(); }
 
@@ -27,16 +26,12 @@ class UnpackTest : public testing::Test {
     if (job.cut) {
       source.FailAtEnd(*job.cut);
     }
-    UniqueFd parent = temp_.Fd();
-    auto info = UnpackLayer(parent.get(), "layer",
-                            {.source = &source,
-                             .compression = job.compression,
-                             .blob_digest = job.blob_digest,
-                             .blob_size = job.blob_size,
-                             .diff_id = diff_id},
-                            limits_, progress_);
-    EXPECT_EQ(Exists(temp_ / "layer"), info.has_value());
-    return info;
+    return LayOut().Run({.source = &source,
+                         .compression = job.compression,
+                         .blob_digest = job.blob_digest,
+                         .blob_size = job.blob_size,
+                         .diff_id = diff_id},
+                        limits_, progress_, temp_ / "layer");
   }
   void Fails(const Job& job, const Digest& diff_id, Errc code, std::string_view part) {
     auto info = Run(job, diff_id);
@@ -52,7 +47,7 @@ class UnpackTest : public testing::Test {
   const Digest diff_id_ = Digest::Of(tar_);
 };
 
-TEST_F(UnpackTest, AllCompressions) {
+TEST_F(IngestTest, AllCompressions) {
   for (const auto& [blob, compression] : {std::pair{tar_, Compression::kNone},
                                           {Gzip(tar_), Compression::kGzip},
                                           {Zstd(tar_), Compression::kZstd}}) {
@@ -65,17 +60,17 @@ TEST_F(UnpackTest, AllCompressions) {
   }
 }
 
-TEST_F(UnpackTest, DiffIdCoversWhatFollowsTheEndMarker) {
+TEST_F(IngestTest, DiffIdCoversWhatFollowsTheEndMarker) {
   std::string longer = tar_ + std::string(20'000, '\0') + "x";
   EXPECT_TRUE(Run({Gzip(longer)}, Digest::Of(longer)));
 }
 
-TEST_F(UnpackTest, ArchiveWithoutEndMarker) {
+TEST_F(IngestTest, ArchiveWithoutEndMarker) {
   std::string open = TarBuilder().File("f", "x").Unfinished();
   EXPECT_TRUE(Run({Gzip(open)}, Digest::Of(open)));
 }
 
-TEST_F(UnpackTest, WrongContent) {
+TEST_F(IngestTest, WrongContent) {
   std::string blob = Gzip(tar_);
   Fails({blob}, Digest::Of("other"), Errc::kCorrupt, "diffID");
   Fails({blob, Compression::kGzip, Digest::Of("other")}, diff_id_, Errc::kCorrupt,
@@ -87,7 +82,7 @@ TEST_F(UnpackTest, WrongContent) {
   Fails({blob.substr(0, blob.size() - 10)}, diff_id_, Errc::kCorrupt, "ends too early");
 }
 
-TEST_F(UnpackTest, DamageOnTheWayIsToldFromABrokenArchive) {
+TEST_F(IngestTest, DamageOnTheWayIsToldFromABrokenArchive) {
   std::string blob = Gzip(tar_);
   Digest right = Digest::Of(blob);
   blob[blob.size() / 2] = static_cast<char>(~blob[blob.size() / 2]);
@@ -99,13 +94,13 @@ TEST_F(UnpackTest, DamageOnTheWayIsToldFromABrokenArchive) {
         "entry '../x': names with '..' are refused");
 }
 
-TEST_F(UnpackTest, ErrorsOfTheSourceComeThrough) {
+TEST_F(IngestTest, ErrorsOfTheSourceComeThrough) {
   std::string blob = Gzip(tar_);
   Fails({.blob = blob.substr(0, 100), .blob_digest = Digest::Of(blob), .cut = Errc::kUnavailable},
         diff_id_, Errc::kUnavailable, "the connection was cut");
 }
 
-TEST_F(UnpackTest, ErrorsNameTheLayerAndTheEntry) {
+TEST_F(IngestTest, ErrorsNameTheLayerAndTheEntry) {
   std::string tar = TarBuilder().File("ok", "").File("/etc/\npasswd", "").Done();
   auto info = Run({tar, Compression::kNone}, Digest::Of(tar));
   ASSERT_FALSE(info);
@@ -115,7 +110,7 @@ TEST_F(UnpackTest, ErrorsNameTheLayerAndTheEntry) {
   Fails({bad, Compression::kNone}, Digest::Of(bad), Errc::kInvalid, "entry 'odd': tar entry of");
 }
 
-TEST_F(UnpackTest, TooManyEntries) {
+TEST_F(IngestTest, TooManyEntries) {
   limits_.max_layer_entries = 3;
   TarBuilder tar;
   tar.File("1", "").File("2", "").File("3", "");
@@ -126,7 +121,7 @@ TEST_F(UnpackTest, TooManyEntries) {
         "more than the limit of 3 entries");
 }
 
-TEST_F(UnpackTest, TooManyBytes) {
+TEST_F(IngestTest, TooManyBytes) {
   limits_.max_layer_bytes = 100'000;
   Fails({Gzip(tar_)}, diff_id_, Errc::kInvalid, "limit of 100000 bytes");
   // Neither extended headers nor what follows the end may be endless.
@@ -134,13 +129,13 @@ TEST_F(UnpackTest, TooManyBytes) {
   Fails({Gzip(trailing)}, Digest::Of(trailing), Errc::kInvalid, "longer than the limit");
 }
 
-TEST_F(UnpackTest, Bomb) {
+TEST_F(IngestTest, Bomb) {
   std::string tar = TarBuilder().File("f", std::string(100 << 20, '\0')).Done();
   limits_.max_expansion = 50;
   Fails({Gzip(tar)}, Digest::Of(tar), Errc::kInvalid, "bomb");
 }
 
-TEST_F(UnpackTest, Cancel) {
+TEST_F(IngestTest, Cancel) {
   uint64_t last = 0;
   progress_ = [&](uint64_t bytes) {
     EXPECT_GE(bytes, last);
@@ -152,15 +147,42 @@ TEST_F(UnpackTest, Cancel) {
   EXPECT_LT(last, 300'000u);
 }
 
-TEST_F(UnpackTest, NoSpaceIsKnownBefore) {
-  limits_.reserve_bytes = uint64_t{1} << 60;
-  StringSource source(Gzip(tar_));
-  UniqueFd parent = temp_.Fd();
-  auto info = UnpackLayer(parent.get(), "layer", {.source = &source, .diff_id = diff_id_}, limits_,
-                          progress_);
-  EXPECT_EQ(info.error().code(), Errc::kNoSpace);
-  EXPECT_FALSE(source.touched());
-  EXPECT_FALSE(Exists(temp_ / "layer"));
+// Every byte of an archive comes back, whatever the store makes of it: LayOut compares.
+TEST_F(IngestTest, ArchivesComeBackBitForBit) {
+  TarBuilder tar;
+  tar.File("small", "x")
+      .File("small", "replaced")
+      .File("large", std::string(600'000, 'l'))
+      .File("again", std::string(600'000, 'l'))
+      .File(".wh..wh.plnk/1", "ignored")
+      .Pax({{"GNU.sparse.size", "3000000"}, {"GNU.sparse.map", "0,3,1000000,4,2000000,0"}})
+      .File("sparse", "abcdefg")
+      .Hardlink("link", "large")
+      .Entry({.name = "fifo", .type = '6'});
+  std::string archive = tar.Done() + std::string(70'000, '\0') + "after the end";
+  for (size_t inline_bytes : {size_t{0}, size_t{512}, kPrivateBytes}) {
+    StringSource source(archive, 1000);
+    LayOut lay_out(inline_bytes);
+    auto info = lay_out.Run({.source = &source, .diff_id = Digest::Of(archive)}, limits_, progress_,
+                            temp_ / "layer");
+    ASSERT_TRUE(info) << info.error().message();
+    ASSERT_TRUE(RemoveTree(temp_ / "layer"));
+    EXPECT_EQ(lay_out.objects(), inline_bytes == 0 ? 4u : 2u);
+  }
+}
+
+TEST_F(IngestTest, ContentIsWrittenOnce) {
+  std::string one(100'000, '1');
+  std::string tar = TarBuilder().File("a", one).File("b", one, 0600).File("c", one).Done();
+  StringSource source(tar);
+  LayOut lay_out(0);
+  ASSERT_TRUE(lay_out.Run({.source = &source, .diff_id = Digest::Of(tar)}, limits_, progress_,
+                          temp_ / "layer"));
+  EXPECT_EQ(lay_out.written_bytes(), 100'000u);
+  // Links where all metadata agree, a copy where they do not.
+  EXPECT_EQ(Lstat(temp_ / "layer/a").st_ino, Lstat(temp_ / "layer/c").st_ino);
+  EXPECT_NE(Lstat(temp_ / "layer/a").st_ino, Lstat(temp_ / "layer/b").st_ino);
+  EXPECT_EQ(Content(temp_ / "layer/b"), one);
 }
 
 }  // namespace

@@ -1,0 +1,36 @@
+// The pull pipeline of one layer, on the calling thread: blob -> digest of the blob ->
+// decompression -> diffID -> tar -> objects. Memory: about 64 KiB of input, 128 KiB of archive, 32
+// KiB of gzip window or the zstd window, 256 KiB of a file, and 150 bytes for each entry.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "core/base/result.h"
+#include "store/archive_split.h"
+#include "store/layer_index.h"
+#include "store/layer_tree.h"
+#include "store/objects.h"
+#include "store/store.h"
+
+namespace wherry::store {
+
+struct IngestedLayer {
+  LayerTree tree;                   // sealed
+  std::vector<ObjectSize> objects;  // in the order of the archive
+};
+
+// Where a layer goes.
+struct IngestTarget {
+  ObjectWriter& objects;
+  SplitWriter& split;       // finished on success
+  size_t inline_bytes = 0;  // files up to this size are kept in the tree
+};
+
+// Success means that digest, size and diffID match and that all content has been given to the
+// kernel, not that it is on the disk. After an error the objects that were added stay. Errors as
+// Transaction::AddLayer; messages begin with the layer and, where one is to blame, the entry.
+Result<IngestedLayer> IngestLayer(const Transaction::LayerSource& layer, const Limits& limits,
+                                  const IngestTarget& target, IngestProgress& progress);
+
+}  // namespace wherry::store

@@ -1,0 +1,282 @@
+#include "store/layer_index.h"
+
+#include <algorithm>
+#include <limits>
+#include <unordered_map>
+
+#include "core/base/text.h"
+#include "store/bytes.h"
+
+namespace wherry::store {
+
+namespace {
+
+constexpr std::string_view kMagic = "wherryL1";
+constexpr size_t kHeaderBytes = kMagic.size() + Digest::kSize + 8 + 4 + 4;
+constexpr size_t kObjectBytes = Digest::kSize + 8;
+
+// Flags of an entry.
+constexpr uint8_t kOpaque = 1;
+constexpr uint8_t kInline = 2;
+constexpr uint8_t kObject = 4;
+constexpr uint8_t kXattrs = 8;
+constexpr uint8_t kLink = 16;  // another name of an earlier entry
+
+constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
+
+std::string_view Raw(const Digest& digest) {
+  return {reinterpret_cast<const char*>(digest.bytes().data()), Digest::kSize};
+}
+
+Digest DigestFrom(std::string_view raw) {
+  std::array<uint8_t, Digest::kSize> bytes{};
+  std::copy(raw.begin(), raw.end(), bytes.begin());
+  return Digest(bytes);
+}
+
+uint64_t ZigZag(int64_t value) {
+  return static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63);
+}
+
+int64_t UnZigZag(uint64_t value) {
+  return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1);
+}
+
+// Entries in depth-first order, each with the distance to its directory's entry.
+class Encoder {
+ public:
+  Encoder(const LayerTree& tree, std::span<const ObjectSize> objects)
+      : tree_(tree), entry_of_(tree.inode_count(), kNone) {
+    for (const ObjectSize& object : objects)
+      numbers_.emplace(object.digest, static_cast<uint32_t>(numbers_.size()));
+  }
+
+  uint32_t Run() {
+    AddEntry(0, "", tree_.InodeOf(LayerTree::kRoot));
+    std::vector<std::pair<LayerTree::NameId, uint32_t>> ahead;  // with their directories' entries
+    auto push = [&](LayerTree::NameId directory, uint32_t entry) {
+      auto children = tree_.Children(directory);
+      for (auto child = children.rbegin(); child != children.rend(); ++child)
+        ahead.emplace_back(*child, entry);
+    };
+    push(LayerTree::kRoot, 0);
+    while (!ahead.empty()) {
+      auto [name, parent] = ahead.back();
+      ahead.pop_back();
+      uint32_t entry = count_;
+      AddEntry(parent, tree_.Name(name), tree_.InodeOf(name));
+      if (tree_.At(tree_.InodeOf(name)).type == TarType::kDirectory)
+        push(name, entry);
+    }
+    return count_;
+  }
+
+  std::string out;
+
+ private:
+  void AddEntry(uint32_t parent, std::string_view name, LayerTree::InodeId id) {
+    uint32_t number = count_++;
+    PutVar(out, number - parent);
+    PutText(out, name);
+    if (entry_of_[id] != kNone) {
+      PutInt<uint8_t>(out, kLink);
+      PutVar(out, number - entry_of_[id]);
+      return;
+    }
+    entry_of_[id] = number;
+    const LayerTree::Inode& inode = tree_.At(id);
+    std::vector<TarXattr> xattrs = tree_.Xattrs(inode);
+    bool is_inline = inode.content == LayerTree::Content::kInline;
+    bool is_object = inode.content == LayerTree::Content::kObject;
+    PutInt<uint8_t>(
+        out, static_cast<uint8_t>((inode.opaque ? kOpaque : 0) | (is_inline ? kInline : 0) |
+                                  (is_object ? kObject : 0) | (xattrs.empty() ? 0 : kXattrs)));
+    PutInt<uint8_t>(out, static_cast<uint8_t>(inode.type));
+    PutVar(out, inode.mode);
+    PutVar(out, inode.uid);
+    PutVar(out, inode.gid);
+    PutVar(out, ZigZag(inode.mtime.seconds));
+    PutVar(out, inode.mtime.nanos);
+    PutVar(out, inode.size);
+    if (inode.type == TarType::kCharDevice || inode.type == TarType::kBlockDevice) {
+      PutVar(out, inode.device_major);
+      PutVar(out, inode.device_minor);
+    }
+    if (is_inline)
+      out += tree_.Text(inode);
+    if (is_object)
+      PutVar(out, numbers_.at(tree_.Object(inode)));
+    if (!xattrs.empty())
+      PutVar(out, xattrs.size());
+    for (const TarXattr& xattr : xattrs) {
+      PutText(out, xattr.name);
+      PutText(out, xattr.value);
+    }
+  }
+
+  const LayerTree& tree_;
+  std::unordered_map<Digest, uint32_t, DigestHash> numbers_;
+  std::vector<uint32_t> entry_of_;  // by inode
+  uint32_t count_ = 0;
+};
+
+std::unexpected<Error> Damaged(std::string_view what) {
+  return Fail(Errc::kCorrupt, Cat("the layer's index is damaged: ", what));
+}
+
+// The entries of an index as a tree.
+class Rebuilder {
+ public:
+  Rebuilder(const LayerIndex& index, std::string_view entries) : index_(index), in_(entries) {}
+
+  Result<LayerTree> Run(size_t count) {
+    for (size_t number = 0; number < count; ++number)
+      TRY(ReadEntry(number));
+    if (in_.left() != 0)
+      return Damaged("there is more than its entries");
+    tree_.Seal();
+    return std::move(tree_);
+  }
+
+ private:
+  Result<> ReadEntry(size_t number) {
+    uint64_t up = in_.Var();
+    std::string_view name = in_.Text();
+    auto flags = in_.Int<uint8_t>();
+    bool root = number == 0;
+    if (!in_.ok() || up > number || (up == 0) != root || name.empty() != root)
+      return Damaged("an entry is out of place");
+    if ((flags & kLink) != 0) {
+      uint64_t back = in_.Var();
+      if (!in_.ok() || back == 0 || back > number)
+        return Damaged("a link leads nowhere");
+      inodes_.push_back(inodes_[number - static_cast<size_t>(back)]);
+      if (tree_.At(inodes_.back()).type == TarType::kDirectory)
+        return Damaged("a link leads to a directory");
+    } else {
+      TRY(ReadInode(flags, root));
+    }
+    LayerTree::NameId id = LayerTree::kRoot;
+    if (!root) {
+      auto added = tree_.AddName(names_[number - static_cast<size_t>(up)], name, inodes_.back());
+      if (!added)
+        return Damaged(added.error().message());
+      id = *added;
+    }
+    names_.push_back(id);
+    return {};
+  }
+
+  Result<> ReadInode(uint8_t flags, bool root) {
+    LayerTree::Inode inode;
+    auto type = in_.Int<uint8_t>();
+    uint64_t mode = in_.Var();
+    uint64_t uid = in_.Var();
+    uint64_t gid = in_.Var();
+    inode.mtime.seconds = UnZigZag(in_.Var());
+    uint64_t nanos = in_.Var();
+    inode.size = in_.Var();
+    bool small = mode <= 07777 && uid < kNone && gid < kNone && nanos < 1'000'000'000;
+    bool known = type <= static_cast<uint8_t>(TarType::kFifo) &&
+                 type != static_cast<uint8_t>(TarType::kHardlink);
+    if (!in_.ok() || !small || !known)
+      return Damaged("an entry's metadata");
+    inode.type = static_cast<TarType>(type);
+    inode.mode = static_cast<uint16_t>(mode);
+    inode.uid = static_cast<uint32_t>(uid);
+    inode.gid = static_cast<uint32_t>(gid);
+    inode.mtime.nanos = static_cast<uint32_t>(nanos);
+    inode.opaque = (flags & kOpaque) != 0;
+    if (inode.type == TarType::kCharDevice || inode.type == TarType::kBlockDevice) {
+      inode.device_major = static_cast<uint32_t>(in_.Var());
+      inode.device_minor = static_cast<uint32_t>(in_.Var());
+    }
+    std::string_view text = (flags & kInline) != 0 ? in_.Take(inode.size) : std::string_view();
+    uint64_t object = (flags & kObject) != 0 ? in_.Var() : 0;
+    std::vector<TarXattr> xattrs;
+    for (uint64_t left = (flags & kXattrs) != 0 ? in_.Var() : 0; in_.ok() && left > 0; --left) {
+      std::string name(in_.Text());
+      xattrs.push_back({std::move(name), std::string(in_.Text())});
+    }
+    bool regular = inode.type == TarType::kRegular;
+    bool content_fits = (flags & kObject) != 0 ? regular && object < index_.object_count()
+                        : (flags & kInline) != 0
+                            ? regular || inode.type == TarType::kSymlink
+                            : inode.type != TarType::kSymlink && (!regular || inode.size == 0);
+    if (!in_.ok() || !content_fits || (root && inode.type != TarType::kDirectory))
+      return Damaged("an entry's content");
+    if (root) {
+      tree_.SetRoot(inode, xattrs);
+      inodes_.push_back(tree_.InodeOf(LayerTree::kRoot));
+      return {};
+    }
+    LayerTree::InodeId id = tree_.AddInode(inode, xattrs);
+    if ((flags & kInline) != 0)
+      tree_.SetInline(id, text);
+    if ((flags & kObject) != 0)
+      tree_.SetObject(id, index_.object(static_cast<size_t>(object)).digest);
+    inodes_.push_back(id);
+    return {};
+  }
+
+  const LayerIndex& index_;
+  BytesReader in_;
+  LayerTree tree_;
+  std::vector<LayerTree::NameId> names_;    // by entry
+  std::vector<LayerTree::InodeId> inodes_;  // by entry
+};
+
+}  // namespace
+
+std::string LayerIndex::Encode(const Digest& diff_id, const LayerTree& tree,
+                               std::span<const ObjectSize> objects) {
+  Encoder encoder(tree, objects);
+  uint32_t entries = encoder.Run();
+  std::string out(kMagic);
+  out += Raw(diff_id);
+  PutInt<uint64_t>(out, tree.size_bytes());
+  PutInt<uint32_t>(out, entries);
+  PutInt<uint32_t>(out, static_cast<uint32_t>(objects.size()));
+  for (const ObjectSize& object : objects) {
+    out += Raw(object.digest);
+    PutInt<uint64_t>(out, object.size);
+  }
+  out += encoder.out;
+  out += Raw(Digest::Of(out));
+  return out;
+}
+
+Result<LayerIndex> LayerIndex::Decode(std::string content, const Digest& diff_id) {
+  LayerIndex index;
+  index.content_ = std::move(content);
+  std::string_view all = index.content_;
+  if (all.size() < kHeaderBytes + Digest::kSize || !all.starts_with(kMagic))
+    return Damaged("it does not begin as one");
+  std::string_view body = all.substr(0, all.size() - Digest::kSize);
+  if (Raw(Digest::Of(body)) != all.substr(body.size()))
+    return Damaged("its checksum does not match");
+  BytesReader in(body.substr(kMagic.size()));
+  if (DigestFrom(in.Take(Digest::kSize)) != diff_id)
+    return Damaged("it is that of another layer");
+  index.size_bytes_ = in.Int<uint64_t>();
+  index.entries_ = in.Int<uint32_t>();
+  index.objects_ = in.Int<uint32_t>();
+  if (index.objects_ > in.left() / kObjectBytes)
+    return Damaged("it ends among its objects");
+  return index;
+}
+
+ObjectSize LayerIndex::object(size_t number) const {
+  BytesReader in(std::string_view(content_).substr(kHeaderBytes + number * kObjectBytes));
+  Digest digest = DigestFrom(in.Take(Digest::kSize));
+  return {digest, in.Int<uint64_t>()};
+}
+
+Result<LayerTree> LayerIndex::Tree() const {
+  std::string_view entries(content_);
+  entries.remove_prefix(kHeaderBytes + objects_ * kObjectBytes);
+  entries.remove_suffix(Digest::kSize);
+  return Rebuilder(*this, entries).Run(entries_);
+}
+
+}  // namespace wherry::store

@@ -1,0 +1,50 @@
+// What a layer contains, as it is kept on flash: layer/<diffID>.idx. Everything else that the store
+// makes of a layer (metadata image, directory) can be made again from this and the objects. Format
+// in docs/store.md, "Layer index"; bytes here, no file system.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/digest.h"
+#include "core/base/result.h"
+#include "store/layer_tree.h"
+
+namespace wherry::store {
+
+// Longer ones are damage: the limits of a layer (store.h) keep below.
+inline constexpr size_t kMaxIndexBytes = size_t{256} << 20;
+
+struct ObjectSize {
+  Digest digest;
+  uint64_t size = 0;
+};
+
+class LayerIndex {
+ public:
+  // `objects`: each that the layer's archive has, in the order of the archive, none twice.
+  // REQUIRES: `tree` is sealed and its objects are among them.
+  static std::string Encode(const Digest& diff_id, const LayerTree& tree,
+                            std::span<const ObjectSize> objects);
+
+  // Takes the whole file. kCorrupt unless checksum, structure and diffID are right.
+  static Result<LayerIndex> Decode(std::string content, const Digest& diff_id);
+
+  uint64_t size_bytes() const { return size_bytes_; }  // of all files
+  size_t object_count() const { return objects_; }
+  ObjectSize object(size_t number) const;
+  // Sealed. kCorrupt although the checksum was right: not written by Encode.
+  Result<LayerTree> Tree() const;
+
+ private:
+  LayerIndex() = default;
+  std::string content_;
+  uint64_t size_bytes_ = 0;
+  size_t objects_ = 0;
+  size_t entries_ = 0;
+};
+
+}  // namespace wherry::store

@@ -1,0 +1,221 @@
+// What a tier needs, made from indexes and objects: metadata images and directories. And the way
+// back, from a layer to its archive.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include "store/archive_split.h"
+#include "store/checkout.h"
+#include "store/decompress.h"
+#include "store/erofs_writer.h"
+#include "store/hashing_source.h"
+#include "store/layer_xattr.h"
+#include "store/store_impl.h"
+
+namespace wherry::store {
+
+namespace {
+
+constexpr uint32_t kPrivateFile = 0600;
+constexpr const char* kImagePart = "image";
+
+// The archive of a layer, verified at its end.
+class LayerArchive final : public ByteSource {
+ public:
+  LayerArchive(UniqueFd split, const Digest& diff_id, ArchiveSource::OpenObject open_object,
+               const Limits& limits)
+      : fd_(std::move(split)),
+        file_(fd_.get()),
+        open_object_(std::move(open_object)),
+        limits_(limits),
+        diff_id_(diff_id) {}
+
+  Result<> Open() {
+    auto headers = TRY(Decompress(file_, Compression::kGzip, limits_));
+    archive_ = std::make_unique<ArchiveSource>(std::move(headers), std::move(open_object_));
+    verified_ = std::make_unique<HashingSource>(
+        *archive_, HashingSource::Expected{"the layer", diff_id_, std::nullopt});
+    return {};
+  }
+
+  Result<size_t> Read(std::span<std::byte> out) override { return verified_->Read(out); }
+
+ private:
+  class FileSource final : public ByteSource {
+   public:
+    explicit FileSource(int fd) : fd_(fd) {}
+    Result<size_t> Read(std::span<std::byte> out) override {
+      ssize_t count = read(fd_, out.data(), out.size());
+      return count < 0 ? Result<size_t>(FailSys("read", "a layer's headers"))
+                       : static_cast<size_t>(count);
+    }
+
+   private:
+    int fd_;
+  };
+
+  UniqueFd fd_;
+  FileSource file_;
+  ArchiveSource::OpenObject open_object_;
+  Limits limits_;
+  Digest diff_id_;
+  std::unique_ptr<ArchiveSource> archive_;
+  std::unique_ptr<HashingSource> verified_;
+};
+
+// From the topmost layer that hides all below it on: overlayfs does not honour an opaque root.
+size_t LowestVisible(const std::vector<LayerTree>& trees) {
+  size_t lowest = trees.size() - 1;
+  while (lowest > 0 && !trees[lowest].At(trees[lowest].InodeOf(LayerTree::kRoot)).opaque)
+    --lowest;
+  return lowest;
+}
+
+}  // namespace
+
+Digest ChainId(const std::vector<LayerInfo>& layers) {
+  Digest chain;
+  for (const LayerInfo& layer : layers) {
+    chain =
+        chain.none() ? layer.diff_id : Digest::Of(Cat(chain.string(), " ", layer.diff_id.string()));
+  }
+  return chain;
+}
+
+Result<LayerIndex> StoreImpl::ReadIndex(const Digest& diff_id) const {
+  std::string name = Cat(diff_id.hex(), kIndexSuffix);
+  std::string content =
+      TRY_CTX(Cat("layer ", diff_id.string()), ReadFileAt(layer_.get(), name, kMaxIndexBytes));
+  return LayerIndex::Decode(std::move(content), diff_id);
+}
+
+bool StoreImpl::HasImage(const Digest& chain_id) const {
+  return faccessat(layer_.get(), Cat(chain_id.hex(), kImageSuffix).c_str(), F_OK, 0) == 0;
+}
+
+Result<> StoreImpl::MakeImage(const std::vector<LayerInfo>& layers, const Digest& chain_id,
+                              int dir) {
+  std::vector<LayerTree> trees;
+  for (const LayerInfo& layer : layers) {
+    LayerIndex index = TRY(ReadIndex(layer.diff_id));
+    trees.push_back(TRY(index.Tree()));
+  }
+  LayerTree merged;
+  for (size_t i = LowestVisible(trees); i < trees.size(); ++i)
+    merged.Overlay(trees[i]);
+  merged.HideObjects();
+  merged.Seal();
+  UniqueFd fd = TRY(ops_.Create(dir, kImagePart, kPrivateFile));
+  TRY(WriteErofs(merged, fd.get()));
+  return ops_.Rename(dir, kImagePart, layer_.get(), Cat(chain_id.hex(), kImageSuffix));
+}
+
+// Into a directory of its own first: a name in tree/ always stands for the complete layer.
+Result<bool> StoreImpl::MakeTree(const LayerTree& tree, const Digest& diff_id, int dir) {
+  std::string name = diff_id.hex();
+  TRY(ops_.RemoveTree(dir, name));
+  TRY(ops_.MakeDir(dir, name));
+  UniqueFd root = TRY(OpenAt(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  std::lock_guard lock(checkout_mutex_);
+  TRY(CheckOut(tree, *objects_, root.get()));
+  return ops_.RenameNew(dir, name, tree_.get(), name);
+}
+
+// After a change of tier.
+Result<> StoreImpl::EnsureRoot(const std::vector<LayerInfo>& layers, const Digest& chain_id) {
+  if (tier_ != Tier::kDirectories) {
+    std::lock_guard write_lock(write_mutex_);
+    if (HasImage(chain_id))
+      return {};
+    TRY(MakeImage(layers, chain_id, txn_.get()));
+    return ops_.SyncFileSystem(dir_.get());
+  }
+  bool made = false;
+  for (const LayerInfo& layer : layers) {
+    if (faccessat(tree_.get(), layer.diff_id.hex().c_str(), F_OK, 0) == 0)
+      continue;
+    LayerIndex index = TRY(ReadIndex(layer.diff_id));
+    LayerTree tree = TRY(index.Tree());
+    TRY(MakeTree(tree, layer.diff_id, txn_.get()));
+    made = true;
+  }
+  return made ? ops_.SyncFileSystem(dir_.get()) : Result<>();
+}
+
+Result<RootFs> StoreImpl::ImageRoot(const Digest& chain_id) const {
+  std::string name = Cat(chain_id.hex(), kImageSuffix);
+  UniqueFd fd = TRY(OpenAt(layer_.get(), name, O_RDONLY | O_NOFOLLOW));
+  ErofsRoot root = TRY(ReadErofsRoot(fd.get()));
+  return RootFs{.lower = {},
+                .image = Cat(directory_, "/", kLayerName, "/", name),
+                .objects = Cat(directory_, "/", kObjectsName),
+                .data_only = tier_ == Tier::kImageDataOnly,
+                .mode = root.mode,
+                .uid = root.uid,
+                .gid = root.gid};
+}
+
+Result<RootFs> StoreImpl::TreeRoot(const std::vector<LayerInfo>& layers) const {
+  RootFs root;
+  std::set<Digest> seen;
+  for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
+    // overlayfs refuses a directory that is given twice; the upper one decides everything the lower
+    // one says.
+    if (!seen.insert(layer->diff_id).second)
+      continue;
+    std::string name = layer->diff_id.hex();
+    UniqueFd fd = TRY_CTX(Cat("layer ", name), OpenAt(tree_.get(), name, O_RDONLY | O_DIRECTORY));
+    if (root.lower.empty()) {
+      struct stat info;
+      if (fstat(fd.get(), &info) != 0)
+        return FailSys("stat", name);
+      root.mode = info.st_mode & 07777;
+      root.uid = info.st_uid;
+      root.gid = info.st_gid;
+    }
+    root.lower.push_back(Cat(directory_, "/", kTreeName, "/", name));
+    if (IsOpaque(fd.get()))
+      break;
+  }
+  return root;
+}
+
+Result<RootFs> StoreImpl::Root(const Digest& manifest_digest) {
+  std::vector<LayerInfo> layers;
+  Digest chain_id;
+  {
+    std::lock_guard lock(mutex_);
+    auto image = images_.find(manifest_digest);
+    if (image == images_.end())
+      return Fail(Errc::kNotFound, Cat("there is no image ", manifest_digest.string()));
+    layers = image->second.layers;
+    chain_id = image->second.chain_id;
+  }
+  if (layers.empty())
+    return Fail(Errc::kUnsupported, "the image has no layers: there is nothing to run");
+  TRY(EnsureRoot(layers, chain_id));
+  return tier_ == Tier::kDirectories ? TreeRoot(layers) : ImageRoot(chain_id);
+}
+
+Result<std::unique_ptr<ByteSource>> StoreImpl::OpenLayer(const Digest& diff_id) {
+  if (!HasLayer(diff_id))
+    return Fail(Errc::kNotFound, Cat("layer ", diff_id.string(), " is not in the store"));
+  auto index = std::make_shared<const LayerIndex>(TRY(ReadIndex(diff_id)));
+  UniqueFd split =
+      TRY(OpenAt(layer_.get(), Cat(diff_id.hex(), kSplitSuffix), O_RDONLY | O_NOFOLLOW));
+  auto open_object = [this, index](uint64_t number) -> Result<UniqueFd> {
+    if (number >= index->object_count())
+      return Fail(Errc::kCorrupt, "the layer's archive has more objects than its index");
+    return objects_->OpenObject(index->object(static_cast<size_t>(number)).digest);
+  };
+  auto archive =
+      std::make_unique<LayerArchive>(std::move(split), diff_id, std::move(open_object), limits_);
+  TRY(archive->Open());
+  return archive;
+}
+
+}  // namespace wherry::store

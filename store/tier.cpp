@@ -1,0 +1,106 @@
+#include "store/tier.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "core/base/file.h"
+#include "core/base/scope.h"
+#include "core/base/text.h"
+#include "core/sys/mount.h"
+#include "store/erofs_writer.h"
+#include "store/layer_tree.h"
+#include "store/objects.h"
+
+namespace wherry::store {
+
+namespace {
+
+constexpr const char* kProbe = "probe";
+constexpr std::string_view kContent = "wherry";
+
+// A store of one file, with the directories an overlay needs.
+Result<> MakeProbe(const std::string& path) {
+  Digest digest = Digest::Of(kContent);
+  LayerTree tree;
+  TarEntry entry;
+  entry.name = "f";
+  entry.mode = 0644;
+  entry.size = kContent.size();
+  auto file = TRY(tree.Add(entry));
+  tree.SetObject(*file, digest);
+  tree.HideObjects();
+  tree.Seal();
+  for (const char* name : {"upper", "work", "root"})
+    TRY(MakeDirs(Cat(path, "/", name), 0700));
+  UniqueFd image = TRY(Open(Cat(path, "/image"), O_RDWR | O_CREAT | O_EXCL, 0600));
+  TRY(WriteErofs(tree, image.get()));
+  std::string object = Cat(path, "/obj/", ObjectPath(digest));
+  TRY(MakeDirs(SplitPath(object).dir, 0700));
+  UniqueFd content = TRY(Open(object, O_WRONLY | O_CREAT | O_EXCL, 0400));
+  return WriteAll(content.get(), kContent, object);
+}
+
+// On a thread of its own, whose mount namespace ends with it.
+Result<> Try(Tier tier, const std::string& path) {
+  TRY(sys::EnterPrivateMountNamespace());
+  UniqueFd mount = TRY(sys::MountErofsImage(Cat(path, "/image")));
+  sys::OverlayOptions options{
+      .lower = {},
+      .image = sys::MetadataImage{mount.get(), Cat(path, "/obj"), tier == Tier::kImageDataOnly},
+      .upper = Cat(path, "/upper"),
+      .work = Cat(path, "/work"),
+      .is_volatile = true};
+  UniqueFd target = TRY(Open(Cat(path, "/root"), O_PATH | O_DIRECTORY));
+  UniqueFd root = TRY(sys::MountOverlay(options, target.get()));
+  std::string content = TRY(ReadFileAt(root.get(), "f", kContent.size()));
+  if (content != kContent)
+    return Fail(Errc::kUnsupported, "a file of the image reads wrong");
+  std::string group = ObjectPath(Digest::Of(kContent)).substr(0, 2);
+  if (faccessat(root.get(), group.c_str(), F_OK, 0) == 0)
+    return Fail(Errc::kUnsupported, "the objects show in the image");
+  return {};
+}
+
+Result<> Probe(Tier tier, int scratch, const std::string& path) {
+  TRY(RemoveTreeAt(scratch, kProbe));
+  ScopeExit cleanup([&] { (void)RemoveTreeAt(scratch, kProbe); });
+  std::string directory = Cat(path, "/", kProbe);
+  TRY(MakeProbe(directory));
+  Result<> result;
+  std::thread([&] { result = Try(tier, directory); }).join();
+  return result;
+}
+
+}  // namespace
+
+std::string_view TierName(Tier tier) {
+  switch (tier) {
+    case Tier::kImageDataOnly:
+      return "A1";
+    case Tier::kImage:
+      return "A2";
+    case Tier::kDirectories:
+      return "B";
+  }
+  return "";
+}
+
+Result<Tier> ChooseTier(std::optional<Tier> wanted, int scratch, const std::string& path) {
+  for (Tier tier : {Tier::kImageDataOnly, Tier::kImage, Tier::kDirectories}) {
+    if (wanted && *wanted != tier)
+      continue;
+    auto works = tier == Tier::kDirectories ? Result<>() : Probe(tier, scratch, path);
+    if (works)
+      return tier;
+    if (wanted) {
+      return Fail(Errc::kUnsupported,
+                  Cat("tier ", TierName(tier), " of the store does not work here: ",
+                      works.error().message(), "; set 'tier = auto' in [store]"));
+    }
+  }
+  return Tier::kDirectories;
+}
+
+}  // namespace wherry::store

@@ -1,6 +1,5 @@
 """clang-format and clang-tidy, version 19: older ones cannot compile g++ 12's <expected>."""
 
-import collections
 import concurrent.futures
 import hashlib
 import json
@@ -15,8 +14,6 @@ import tree
 BUILD = pathlib.Path(os.environ.get('WHERRY_BUILD_HOST') or tree.REPO / 'build' / 'host')
 # Recipes are parts of toolchains/deps.sh, which sets and reads their variables; flags are split into words on purpose.
 SHELL_ACCEPTED = 'SC1090,SC2034,SC2046,SC2164'
-STANDARD = ['algorithm', 'array', 'cerrno', 'chrono', 'cstdint', 'cstring', 'deque', 'expected', 'functional', 'map', 'memory', 'mutex',
-            'optional', 'set', 'span', 'string', 'string_view', 'thread', 'unordered_map', 'vector']
 # GNU options that clang does not know; clang counts TRY as a statement as an ignored value; libstdc++ uses what it deprecates.
 EXTRA = ['--extra-arg=-Wno-unknown-warning-option', '--extra-arg=-Wno-unused-result',
          '--extra-arg=-Wno-deprecated-declarations']
@@ -105,21 +102,6 @@ def plain_commands():
     return entries, directory
 
 
-def language(entry):
-    """What a precompiled header and the files that use it have to agree about."""
-    return tuple(word for word in arguments(entry) if re.match(r'-(D|U|f|O|std|g|m)', word) and 'prefix-map' not in word)
-
-
-def precompiled(entries, directory):
-    """The language most files share, and the options that give them the standard headers parsed already: half the time."""
-    common = collections.Counter(map(language, entries)).most_common(1)[0][0]
-    header = directory / 'standard.h'
-    header.write_text(''.join(f'#include <{name}>\n' for name in STANDARD), encoding='utf-8')
-    result = directory / 'standard.pch'
-    subprocess.run(['clang++-19', '-x', 'c++-header', *common, '-w', '-Qunused-arguments', header, '-o', result], check=True)
-    return common, ['--extra-arg=-include-pch', f'--extra-arg={result}']
-
-
 def tidy(checks=None):
     """The findings of clang-tidy; `checks` in the place of those of .clang-tidy."""
     options = [*EXTRA, f'--checks={checks}'] if checks else EXTRA
@@ -127,14 +109,12 @@ def tidy(checks=None):
     wanted = [str(tree.REPO / top) + '/' for top in tree.PRODUCT]
     entries = {entry['file']: entry for entry in entries if any(entry['file'].startswith(top) for top in wanted)}
     checked = Checked(options)
-    common, with_header = precompiled(entries.values(), commands)
 
     def run(entry):
         stamp = checked.stamp(entry)
         if stamp.exists():
             return []
-        header = with_header if language(entry) == common else []
-        result = subprocess.run(['clang-tidy-19', '--quiet', '-p', commands, *options, *header, entry['file']],
+        result = subprocess.run(['clang-tidy-19', '--quiet', '-p', commands, *options, entry['file']],
                                 cwd=tree.REPO, capture_output=True, text=True, check=False)
         problems = [line.replace(f'{tree.REPO}/', '') for line in result.stdout.splitlines()
                     if ': error:' in line or ': warning:' in line]

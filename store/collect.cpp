@@ -151,9 +151,9 @@ Result<> StoreImpl::RemoveObjects(CollectResult& result) {
   std::sort(suspects.begin(), suspects.end());
   suspects.erase(std::unique(suspects.begin(), suspects.end()), suspects.end());
   std::vector<bool> needed(suspects.size());
-  auto marked = ForEachObject([&](const Digest& digest) {
-    auto found = std::lower_bound(suspects.begin(), suspects.end(), digest);
-    if (found != suspects.end() && *found == digest) {
+  auto marked = ForEachObject([&](const ObjectSize& object) {
+    auto found = std::lower_bound(suspects.begin(), suspects.end(), object.digest);
+    if (found != suspects.end() && *found == object.digest) {
       needed[static_cast<size_t>(found - suspects.begin())] = true;
     }
   });
@@ -170,7 +170,7 @@ Result<> StoreImpl::RemoveObjects(CollectResult& result) {
 }
 
 // Calls `use` for the objects of all layers; an index that cannot be read ends it with its error.
-Result<> StoreImpl::ForEachObject(const std::function<void(const Digest&)>& use) const {
+Result<> StoreImpl::ForEachObject(const std::function<void(const ObjectSize&)>& use) const {
   std::vector<Digest> layers;
   {
     std::lock_guard lock(mutex_);
@@ -181,7 +181,7 @@ Result<> StoreImpl::ForEachObject(const std::function<void(const Digest&)>& use)
   for (const Digest& diff_id : layers) {
     LayerIndex index = TRY(ReadIndex(diff_id));
     for (size_t i = 0; i < index.object_count(); ++i) {
-      use(index.object(i).digest);
+      use(index.object(i));
     }
   }
   return {};
@@ -192,14 +192,14 @@ Result<> StoreImpl::ForEachObject(const std::function<void(const Digest&)>& use)
 Result<> StoreImpl::RemoveUnusedObjects(CollectResult& result) {
   constexpr size_t kAtOnce = 1 << 16;
   size_t total = 0;
-  TRY(ForEachObject([&](const Digest&) { ++total; }));
+  TRY(ForEachObject([&](const ObjectSize&) { ++total; }));
   size_t groups = std::clamp<size_t>(256 / (total / kAtOnce + 1), 1, 256);
   for (size_t first = 0; first < 256; first += groups) {
     std::vector<Digest> needed;
-    TRY(ForEachObject([&](const Digest& digest) {
-      size_t group = digest.bytes()[0];
+    TRY(ForEachObject([&](const ObjectSize& object) {
+      size_t group = object.digest.bytes()[0];
       if (group >= first && group < first + groups) {
-        needed.push_back(digest);
+        needed.push_back(object.digest);
       }
     }));
     std::sort(needed.begin(), needed.end());

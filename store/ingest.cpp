@@ -14,8 +14,6 @@ namespace {
 // How much more of a blob is read to tell a broken archive from a broken transfer.
 constexpr uint64_t kMaxDiagnosis = uint64_t{32} << 20;
 constexpr size_t kShownHex = 12;
-// Files up to this size are hashed before anything of them is written.
-constexpr size_t kBuffered = size_t{256} << 10;
 
 // Caps the whole archive, headers and ignored data included, which the sizes of its files do not.
 class CappedSource final : public ByteSource {
@@ -79,7 +77,7 @@ class Ingest final : public TarReader::Observer {
                                         limits_.max_layer_bytes, " bytes"));
       }
       size_bytes_ += entry.size;
-      if (entry.sparse || entry.size > kBuffered)
+      if (entry.sparse || entry.size > kBufferedBytes)
         TRY(Stream(*file, entry));
       else if (entry.size > 0)
         TRY(Buffer(*file, entry));

@@ -15,6 +15,9 @@
 
 namespace wherry::store {
 
+// Files up to this size are hashed before anything of them is written.
+inline constexpr size_t kBufferedBytes = size_t{256} << 10;
+
 struct IngestedLayer {
   LayerTree tree;                   // sealed
   std::vector<ObjectSize> objects;  // in the order of the archive

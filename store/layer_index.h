@@ -12,16 +12,12 @@
 #include "core/base/digest.h"
 #include "core/base/result.h"
 #include "store/layer_tree.h"
+#include "store/objects.h"
 
 namespace wherry::store {
 
 // Longer ones are damage: the limits of a layer (store.h) keep below.
 inline constexpr size_t kMaxIndexBytes = size_t{256} << 20;
-
-struct ObjectSize {
-  Digest digest;
-  uint64_t size = 0;
-};
 
 class LayerIndex {
  public:

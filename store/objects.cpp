@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
+#include <utility>
 
 #include "core/base/file.h"
 #include "core/base/text.h"
@@ -18,6 +20,8 @@ namespace {
 
 constexpr const char* kPartName = "part";
 constexpr uint32_t kObjectMode = 0400;
+constexpr size_t kCopyBytes = size_t{64} << 10;
+constexpr size_t kMaxTwins = 4;
 constexpr uint64_t kSpaceCheckEvery = uint64_t{16} << 20;
 
 std::string GroupName(uint8_t group) {
@@ -108,9 +112,48 @@ Result<Digest> ObjectWriter::Put(std::span<const std::byte> content) {
 }
 
 Result<> ObjectWriter::Begin(uint64_t size) {
-  UniqueFd fd = TRY(ops_.Create(dir_, kPartName, kObjectMode));
-  stream_.emplace(std::move(fd), size);
+  stream_.emplace(size);
+  std::vector<Digest> twins = find_twins_ ? find_twins_(size) : std::vector<Digest>();
+  for (const Digest& digest : twins) {
+    auto fd = objects_.OpenObject(digest);
+    if (fd && objects_.Has(digest, size) && stream_->twins.size() < kMaxTwins)
+      stream_->twins.push_back({digest, *std::move(fd)});
+  }
+  return stream_->twins.empty() ? StartWriting(nullptr) : Result<>();
+}
+
+// What was only compared until now, with `twin`, becomes a file of its own.
+Result<> ObjectWriter::StartWriting(const Twin* twin) {
+  stream_->fd = TRY(ops_.Create(dir_, kPartName, kObjectMode));
+  std::vector<std::byte> buffer(twin != nullptr ? kCopyBytes : 0);
+  uint64_t end = std::exchange(stream_->position, 0);
+  while (stream_->position < end) {
+    auto wanted = static_cast<size_t>(std::min<uint64_t>(end - stream_->position, kCopyBytes));
+    ssize_t count =
+        pread(twin->fd.get(), buffer.data(), wanted, static_cast<off_t>(stream_->position));
+    if (count <= 0)
+      return count == 0 ? Fail(Errc::kCorrupt, "an object became shorter while it was read")
+                        : FailSys("read", "an object");
+    TRY(Append(std::span(buffer).first(static_cast<size_t>(count)), stream_->position));
+  }
   return {};
+}
+
+Result<bool> ObjectWriter::IsTwin(const Twin& twin, std::span<const std::byte> bytes) const {
+  std::byte buffer[16384];
+  uint64_t at = stream_->position;
+  while (!bytes.empty()) {
+    ssize_t count =
+        pread(twin.fd.get(), buffer, std::min(sizeof buffer, bytes.size()), static_cast<off_t>(at));
+    if (count < 0)
+      return FailSys("read", "an object");
+    auto length = static_cast<size_t>(count);
+    if (count == 0 || memcmp(buffer, bytes.data(), length) != 0)
+      return false;
+    bytes = bytes.subspan(length);
+    at += length;
+  }
+  return true;
 }
 
 void ObjectWriter::HashZeros(uint64_t count) {
@@ -120,9 +163,7 @@ void ObjectWriter::HashZeros(uint64_t count) {
         std::span(kZeros).first(static_cast<size_t>(std::min<uint64_t>(count, kZeros.size()))));
 }
 
-Result<> ObjectWriter::Write(std::span<const std::byte> bytes, uint64_t offset) {
-  if (offset < stream_->position || offset > stream_->size || bytes.size() > stream_->size - offset)
-    return Fail(Errc::kInternal, "content out of order");
+Result<> ObjectWriter::Append(std::span<const std::byte> bytes, uint64_t offset) {
   TRY(CheckSpace(bytes.size()));
   TRY(ops_.Write(stream_->fd.get(), bytes, offset));
   HashZeros(offset - stream_->position);
@@ -132,12 +173,40 @@ Result<> ObjectWriter::Write(std::span<const std::byte> bytes, uint64_t offset) 
   return {};
 }
 
+Result<> ObjectWriter::Write(std::span<const std::byte> bytes, uint64_t offset) {
+  if (offset < stream_->position || offset > stream_->size || bytes.size() > stream_->size - offset)
+    return Fail(Errc::kInternal, "content out of order");
+  std::vector<Twin>& twins = stream_->twins;
+  while (!twins.empty()) {
+    // An object that cannot be read is none that could be relied on; nor are holes looked for.
+    if (offset == stream_->position && IsTwin(twins.back(), bytes).value_or(false)) {
+      stream_->position += bytes.size();
+      return {};
+    }
+    Twin last = std::move(twins.back());
+    twins.pop_back();
+    if (stream_->position > 0)
+      twins.clear();  // the others were not looked at from the start
+    if (twins.empty())
+      TRY(StartWriting(&last));
+  }
+  return Append(bytes, offset);
+}
+
 Result<Digest> ObjectWriter::End() {
-  HashZeros(stream_->size - stream_->position);
-  if (ftruncate(stream_->fd.get(), static_cast<off_t>(stream_->size)) != 0)
+  uint64_t size = stream_->size;
+  if (!stream_->twins.empty() && stream_->position == size) {
+    Digest twin = stream_->twins.back().digest;
+    stream_.reset();
+    known_bytes_ += size;
+    return twin;
+  }
+  if (!stream_->twins.empty())
+    TRY(StartWriting(&stream_->twins.back()));  // a hole to the end
+  HashZeros(size - stream_->position);
+  if (ftruncate(stream_->fd.get(), static_cast<off_t>(size)) != 0)
     return FailSys("truncate");
   Digest digest = stream_->hasher.Finish();
-  uint64_t size = stream_->size;
   stream_.reset();
   if (objects_.Has(digest, size)) {
     known_bytes_ += size;

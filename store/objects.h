@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -46,13 +47,28 @@ class Objects {
   DiskOps* ops_;
 };
 
-// What one transaction adds. Content that the store has already costs no write when it is put at
-// once, and no space when it is streamed. Not thread-safe; one stream at a time.
+struct ObjectSize {
+  Digest digest;
+  uint64_t size = 0;
+};
+
+// What one transaction adds. Content that the store has already costs no write: what is put at once
+// is hashed first, a stream is compared with the objects it could be. Not thread-safe; one stream
+// at a time.
 class ObjectWriter {
  public:
-  // `dir`: a directory of the writer's own on the file system of the objects.
-  ObjectWriter(Objects& objects, int dir, DiskOps& ops, uint64_t reserve_bytes)
-      : objects_(objects), dir_(dir), ops_(ops), reserve_bytes_(reserve_bytes) {}
+  // Objects of a size that a stream may turn out to be.
+  using FindTwins = std::function<std::vector<Digest>(uint64_t size)>;
+
+  // `dir`: a directory of the writer's own on the file system of the objects. `find_twins` may be
+  // empty: streams are written then, and dropped when they prove known.
+  ObjectWriter(Objects& objects, int dir, DiskOps& ops, uint64_t reserve_bytes,
+               FindTwins find_twins = {})
+      : objects_(objects),
+        dir_(dir),
+        ops_(ops),
+        reserve_bytes_(reserve_bytes),
+        find_twins_(std::move(find_twins)) {}
 
   // kNoSpace when less than the reserve would be left free; system errors. Nothing is synced.
   Result<Digest> Put(std::span<const std::byte> content);
@@ -69,21 +85,30 @@ class ObjectWriter {
   uint64_t discarded_bytes() const { return discarded_bytes_; }  // written before it proved known
 
  private:
-  struct Stream {
-    Stream(UniqueFd file, uint64_t total) : fd(std::move(file)), size(total) {}
+  struct Twin {
+    Digest digest;
     UniqueFd fd;
+  };
+  struct Stream {
+    explicit Stream(uint64_t total) : size(total) {}
     uint64_t size;
-    uint64_t position = 0;  // hashed so far, holes included
+    uint64_t position = 0;    // seen so far, holes included
+    std::vector<Twin> twins;  // equal so far; nothing is written while there are such
+    UniqueFd fd;              // otherwise
     Hasher hasher;
   };
 
   Result<> CheckSpace(uint64_t more);
+  Result<bool> IsTwin(const Twin& twin, std::span<const std::byte> bytes) const;
+  Result<> Append(std::span<const std::byte> bytes, uint64_t offset);
+  Result<> StartWriting(const Twin* twin);
   void HashZeros(uint64_t count);
 
   Objects& objects_;
   const int dir_;
   DiskOps& ops_;
   const uint64_t reserve_bytes_;
+  const FindTwins find_twins_;
   std::optional<Stream> stream_;
   std::vector<Digest> added_;
   uint64_t written_bytes_ = 0;

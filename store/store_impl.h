@@ -140,7 +140,7 @@ class StoreImpl final : public Store {
   Result<> RemoveObjects(CollectResult& result);
   Result<> RemoveUnusedObjects(CollectResult& result);
   Result<> RemoveLayerTree(const std::string& name);
-  Result<> ForEachObject(const std::function<void(const Digest&)>& use) const;
+  Result<> ForEachObject(const std::function<void(const ObjectSize&)>& use) const;
 
   const std::string directory_;  // absolute
   const Limits limits_;

@@ -25,6 +25,8 @@ constexpr const char* kIndexPart = "index";
 // Of a file that is kept with the metadata: a file of its own would take a block and an inode.
 constexpr size_t kInlineBytes = 512;
 
+constexpr size_t kMaxLargeObjects = 50'000;  // 2 MB of memory
+
 bool IsPlainToken(std::string_view text) {
   constexpr size_t kMaxMediaType = 255;
   return !text.empty() && text.size() <= kMaxMediaType &&
@@ -78,7 +80,8 @@ Result<LayerInfo> TransactionImpl::Ingest(const LayerSource& layer, IngestProgre
   DiskOps& ops = store_.ops_;
   // A lower bound: files take less than their archive only by its headers, unless they are known.
   TRY(CheckFreeSpace(dir_.get(), 0, store_.limits_.reserve_bytes));
-  ObjectWriter objects(*store_.objects_, dir_.get(), ops, store_.limits_.reserve_bytes);
+  ObjectWriter objects(*store_.objects_, dir_.get(), ops, store_.limits_.reserve_bytes,
+                       [this](uint64_t size) { return FindTwins(size); });
   auto split = TRY(SplitWriter::Create(TRY(ops.Create(dir_.get(), kSplitPart, 0600)), ops));
   IngestTarget target{.objects = objects,
                       .split = split,
@@ -98,6 +101,30 @@ Result<LayerInfo> TransactionImpl::Ingest(const LayerSource& layer, IngestProgre
     store_.Suspect(objects.added());
   }
   return info;
+}
+
+std::vector<Digest> TransactionImpl::FindTwins(uint64_t size) {
+  if (!large_) {
+    large_.emplace();
+    // What cannot be read has no twins.
+    (void)store_.ForEachObject([this](const ObjectSize& object) {
+      if (object.size > kBufferedBytes && large_->size() < kMaxLargeObjects) {
+        large_->push_back(object);
+      }
+    });
+    std::sort(large_->begin(), large_->end(),
+              [](const ObjectSize& a, const ObjectSize& b) { return a.size < b.size; });
+  }
+  std::vector<Digest> twins;
+  auto same =
+      std::equal_range(large_->begin(), large_->end(), ObjectSize{{}, size},
+                       [](const ObjectSize& a, const ObjectSize& b) { return a.size < b.size; });
+  for (auto object = same.first; object != same.second; ++object) {
+    if (twins.empty() || twins.back() != object->digest) {
+      twins.push_back(object->digest);
+    }
+  }
+  return twins;
 }
 
 // Another transaction may have added the same layer meanwhile: what that has made is as good.

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "core/base/fd.h"
 #include "store/store_impl.h"
@@ -29,11 +31,15 @@ class TransactionImpl final : public Transaction {
   Result<StoredRecord> CheckRecord(const ImageRecord& record,
                                    const std::vector<std::string>& refs) const;
 
+  // Large objects of a size, of all layers there were when it was first asked.
+  std::vector<Digest> FindTwins(uint64_t size);
+
   StoreImpl& store_;
   const std::string name_;
   UniqueFd dir_;
   UniqueFd sync_;
-  std::map<Digest, LayerInfo> pinned_;  // protected from Collect
+  std::optional<std::vector<ObjectSize>> large_;  // by size
+  std::map<Digest, LayerInfo> pinned_;            // protected from Collect
 };
 
 }  // namespace wherry::store

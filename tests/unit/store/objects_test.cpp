@@ -76,6 +76,50 @@ TEST_F(ObjectsTest, StreamsWithHoles) {
   EXPECT_EQ(Stored(*digest), content);
 }
 
+TEST_F(ObjectsTest, AStreamThatIsKnownIsNeverWritten) {
+  std::string content(300'000, 'a');
+  content += std::string(300'000, 'b');
+  std::string other = content.substr(0, 500'000) + std::string(100'000, 'c');
+  std::string unlike(600'000, 'z');
+  std::vector<Digest> known;
+  for (const std::string& body : {unlike, content, other})
+    known.push_back(*Writer().Put(Bytes(body)));
+  auto stream = [&](const std::string& body, uint64_t expected_writes) {
+    ObjectWriter writer(objects_, store_.get(), ops_, 0, [&](uint64_t) { return known; });
+    ASSERT_TRUE(writer.Begin(body.size()));
+    for (size_t at = 0; at < body.size(); at += 70'000)
+      ASSERT_TRUE(writer.Write(Bytes(std::string_view(body).substr(at, 70'000)), at));
+    auto digest = writer.End();
+    ASSERT_TRUE(digest);
+    EXPECT_EQ(*digest, Digest::Of(body));
+    EXPECT_EQ(Stored(*digest), body);
+    EXPECT_EQ(writer.written_bytes(), expected_writes);
+    EXPECT_FALSE(Exists(temp_ / "part"));
+  };
+  stream(unlike, 0);
+  stream(other, 0);
+  // Begins like one, and turns out to be known all the same: written once, and dropped.
+  stream(content, 600'000);
+  std::string changed = content;
+  changed[550'000] = 'x';
+  stream(changed, 600'000);
+  changed[0] = 'x';
+  stream(changed, 600'000);
+}
+
+TEST_F(ObjectsTest, AStreamThatEndsInAHoleIsNoTwin) {
+  std::string content(300'000, 'a');
+  std::string holes = content.substr(0, 200'000) + std::string(100'000, '\0');
+  std::vector<Digest> known = {*Writer().Put(Bytes(content))};
+  ObjectWriter writer(objects_, store_.get(), ops_, 0, [&](uint64_t) { return known; });
+  ASSERT_TRUE(writer.Begin(holes.size()));
+  ASSERT_TRUE(writer.Write(Bytes(std::string_view(content).substr(0, 200'000)), 0));
+  auto digest = writer.End();
+  ASSERT_TRUE(digest);
+  EXPECT_EQ(*digest, Digest::Of(holes));
+  EXPECT_EQ(Stored(*digest), holes);
+}
+
 TEST_F(ObjectsTest, AnObjectCutShortIsReplaced) {
   auto digest = Writer().Put(Bytes("whole"));
   std::string path = temp_ / ("obj/" + ObjectPath(*digest));

@@ -10,6 +10,7 @@ from . import machine as machines
 from . import writelog
 
 AGAIN_EVERY = 25  # one cut in so many is followed by pulling everything again
+STOPS = 4  # disks taken from a machine before it is killed
 
 
 class Tally:
@@ -90,7 +91,7 @@ def prints_of(recording, log, found, judge):
 
 
 def replay_recording(recording, judge, tally, count, randomness, window=0):
-    """Judges `count` cuts of a recorded run."""
+    """Judges `count` cuts of a recorded run; returns what derived files contain (prints_of)."""
     log = writelog.Log(recording.log)
     setting = recording.setting
     found = marks(log, setting.fs)
@@ -102,7 +103,7 @@ def replay_recording(recording, judge, tally, count, randomness, window=0):
     replay = writelog.Replay(recording.base.read_bytes(), log)
     for number, cut in enumerate(choose_cuts(log, found[0][0], count, randomness, window)):
         if tally.late():
-            return
+            break
         content = replay.disk(cut, random.Random(cut.seed))
         mark = mark_at(found, cut.position)
         wrong, _ = judge.inspect(content, mark, known, number % AGAIN_EVERY == AGAIN_EVERY - 1)
@@ -112,10 +113,12 @@ def replay_recording(recording, judge, tally, count, randomness, window=0):
             recording.keep(target)
 
         tally.add(f'{setting}, {cut}, after "{mark}"', wrong, save)
+    return known
 
 
-def kill_machine(setting, server, judge, tally, count, randomness, seconds):
-    """Judges what is left of `count` machines that were killed, each within `seconds` of its script."""
+def kill_machine(setting, server, judge, tally, count, randomness, seconds, known=None):
+    """Judges what is left of `count` machines that were killed, each within `seconds` of its script, and what
+    would have been left at some moments before."""
     with tempfile.TemporaryDirectory(prefix='wherry-crash.') as scratch:
         base, disk = pathlib.Path(scratch, 'base'), pathlib.Path(scratch, 'disk')
         machines.make_disk(base, setting.fs)
@@ -123,11 +126,13 @@ def kill_machine(setting, server, judge, tally, count, randomness, seconds):
             if tally.late():
                 return
             shutil.copyfile(base, disk)
-            moment = randomness.uniform(0, seconds)
-            said = machines.kill_at(setting, server, disk, moment)
-            content = disk.read_bytes()
-            mark = machines.read_mark(content, setting.fs)
-            wrong, _ = judge.inspect(content, mark, None, number % AGAIN_EVERY == AGAIN_EVERY - 1)
-            tally.add(f'{setting}, machine killed after {moment:.1f} s and "{mark}"',
-                      wrong + ([f'script: {said}'] if said is not None else []),
-                      lambda target: shutil.copyfile(disk, target / 'disk'))
+            moments = sorted(randomness.uniform(0, seconds) for _ in range(STOPS + 1))
+            for what, content in machines.kill_at(setting, server, disk, moments):
+                mark = machines.read_mark(content, setting.fs)
+                again = number % AGAIN_EVERY == AGAIN_EVERY - 1
+                wrong, _ = judge.inspect(content, mark, known, again)
+
+                def save(target, content=content):
+                    (target / 'disk').write_bytes(content)
+
+                tally.add(f'{setting}, machine {what} and "{mark}"', wrong, save)

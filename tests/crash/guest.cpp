@@ -1,7 +1,9 @@
 // What a power-cut campaign needs inside the virtual machine.
-//   crash-guest mark DEVICE OFFSET TEXT   writes TEXT into one sector past the caches, without a flush:
+//   crash-guest mark DEVICE OFFSET TEXT   writes TEXT into one sector past the caches, without a
+//   flush:
 //                                         it stands in the log of writes and makes nothing durable
-//   crash-guest nosync CMD [ARG...]       runs CMD with fsync, fdatasync, syncfs and sync doing nothing
+//   crash-guest nosync CMD [ARG...]       runs CMD with fsync, fdatasync, syncfs and sync doing
+//   nothing
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -21,7 +23,8 @@ alignas(kSector) char sector[kSector];
 int Mark(const char* device, const char* offset, const char* text) {
   strncpy(sector, text, kSector - 1);
   int fd = open(device, O_WRONLY | O_DIRECT);
-  if (fd < 0 || pwrite(fd, sector, kSector, strtoll(offset, nullptr, 10)) != static_cast<ssize_t>(kSector)) {
+  if (fd < 0 ||
+      pwrite(fd, sector, kSector, strtoll(offset, nullptr, 10)) != static_cast<ssize_t>(kSector)) {
     perror(device);
     return 1;
   }
@@ -39,7 +42,8 @@ int NoSync(char** command) {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),  // error 0: the call returns success
   };
   sock_fprog program = {sizeof code / sizeof code[0], code};
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
     perror("seccomp");
     return 1;
   }

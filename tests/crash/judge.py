@@ -61,19 +61,19 @@ class Disk:
 class Judge:
     """Judges disks: each is written to `disk`, which `machine` sees as `device`."""
 
-    def __init__(self, machine, server, program, disk, device, kind='ext4'):
+    def __init__(self, machine, server, program, disk, device, setting):
         self._machine = machine
         self._disk = disk
         self._device = device
         self._server = server
         self._program = program
-        self._kind = kind
+        self._kind = setting.fs
         self._daemon = None
         self._dir = machine.temporary_directory()
         self._mount = f'{self._dir}/m'
         self._socket = f'{self._dir}/s'
         machine.run(['mkdir', self._mount]).ok()
-        machine.write(f'{self._dir}/wherry.conf', server.configuration)
+        machine.write(f'{self._dir}/wherry.conf', server.configuration(setting.tier))
         self._outside = None
 
     def _start(self):
@@ -166,12 +166,12 @@ class Judge:
 
 
 @contextlib.contextmanager
-def on_host(server):
+def on_host(server, setting):
     """A judge for ext4, on this machine."""
-    with Disk(machines.disk_bytes('ext4')) as disk:
+    with Disk(machines.disk_bytes(setting.fs)) as disk:
         machine = LocalMachine('arm64', [scenario.REGISTRY])
         try:
-            yield Judge(machine, server, str(paths.build_dir('host') / 'wherry'), disk, disk.path)
+            yield Judge(machine, server, str(paths.build_dir('host') / 'wherry'), disk, disk.path, setting)
         finally:
             machine.close()
 
@@ -186,10 +186,10 @@ def in_machine(server, setting):
             '-device', 'virtio-blk-pci,drive=store,discard=off,write-zeroes=off'])
         try:
             vm.run(['mkdir', '-p', '/var/lib/wherry'], check=True)
-            yield Judge(VmMachine(vm), server, '/usr/bin/wherry', disk, machines.DEVICE, setting.fs)
+            yield Judge(VmMachine(vm), server, '/usr/bin/wherry', disk, machines.DEVICE, setting)
         finally:
             vm.stop()
 
 
 def for_setting(server, setting):
-    return on_host(server) if setting.fs == 'ext4' else in_machine(server, setting)
+    return on_host(server, setting) if setting.fs == 'ext4' else in_machine(server, setting)

@@ -1,5 +1,6 @@
 """The machine whose power is cut: a small disk that holds wherry's data, and the script that uses it."""
 
+import contextlib
 import dataclasses
 import pathlib
 import shutil
@@ -73,7 +74,9 @@ class Server:
         for (repository, tag), image in scenario.images().items():
             client.push(repository, tag, image)
         self.name = f'{scenario.REGISTRY}:{self._registry.port}'
-        self.configuration = f'[registry "{self.name}"]\ninsecure = true\n'
+
+    def configuration(self, tier='auto'):
+        return f'[registry "{self.name}"]\ninsecure = true\n[store]\ntier = {tier}\n'
 
     def close(self):
         self._registry.close()
@@ -82,11 +85,8 @@ class Server:
 def boot(setting, server, arguments, memory=384):
     """A machine with the program under test and one more disk given by QEMU's arguments."""
     hosts = f'127.0.0.1 localhost\n{HOST} {scenario.REGISTRY}\n'
-    configuration = server.configuration
-    if setting.tier != 'auto':
-        configuration += f'[store]\ntier = {setting.tier}\n'
     guest = compiler.static_program(pathlib.Path(__file__).with_name('guest.cpp'), 'arm64')
-    files = {'etc/hosts': (hosts, 0o644), 'etc/wherry.conf': (configuration, 0o644),
+    files = {'etc/hosts': (hosts, 0o644), 'etc/wherry.conf': (server.configuration(setting.tier), 0o644),
              'bin/crash-guest': (guest, 0o755)}
     vm = Vm(kernel=setting.kernel, memory=memory, cpus=1, disk=0, binaries=paths.build_dir('aarch64'),
             files=files, devices=arguments)
@@ -140,18 +140,26 @@ class Recording:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-def kill_at(setting, server, disk, moment):
-    """Runs the script on the disk in a file and kills the machine `moment` seconds later, or when the script is
-    done. Returns what the script said when it failed, else None."""
+def kill_at(setting, server, disk, moments):
+    """Runs the script on the disk in a file, stops the machine at each of these moments (seconds) for as long as
+    it takes to read the disk, and kills it at the last. Returns (what was done, content of the disk) of each."""
     arguments = ['-drive', f'file={disk},format=raw,if=none,id=store,cache=writeback,aio=threads',
                  '-device', 'virtio-blk-pci,drive=store,discard=off,write-zeroes=off']
     vm = boot(setting, server, arguments)
+    found = []
     try:
         process = vm.popen(['sh', '-c', script_of(setting, server)])
         process.close_input()
-        try:
-            return process.out.decode(errors='replace') if process.wait(moment) else None
-        except TimedOut:
-            return None
+        passed = 0.0
+        for moment in moments:
+            with contextlib.suppress(TimedOut):
+                if process.wait(moment - passed) != 0:
+                    raise RuntimeError(f'the script failed:\n{process.out.decode(errors="replace")}')
+            passed = moment
+            if moment != moments[-1]:
+                with vm.stopped():
+                    found.append((f'stopped after {moment:.1f} s', disk.read_bytes()))
     finally:
         vm.stop()
+    found.append((f'killed after {moments[-1]:.1f} s', disk.read_bytes()))
+    return found

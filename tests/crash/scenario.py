@@ -1,6 +1,7 @@
 """What the machine does until its power is cut, and which states of the store are right after which step."""
 
 import dataclasses
+import functools
 import random
 
 from harness import oci
@@ -26,6 +27,7 @@ def _image(*layers):
     return oci.image([oci.layer(oci.tar(entries)) for entries in layers], 'arm64', Cmd=['/none'])
 
 
+@functools.cache
 def images():
     """(repository, tag) -> image. The second version shares its base and most files with the first."""
     base = _files('base', 'base', 50, 200_000)

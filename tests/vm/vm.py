@@ -312,6 +312,16 @@ class Vm:
             shutil.rmtree(self._dir, ignore_errors=True)
             self._dir = None
 
+    @contextlib.contextmanager
+    def stopped(self):
+        """While inside, the machine stands still, and its disks are what they would be had it been killed."""
+        self._qemu.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._qemu.pid, os.WSTOPPED)
+        try:
+            yield
+        finally:
+            self._qemu.send_signal(signal.SIGCONT)
+
     def _read_log(self, name):
         with contextlib.suppress(OSError):
             return (self._dir / name).read_text(errors='replace')

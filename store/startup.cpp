@@ -39,6 +39,16 @@ Result<std::string> AbsolutePath(const std::string& path) {
   return resolved;
 }
 
+// Temporary files of replacements that were cut short.
+void RemoveTemporaries(int dir, DiskOps& ops) {
+  auto names = ListDirFd(dir);
+  for (const std::string& name : names ? *names : std::vector<std::string>()) {
+    if (name.starts_with('.')) {
+      (void)ops.RemoveFile(dir, name);  // the next replacement would take its place
+    }
+  }
+}
+
 }  // namespace
 
 struct StoreImpl::FoundRefs {
@@ -71,6 +81,8 @@ Result<> StoreImpl::Start(std::optional<Tier> tier, std::vector<std::string>* no
   TRY(CheckBacking(dir_.get(), directory_));
   TRY(Lock());
   TRY(CheckVersion(told));
+  RemoveTemporaries(dir_.get(), ops_);
+  RemoveTemporaries(img_.get(), ops_);
   FoundRefs found;
   TRY(LoadRecords(found, told));
   TRY(LoadRefs(found, told));
@@ -142,8 +154,7 @@ Result<> StoreImpl::LoadRecords(FoundRefs& found, std::vector<std::string>& noti
   auto names = TRY_CTX(kLayerName, ListDirFd(layer_.get()));
   std::set<std::string> layer_files(names.begin(), names.end());
   for (const std::string& name : TRY_CTX(kImageName, ListDirFd(img_.get()))) {
-    if (name.starts_with('.')) {  // temporary file of a replacement that was cut short
-      (void)ops_.RemoveFile(img_.get(), name);
+    if (name.starts_with('.')) {  // which could not be removed
       continue;
     }
     auto loaded = LoadRecord(name, layer_files, found);

@@ -330,6 +330,10 @@ class LocalMachine(Machine):
     def socket_for_host(self, path):
         return path
 
+    def seen_from_outside(self, path):
+        """A path of this mount namespace as other processes reach it."""
+        return f'/proc/{self._holder.pid}/root{path}'
+
     def temporary_directory(self):
         self._count += 1
         path = f'{self._dir}/{self._count}'

@@ -1,6 +1,7 @@
 """Debian's arm64 kernels for the virtual machine: the image and the modules it needs."""
 
 import fnmatch
+import hashlib
 import lzma
 import pathlib
 import shutil
@@ -20,8 +21,8 @@ BOOT_MODULES = ['virtio_pci', 'virtio_mmio', 'virtio_blk', 'virtio_net', 'virtio
                 'virtio_rng', 'crc32c_generic', 'ext4', 'overlay']
 
 # Loaded by the kernel when something asks for them.
-MODULES = ['9pnet_virtio', '9p', 'loop', 'erofs', 'f2fs', 'squashfs', 'ubifs', 'nandsim', 'vfat', 'nls_ascii',
-           'nls_cp437', 'fuse', 'virtiofs', 'bridge', 'br_netfilter', 'veth', 'dummy', 'tun',
+MODULES = ['9pnet_virtio', '9p', 'loop', 'erofs', 'f2fs', 'crc32_generic', 'squashfs', 'ubifs', 'nandsim', 'vfat',
+           'nls_ascii', 'nls_cp437', 'fuse', 'virtiofs', 'bridge', 'br_netfilter', 'veth', 'dummy', 'tun',
            'macvlan', 'ipvlan', 'vxlan', 'wireguard', 'nf_tables', 'nft_*', 'nf_nat', 'nf_conntrack',
            'nf_conntrack_netlink', 'xt_MASQUERADE', 'xt_conntrack', 'xt_addrtype', 'xt_nat',
            'dm_mod', 'dm_verity', 'dm_snapshot', 'dm_log_writes', 'zram', 'inet_diag', 'tcp_diag',
@@ -110,9 +111,12 @@ def fetch(version):
     if version not in SUITES:
         raise ValueError(f'no kernel {version}; there is ' + ' and '.join(SUITES))
     place = paths.cache_dir('vm')
-    target = place / f'kernel-{version}'
+    mark = hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()[:8]
+    target = place / f'kernel-{version}-{mark}'
     with paths.locked(place):
         if not target.exists():
+            for old in place.glob(f'kernel-{version}-*'):
+                shutil.rmtree(old)
             with paths.replacing(target) as temporary:
                 _unpack(version, temporary)
     return target

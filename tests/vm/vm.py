@@ -170,10 +170,10 @@ class Vm:
     """One virtual machine; started by start() or by entering it as a context."""
 
     def __init__(self, kernel='6.12', memory=512, cpus=2, disk=4096, share=None, share_writable=True,
-                 binaries=None, files=None, append=''):
+                 binaries=None, files=None, append='', devices=()):
         """`binaries`: directory with wherry and wherry-shim; `files`: name -> (content, mode);
         `disk`: MiB of the ext4 scratch disk on /var/lib/wherry, 0 for none; `share`: a host
-        directory to see at /mnt/share."""
+        directory to see at /mnt/share; `devices`: more arguments for QEMU."""
         self.kernel = kernel
         self.memory = memory
         self.cpus = cpus
@@ -181,6 +181,7 @@ class Vm:
         self.share = share
         self.share_writable = share_writable
         self.append = append
+        self.devices = list(devices)
         self.boot_seconds = 0.0
         self._files = dict(files or {})
         if binaries:
@@ -223,7 +224,7 @@ class Vm:
             mode = '' if self.share_writable else ',readonly=on'
             args += ['-virtfs', f'local,path={self.share},mount_tag=share,security_model=none,'
                                 f'multidevs=remap{mode}']
-        return args
+        return args + self.devices
 
     def _command(self):
         options = ['console=ttyAMA0', 'quiet', 'panic=-1', 'oops=panic', 'mitigations=off',
@@ -310,6 +311,16 @@ class Vm:
         if self._dir is not None:
             shutil.rmtree(self._dir, ignore_errors=True)
             self._dir = None
+
+    @contextlib.contextmanager
+    def stopped(self):
+        """While inside, the machine stands still, and its disks are what they would be had it been killed."""
+        self._qemu.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._qemu.pid, os.WSTOPPED)
+        try:
+            yield
+        finally:
+            self._qemu.send_signal(signal.SIGCONT)
 
     def _read_log(self, name):
         with contextlib.suppress(OSError):

@@ -31,6 +31,9 @@ enum {
 
 // Behind std::timed_mutex.
 extern "C" int pthread_mutex_clocklock(pthread_mutex_t*, clockid_t, const struct timespec*);
+// Behind std::shared_timed_mutex, which stands in the header of std::shared_mutex.
+extern "C" int pthread_rwlock_clockrdlock(pthread_rwlock_t*, clockid_t, const struct timespec*);
+extern "C" int pthread_rwlock_clockwrlock(pthread_rwlock_t*, clockid_t, const struct timespec*);
 
 // Behind std::shared_timed_mutex.
 extern "C" int pthread_rwlock_clockrdlock(pthread_rwlock_t*, clockid_t, const struct timespec*);

@@ -64,6 +64,7 @@ TEST_F(StartupTest, LeftoversAreRemoved) {
   Fill();
   ASSERT_TRUE(MakeDirs(Path("txn/7/abc/dir"), 0700));
   Overwrite(Path("img/.0123.tmp"), "half a record");
+  Overwrite(Path(".refs.tmp"), "half of the names");
   ASSERT_TRUE(MakeDirs(Path("tree/" + DiffId("orphan").hex() + "/dir"), 0700));
   Overwrite(Path("layer/" + DiffId("orphan").hex() + ".idx"), "half an index");
   Overwrite(Path("layer/" + DiffId("orphan").hex() + ".erofs"), "");
@@ -76,6 +77,7 @@ TEST_F(StartupTest, LeftoversAreRemoved) {
   EXPECT_TRUE(Noticed("txn/7"));
   EXPECT_TRUE(Noticed("removed 4 files of layers that no image uses"));
   EXPECT_EQ(ListDir(Path("img"))->size(), 2u);
+  EXPECT_FALSE(Exists(Path(".refs.tmp")));
   ExpectClean(3);
   Reopen();
   EXPECT_TRUE(notices_.empty());

@@ -24,6 +24,7 @@ constexpr Command kCommands[] = {
     {"config", "", "Show the effective configuration and where each value comes from", 0, 0, kMixed, ConfigOptions, ConfigCommand},
     {"create", "IMAGE [COMMAND [ARG...]]", "Create a container without starting it", 1, kAny, kEnds, CreateCommandOptions, CreateCommand},
     {"daemon", "", "Run the engine in the foreground", 0, 0, kMixed, DaemonOptions, DaemonCommand},
+    {"delta", "create OLD NEW OUT", "Make deltas from image OLD to NEW; all three are OCI layouts (DIRECTORY[:TAG])", 4, 4, kMixed, DeltaOptions, DeltaCommand},
     {"events", "", "Follow what happens in the engine", 0, 0, kMixed, EventsOptions, EventsCommand},
     {"images", "[NAME]", "List images", 0, 1, kMixed, ImagesOptions, ImagesCommand},
     {"info", "", "Describe the engine and this machine", 0, 0, kMixed, FormatOptions, InfoCommand},

@@ -75,6 +75,8 @@ Result<int> TagCommand(const Invocation&);
 std::span<const Option> PullOptions();
 std::span<const Option> ImagesOptions();
 std::span<const Option> RmiOptions();
+Result<int> DeltaCommand(const Invocation&);  // cmd_delta.cpp
+std::span<const Option> DeltaOptions();
 Result<int> InspectCommand(const Invocation&);  // cmd_inspect.cpp
 Result<int> LoginCommand(const Invocation&);    // cmd_login.cpp
 Result<int> LogoutCommand(const Invocation&);

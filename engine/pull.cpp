@@ -3,6 +3,7 @@
 
 #include "core/base/text.h"
 #include "core/base/time.h"
+#include "engine/delta.h"
 #include "engine/images.h"
 #include "net/registry/client.h"
 
@@ -141,9 +142,10 @@ class PullJob {
     }
     TRY(store_->CheckSpace(needed));
     auto transaction = TRY(store_->Begin());
+    Deltas deltas(store_, &client_, fetched.digest);
     for (size_t i = 0; i < manifest.layers.size(); ++i) {
       TRY_CTX(Cat("layer ", LayerName(manifest.layers[i])),
-              FetchLayer(*transaction, manifest.layers[i], config.diff_ids[i]));
+              FetchLayer(*transaction, deltas, manifest.layers[i], config.diff_ids[i]));
     }
     TRY(transaction->Commit({fetched.bytes, manifest.media_type, config_json, config.diff_ids},
                             Refs()));
@@ -154,18 +156,44 @@ class PullJob {
     return layer.descriptor.digest.hex().substr(0, kShortDigest);
   }
 
-  Result<> FetchLayer(store::Transaction& transaction, const oci::Layer& layer,
+  Result<> FetchLayer(store::Transaction& transaction, Deltas& deltas, const oci::Layer& layer,
                       const Digest& diff_id) {
     if (store_->HasLayer(diff_id)) {
       TRY(transaction.AddLayer({nullptr, store::Compression::kNone, {}, {}, diff_id}, {}));
       return {};
     }
+    if (TRY(FetchDelta(transaction, deltas, layer, diff_id)))
+      return Tell({"Pull complete", LayerName(layer)});
     auto blob = TRY(client_.OpenBlob(layer.descriptor));
     CountingSource counting(blob.get(), &sink_, LayerName(layer), layer.descriptor.size);
     store::Transaction::LayerSource source{&counting, StoreCompression(layer.compression),
                                            layer.descriptor.digest, layer.descriptor.size, diff_id};
     TRY(transaction.AddLayer(source, {}));
     return Tell({"Pull complete", LayerName(layer)});
+  }
+
+  // False: the layer itself is needed, because there is no delta or none that can be used.
+  Result<bool> FetchDelta(store::Transaction& transaction, Deltas& deltas, const oci::Layer& layer,
+                          const Digest& diff_id) {
+    auto apply = [&]() -> Result<bool> {
+      auto delta = TRY(deltas.Find(layer, diff_id));
+      if (!delta)
+        return false;
+      // Keeps the old layer for as long as it is read.
+      TRY(transaction.AddLayer({nullptr, store::Compression::kNone, {}, {}, delta->from}, {}));
+      auto blob = TRY(client_.OpenBlob(delta->descriptor));
+      CountingSource counting(blob.get(), &sink_, LayerName(layer), delta->descriptor.size);
+      auto archive = TRY(store_->ApplyDelta(delta->from, counting));
+      TRY(transaction.AddLayer(
+          {archive.get(), store::Compression::kNone, std::nullopt, std::nullopt, diff_id}, {}));
+      return true;
+    };
+    auto applied = apply();
+    if (applied || applied.error().code() == Errc::kCancelled ||
+        applied.error().code() == Errc::kNoSpace)
+      return applied;
+    TRY(Tell({Cat("delta not usable: ", applied.error().message()), LayerName(layer)}));
+    return false;
   }
 
   // The name the user gave, and the digest that was pulled under it.

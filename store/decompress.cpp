@@ -257,10 +257,11 @@ class ZstdSource final : public ByteSource {
   std::unexpected<Error> DecodeError(size_t code) const {
     ZSTD_ErrorCode kind = ZSTD_getErrorCode(code);
     if (kind == ZSTD_error_frameParameter_windowTooLarge) {
-      return Fail(Errc::kUnsupported,
-                  Cat("zstd: decompression needs a window above the limit of ", max_window_,
-                      " bytes; compress the layer with a smaller window (zstd level 19 or below, "
-                      "no --long)"));
+      return Fail(
+          Errc::kUnsupported,
+          Cat("zstd: decompression needs a window above the limit of ", max_window_,
+              " bytes; it has to be compressed with a smaller window (zstd level 19 or below, "
+              "no --long)"));
     }
     if (kind == ZSTD_error_prefix_unknown && any_frame_ && !in_frame_) {
       return Fail(Errc::kCorrupt, "zstd: something else follows the compressed data");
@@ -350,6 +351,14 @@ Result<std::unique_ptr<ByteSource>> Decompress(ByteSource& input, Compression de
       return Opened<ZstdSource>(std::move(buffer), limits);
   }
   return Fail(Errc::kInternal, "unknown compression");
+}
+
+Result<std::unique_ptr<ByteSource>> DecompressZstd(ByteSource& input, const Limits& limits) {
+  InputBuffer buffer(input);
+  TRY(buffer.Ensure(4));
+  if (!LooksLikeZstd(buffer.bytes()))
+    return Fail(Errc::kCorrupt, "zstd: the compressed data does not begin as it has to");
+  return Opened<ZstdSource>(std::move(buffer), limits);
 }
 
 }  // namespace wherry::store

@@ -21,6 +21,9 @@ namespace wherry::store {
 Result<std::unique_ptr<ByteSource>> Decompress(ByteSource& input, Compression declared,
                                                const Limits& limits);
 
+// The same for what may be zstd alone.
+Result<std::unique_ptr<ByteSource>> DecompressZstd(ByteSource& input, const Limits& limits);
+
 // "gzip", "zstd", "uncompressed".
 std::string_view CompressionName(Compression compression);
 

@@ -456,6 +456,12 @@ std::string_view LayerTree::Name(NameId name) const {
   return Kept(names_[name].text_at, names_[name].size);
 }
 
+std::optional<LayerTree::InodeId> LayerTree::LookUp(const LayerPath& path) {
+  auto parent = Directory(path.parent, {}, false);
+  auto found = parent ? Find(*parent, path.base) : std::nullopt;
+  return found ? std::optional(InodeOf(*found)) : std::nullopt;
+}
+
 std::string_view LayerTree::Text(const Inode& inode) const {
   return inode.content == Content::kInline ? Kept(inode.content_at, static_cast<size_t>(inode.size))
                                            : std::string_view();

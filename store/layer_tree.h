@@ -76,6 +76,8 @@ class LayerTree {
   // Names in a directory, sorted by bytes; ids of directories' names are their own.
   std::span<const NameId> Children(NameId directory) const;
   std::string_view Name(NameId name) const;
+  // What has this name; symbolic links on the way there are followed.
+  std::optional<InodeId> LookUp(const LayerPath& path);
   InodeId InodeOf(NameId name) const { return names_[name].inode; }
   const Inode& At(InodeId inode) const { return inodes_[inode]; }
   size_t inode_count() const { return inodes_.size(); }

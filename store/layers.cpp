@@ -13,8 +13,10 @@
 #include "store/decompress.h"
 #include "store/erofs_writer.h"
 #include "store/hashing_source.h"
+#include "store/layer_files.h"
 #include "store/layer_xattr.h"
 #include "store/store_impl.h"
+#include "store/tar_delta.h"
 
 namespace wherry::store {
 
@@ -216,6 +218,14 @@ Result<std::unique_ptr<ByteSource>> StoreImpl::OpenLayer(const Digest& diff_id) 
       std::make_unique<LayerArchive>(std::move(split), diff_id, std::move(open_object), limits_);
   TRY(archive->Open());
   return archive;
+}
+
+Result<std::unique_ptr<ByteSource>> StoreImpl::ApplyDelta(const Digest& from, ByteSource& delta) {
+  if (!HasLayer(from))
+    return Fail(Errc::kNotFound, Cat("layer ", from.string(), " is not in the store"));
+  LayerIndex index = TRY(ReadIndex(from));
+  auto files = std::make_unique<StoredLayerFiles>(TRY(index.Tree()), *objects_);
+  return std::make_unique<TarDeltaSource>(delta, std::move(files), limits_);
 }
 
 }  // namespace wherry::store

@@ -174,6 +174,11 @@ class Store {
   // The uncompressed archive of a layer, bit for bit, or kCorrupt at its end. Must not outlive the
   // store. kNotFound without such a layer.
   virtual Result<std::unique_ptr<ByteSource>> OpenLayer(const Digest& diff_id) = 0;
+  // The uncompressed archive of another layer, made by applying `delta` (tar-diff; it must outlive
+  // the result) to the files of the layer `from`. The reader compares it with the diffID. Must not
+  // outlive the store nor a transaction that has added `from`. kNotFound without that layer; later
+  // errors as TarDeltaSource (tar_delta.h).
+  virtual Result<std::unique_ptr<ByteSource>> ApplyDelta(const Digest& from, ByteSource& delta) = 0;
   virtual Tier tier() const = 0;
   virtual const std::string& directory() const = 0;
 };

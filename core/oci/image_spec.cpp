@@ -5,6 +5,7 @@
 
 #include "core/base/json.h"
 #include "core/base/text.h"
+#include "core/oci/image_json.h"
 
 namespace wherry::oci {
 
@@ -12,9 +13,6 @@ namespace {
 
 constexpr size_t kMaxIndexEntries = 1000;
 constexpr size_t kMaxListed = 20;  // platforms in an error
-constexpr size_t kMaxValues =
-    50'000;  // a parsed value takes some 80 bytes; real documents have a few hundred
-constexpr int64_t kMaxBlobBytes = int64_t{1} << 50;
 constexpr std::string_view kSchema1[] = {
     "application/vnd.docker.distribution.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v1+prettyjws"};
@@ -35,50 +33,6 @@ constexpr LayerType kLayerTypes[] = {
 constexpr std::string_view kConfigTypes[] = {"application/vnd.oci.image.config.v1+json",
                                              "application/vnd.docker.container.image.v1+json"};
 
-// Text of a document as a message may show it: printable and short.
-std::string Shown(std::string_view text) {
-  constexpr size_t kMost = 100;
-  std::string shown(text.substr(0, kMost));
-  for (char& c : shown) {
-    if (c <= ' ' || c >= 0x7f)
-      c = '?';
-  }
-  return shown;
-}
-
-// A bound of the number of values in a JSON text, without parsing it.
-bool HasTooManyValues(std::string_view json) {
-  size_t count = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < json.size(); ++i) {
-    char c = json[i];
-    if (in_string) {
-      if (c == '\\')
-        ++i;
-      in_string = c != '"';
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == ',' || c == '[' || c == '{') {
-      ++count;
-    }
-  }
-  return count > kMaxValues;
-}
-
-Result<Descriptor> ParseDescriptor(JsonValue value, std::string_view what) {
-  if (!value.IsObject())
-    return Fail(Errc::kInvalid, Cat(what, " is missing or not an object"));
-  Descriptor descriptor;
-  descriptor.media_type = value["mediaType"].str();
-  descriptor.digest = TRY_CTX(what, Digest::Parse(value["digest"].str()));
-  int64_t size = value["size"].integer(-1);
-  if (!value["size"].IsNumber() || size < 0 || size > kMaxBlobBytes) {
-    return Fail(Errc::kInvalid, Cat(what, ": size is missing or out of range"));
-  }
-  descriptor.size = static_cast<uint64_t>(size);
-  return descriptor;
-}
-
 Result<Layer> ParseLayer(JsonValue value, size_t number) {
   std::string what = Cat("layer ", number);
   Layer layer;
@@ -98,17 +52,6 @@ Result<Layer> ParseLayer(JsonValue value, size_t number) {
   }
   return Fail(Errc::kUnsupported,
               Cat(what, " has the media type '", Shown(type), "', which is not supported"));
-}
-
-Result<JsonDocument> ParseDocument(std::string_view json, std::string_view what, size_t limit) {
-  if (json.size() > limit)
-    return Fail(Errc::kInvalid, Cat(what, " is larger than ", limit, " bytes"));
-  if (HasTooManyValues(json))
-    return Fail(Errc::kInvalid, Cat(what, " has more than ", kMaxValues, " values"));
-  auto document = TRY(JsonDocument::Parse(json, what));
-  if (!document.root().IsObject())
-    return Fail(Errc::kInvalid, Cat(what, " is not a JSON object"));
-  return document;
 }
 
 // Members of an image configuration. Null is as good as absent, as in Go.

@@ -121,6 +121,10 @@ Result<FetchedManifest> Client::GetManifest(const Digest& digest) {
   return FetchManifest(digest.string(), digest);
 }
 
+Result<FetchedManifest> Client::GetManifestByTag(const std::string& tag) {
+  return FetchManifest(tag, std::nullopt);
+}
+
 Result<ManifestInfo> Client::HeadManifest() {
   Ask ask = PullAsk("manifests", reference_.TagOrDigest(), "manifest");
   ask.method = "HEAD";

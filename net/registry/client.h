@@ -54,6 +54,8 @@ class Client {
   // MiB, or no registry's answer) name the image and say what to do.
   Result<FetchedManifest> GetManifest();
   Result<FetchedManifest> GetManifest(const Digest& digest);
+  // By another tag of the repository.
+  Result<FetchedManifest> GetManifestByTag(const std::string& tag);
   // Is it there, and what is it? For the reference's tag or digest; public registries do not count
   // it as a pull.
   Result<ManifestInfo> HeadManifest();

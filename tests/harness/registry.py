@@ -6,6 +6,7 @@ import ctypes
 import http.client
 import json
 import pathlib
+import re
 import shutil
 import socket
 import ssl
@@ -137,13 +138,13 @@ class Client:
 class Registry:
     """A running docker-registry in a directory of its own; close() ends it."""
 
-    def __init__(self, certificate=None, key=None, password=False, port=None):
+    def __init__(self, certificate=None, key=None, password=False, port=None, access_log=False):
         self.port = port or free_port()
         self.tls = certificate is not None
         self.ca = None
         self.user = f'{USER}:{PASSWORD}' if password else None
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix='wherry-registry.'))
-        config = {'version': 0.1, 'log': {'level': 'warn', 'accesslog': {'disabled': True}},
+        config = {'version': 0.1, 'log': {'level': 'warn', 'accesslog': {'disabled': not access_log}},
                   'storage': {'filesystem': {'rootdirectory': str(self.dir / 'data')},
                               'delete': {'enabled': True}},
                   'http': {'addr': f'127.0.0.1:{self.port}'}}
@@ -177,6 +178,12 @@ class Registry:
             time.sleep(0.02)
         raise RuntimeError('docker-registry did not start:\n' +
                            (self.dir / 'log').read_text(errors='replace'))
+
+    def downloads(self):
+        """Path and bytes of each blob and manifest sent so far; needs access_log."""
+        text = (self.dir / 'log').read_text(errors='replace')
+        return [(path, int(size)) for path, size in
+                re.findall(r'"GET (\S+) HTTP/[\d.]+" 20\d (\d+)', text)]
 
     def client(self, ca=None):
         scheme = 'https' if self.tls else 'http'

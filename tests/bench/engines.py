@@ -45,6 +45,15 @@ class Contender:
         self.machine.remove(self.dir)
 
 
+def end(daemon):
+    """In order where it listens to that."""
+    if daemon.running:
+        os.kill(daemon.pid, signal.SIGTERM)
+        with contextlib.suppress(TimedOut):
+            daemon.wait(20)
+        daemon.kill()
+
+
 class Wherry(Contender):
     name = 'wherry'
 
@@ -88,11 +97,7 @@ class Docker(Contender):
         self.command = ['docker', 'run', '--rm', '--network', 'none', image, 'true']
 
     def close(self):
-        if self._daemon.running:
-            os.kill(self._daemon.pid, signal.SIGTERM)
-            with contextlib.suppress(TimedOut):
-                self._daemon.wait(20)
-            self._daemon.kill()
+        end(self._daemon)
         super().close()
 
 

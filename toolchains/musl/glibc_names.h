@@ -35,10 +35,6 @@ extern "C" int pthread_mutex_clocklock(pthread_mutex_t*, clockid_t, const struct
 extern "C" int pthread_rwlock_clockrdlock(pthread_rwlock_t*, clockid_t, const struct timespec*);
 extern "C" int pthread_rwlock_clockwrlock(pthread_rwlock_t*, clockid_t, const struct timespec*);
 
-// Behind std::shared_timed_mutex.
-extern "C" int pthread_rwlock_clockrdlock(pthread_rwlock_t*, clockid_t, const struct timespec*);
-extern "C" int pthread_rwlock_clockwrlock(pthread_rwlock_t*, clockid_t, const struct timespec*);
-
 // Behind std::condition_variable::wait_for. musl waits on the clock a condition was made for, which
 // is the wall clock for those of libstdc++: when that is set meanwhile, the wait is longer or
 // shorter by as much.

@@ -192,24 +192,28 @@ Result<> StoreImpl::LoadRecord(const std::string& name, const std::set<std::stri
 // not correctness. The transactions go last: while one is there, this is done again.
 void StoreImpl::RemoveLeftovers(std::vector<std::string>& notices) {
   auto transactions = ListDirFd(txn_.get());
-  auto files = RemoveUnusedLayerFiles();
-  bool interrupted = !transactions || !transactions->empty() || !files || *files > 0;
-  if (!interrupted) {
-    return;
-  }
-  CollectResult freed;
-  if (auto removed = RemoveUnusedObjects(freed); !removed) {
-    notices.push_back(Cat("what an interrupted operation left in ", kObjectsName,
-                          "/ cannot be removed: ", removed.error().message()));
-  }
+  auto files = UnusedLayerFiles();
   if (!transactions || !files) {
     const Error& error = transactions ? files.error() : transactions.error();
     notices.push_back(
         Cat("what an interrupted operation left cannot be listed: ", error.message()));
     return;
   }
-  if (*files > 0) {
-    notices.push_back(Cat("removed ", *files, " files of layers that no image uses"));
+  if (transactions->empty() && files->empty()) {
+    return;
+  }
+  CollectResult freed;
+  auto removed = RemoveUnusedObjects(freed);
+  for (const UnusedFile& file : *files) {
+    removed = removed ? ops_.RemoveTree(file.dir, file.name) : std::move(removed);
+  }
+  if (!removed) {
+    notices.push_back(Cat("what an interrupted operation left cannot all be removed: ",
+                          removed.error().message()));
+    return;
+  }
+  if (!files->empty()) {
+    notices.push_back(Cat("removed ", files->size(), " files of layers that no image uses"));
   }
   for (const std::string& name : *transactions) {
     auto gone = ops_.RemoveTree(txn_.get(), name);
@@ -219,33 +223,31 @@ void StoreImpl::RemoveLeftovers(std::vector<std::string>& notices) {
   }
 }
 
-Result<size_t> StoreImpl::RemoveUnusedLayerFiles() {
+// In layer/ and tree/. As long as one of them is there the next start looks for unused objects too.
+Result<std::vector<StoreImpl::UnusedFile>> StoreImpl::UnusedLayerFiles() const {
   std::set<Digest> chains;
   for (const auto& [digest, image] : images_) {
     chains.insert(image.chain_id);
   }
-  size_t removed = 0;
+  std::vector<UnusedFile> unused;
   for (const std::string& name : TRY(ListDirFd(layer_.get()))) {
     size_t dot = std::min(name.find('.'), name.size());
     std::string_view suffix = std::string_view(name).substr(dot);
     auto digest = Digest::ParseHex(name.substr(0, dot));
-    bool used =
-        digest && (suffix == kImageSuffix ? chains.contains(*digest)
-                                          : (suffix == kIndexSuffix || suffix == kSplitSuffix) &&
-                                                layers_.contains(*digest));
+    bool of_layer = suffix == kIndexSuffix || suffix == kSplitSuffix;
+    bool used = digest && (suffix == kImageSuffix ? chains.contains(*digest)
+                                                  : of_layer && layers_.contains(*digest));
     if (!used) {
-      TRY(ops_.RemoveTree(layer_.get(), name));
-      ++removed;
+      unused.push_back({layer_.get(), name});
     }
   }
   for (const std::string& name : TRY(ListDirFd(tree_.get()))) {
     auto digest = Digest::ParseHex(name);
     if (!digest || !layers_.contains(*digest)) {
-      TRY(RemoveLayerTree(name));
-      ++removed;
+      unused.push_back({tree_.get(), name});
     }
   }
-  return removed;
+  return unused;
 }
 
 Result<> StoreImpl::LoadRefs(const FoundRefs& found, std::vector<std::string>& notices) {

@@ -101,7 +101,11 @@ class StoreImpl final : public Store {
                       FoundRefs& found);
   Result<> LoadRefs(const FoundRefs& found, std::vector<std::string>& notices);
   void RemoveLeftovers(std::vector<std::string>& notices);
-  Result<size_t> RemoveUnusedLayerFiles();
+  struct UnusedFile {
+    int dir;
+    std::string name;
+  };
+  Result<std::vector<UnusedFile>> UnusedLayerFiles() const;
   bool Quarantine(int dir, const std::string& name, const std::string& as);
 
   // REQUIRES: mutex_ held.

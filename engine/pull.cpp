@@ -1,17 +1,13 @@
 // Pulling an image: manifest, configuration, missing layers, commit. One job on one worker.
-#include <chrono>
-
 #include "core/base/text.h"
-#include "core/base/time.h"
 #include "engine/images.h"
+#include "engine/partial_pull.h"
+#include "engine/pull_progress.h"
 #include "net/registry/client.h"
 
 namespace wherry::engine {
 
 namespace {
-
-constexpr std::chrono::milliseconds kProgressPeriod{100};
-constexpr size_t kShortDigest = 12;
 
 store::Compression StoreCompression(oci::LayerCompression compression) {
   switch (compression) {
@@ -25,31 +21,21 @@ store::Compression StoreCompression(oci::LayerCompression compression) {
   return store::Compression::kNone;
 }
 
-// Counts a layer's bytes on their way from the network and tells ten times a second.
+// Counts a layer's bytes on their way from the network.
 class CountingSource final : public ByteSource {
  public:
-  CountingSource(ByteSource* inner, ProgressSink* sink, std::string id, uint64_t total)
-      : inner_(inner), sink_(sink), id_(std::move(id)), total_(total) {}
+  CountingSource(ByteSource* inner, ProgressSink* sink, const oci::Layer& layer)
+      : inner_(inner), progress_(sink, ShortName(layer), layer.descriptor.size) {}
 
   Result<size_t> Read(std::span<std::byte> out) override {
     size_t count = TRY(inner_->Read(out));
-    current_ += count;
-    auto now = Uptime();
-    if (now - told_ < kProgressPeriod)
-      return count;
-    told_ = now;
-    if (!(*sink_)({"Downloading", id_, current_, total_}))
-      return Fail(Errc::kCancelled, "the pull was cancelled");
+    TRY(progress_.Count(count));
     return count;
   }
 
  private:
   ByteSource* inner_;
-  ProgressSink* sink_;
-  std::string id_;
-  uint64_t total_;
-  uint64_t current_ = 0;
-  std::chrono::nanoseconds told_{};
+  PullProgress progress_;
 };
 
 class PullJob {
@@ -137,21 +123,17 @@ class PullJob {
       bool here = store_->HasLayer(config.diff_ids[i]);
       if (!here)
         needed += manifest.layers[i].descriptor.size;
-      TRY(Tell({here ? "Already exists" : "Pulling fs layer", LayerName(manifest.layers[i])}));
+      TRY(Tell({here ? "Already exists" : "Pulling fs layer", ShortName(manifest.layers[i])}));
     }
     TRY(store_->CheckSpace(needed));
     auto transaction = TRY(store_->Begin());
     for (size_t i = 0; i < manifest.layers.size(); ++i) {
-      TRY_CTX(Cat("layer ", LayerName(manifest.layers[i])),
+      TRY_CTX(Cat("layer ", ShortName(manifest.layers[i])),
               FetchLayer(*transaction, manifest.layers[i], config.diff_ids[i]));
     }
     TRY(transaction->Commit({fetched.bytes, manifest.media_type, config_json, config.diff_ids},
                             Refs()));
     return {};
-  }
-
-  static std::string LayerName(const oci::Layer& layer) {
-    return layer.descriptor.digest.hex().substr(0, kShortDigest);
   }
 
   Result<> FetchLayer(store::Transaction& transaction, const oci::Layer& layer,
@@ -160,12 +142,20 @@ class PullJob {
       TRY(transaction.AddLayer({nullptr, store::Compression::kNone, {}, {}, diff_id}, {}));
       return {};
     }
-    auto blob = TRY(client_.OpenBlob(layer.descriptor));
-    CountingSource counting(blob.get(), &sink_, LayerName(layer), layer.descriptor.size);
+    std::unique_ptr<ByteSource> blob;
+    if (MayHaveParts(*store_, layer)) {
+      PartialPull partial(&client_, &sink_, layer);
+      if (TRY(partial.Run(transaction, diff_id)))
+        return Tell({"Pull complete", ShortName(layer)});
+      blob = partial.TakeWhole();
+    }
+    if (blob == nullptr)
+      blob = TRY(client_.OpenBlob(layer.descriptor));
+    CountingSource counting(blob.get(), &sink_, layer);
     store::Transaction::LayerSource source{&counting, StoreCompression(layer.compression),
                                            layer.descriptor.digest, layer.descriptor.size, diff_id};
     TRY(transaction.AddLayer(source, {}));
-    return Tell({"Pull complete", LayerName(layer)});
+    return Tell({"Pull complete", ShortName(layer)});
   }
 
   // The name the user gave, and the digest that was pulled under it.

@@ -107,9 +107,12 @@ Result<Digest> ObjectWriter::Put(std::span<const std::byte> content) {
   return digest;
 }
 
-Result<> ObjectWriter::Begin(uint64_t size) {
-  UniqueFd fd = TRY(ops_.Create(dir_, kPartName, kObjectMode));
-  stream_.emplace(std::move(fd), size);
+Result<> ObjectWriter::Begin(uint64_t size, const Digest* told) {
+  stream_.emplace(size);
+  if (told != nullptr && objects_.Has(*told, size))
+    stream_->known = *told;
+  else
+    stream_->fd = TRY(ops_.Create(dir_, kPartName, kObjectMode));
   return {};
 }
 
@@ -123,17 +126,28 @@ void ObjectWriter::HashZeros(uint64_t count) {
 Result<> ObjectWriter::Write(std::span<const std::byte> bytes, uint64_t offset) {
   if (offset < stream_->position || offset > stream_->size || bytes.size() > stream_->size - offset)
     return Fail(Errc::kInternal, "content out of order");
-  TRY(CheckSpace(bytes.size()));
-  TRY(ops_.Write(stream_->fd.get(), bytes, offset));
+  if (!stream_->known) {
+    TRY(CheckSpace(bytes.size()));
+    TRY(ops_.Write(stream_->fd.get(), bytes, offset));
+    written_bytes_ += bytes.size();
+  }
   HashZeros(offset - stream_->position);
   stream_->hasher.Update(bytes);
   stream_->position = offset + bytes.size();
-  written_bytes_ += bytes.size();
   return {};
 }
 
 Result<Digest> ObjectWriter::End() {
   HashZeros(stream_->size - stream_->position);
+  if (stream_->known) {
+    Digest digest = stream_->hasher.Finish();
+    bool same = digest == *stream_->known;
+    known_bytes_ += stream_->size;
+    stream_.reset();
+    return same ? Result<Digest>(digest)
+                : Fail(Errc::kCorrupt,
+                       Cat("its content is ", digest.string(), ", not what it was said to be"));
+  }
   if (ftruncate(stream_->fd.get(), static_cast<off_t>(stream_->size)) != 0)
     return FailSys("truncate");
   Digest digest = stream_->hasher.Finish();

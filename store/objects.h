@@ -57,8 +57,10 @@ class ObjectWriter {
   // kNoSpace when less than the reserve would be left free; system errors. Nothing is synced.
   Result<Digest> Put(std::span<const std::byte> content);
 
-  // A file of `size` bytes, in pieces of rising offsets; what is between them are holes.
-  Result<> Begin(uint64_t size);
+  // A file of `size` bytes, in pieces of rising offsets; what is between them are holes. `told`: its
+  // digest as somebody says, or null. If there is such an object nothing is written, and End is
+  // kCorrupt when it was another file.
+  Result<> Begin(uint64_t size, const Digest* told = nullptr);
   Result<> Write(std::span<const std::byte> bytes, uint64_t offset);
   Result<Digest> End();
 
@@ -70,8 +72,9 @@ class ObjectWriter {
 
  private:
   struct Stream {
-    Stream(UniqueFd file, uint64_t total) : fd(std::move(file)), size(total) {}
-    UniqueFd fd;
+    explicit Stream(uint64_t total) : size(total) {}
+    UniqueFd fd;                  // none: the content is `known`
+    std::optional<Digest> known;  // what it has to be
     uint64_t size;
     uint64_t position = 0;  // hashed so far, holes included
     Hasher hasher;

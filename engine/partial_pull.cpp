@@ -76,8 +76,8 @@ Result<bool> PartialPull::Run(store::Transaction& transaction, const Digest& dif
     return added->has_value();
   if (!IsAboutParts(added.error()))
     return std::unexpected(std::move(added).error());
-  LogInfo("layer ", layer_.descriptor.digest.string(), " is fetched whole instead of by its parts: ",
-          added.error().message());
+  LogInfo("layer ", layer_.descriptor.digest.string(),
+          " is fetched whole instead of by its parts: ", added.error().message());
   return false;
 }
 

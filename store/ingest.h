@@ -24,7 +24,7 @@ struct IngestedLayer {
 // Where a layer goes.
 struct IngestTarget {
   ObjectWriter& objects;
-  SplitWriter& split;       // finished on success
+  SplitWriter& split;        // finished on success
   size_t inline_bytes = 0;   // files up to this size are kept in the tree
   const Toc* toc = nullptr;  // tells beforehand what large files contain
 };

@@ -57,8 +57,8 @@ class ObjectWriter {
   // kNoSpace when less than the reserve would be left free; system errors. Nothing is synced.
   Result<Digest> Put(std::span<const std::byte> content);
 
-  // A file of `size` bytes, in pieces of rising offsets; what is between them are holes. `told`: its
-  // digest as somebody says, or null. If there is such an object nothing is written, and End is
+  // A file of `size` bytes, in pieces of rising offsets; what is between them are holes. `told`:
+  // its digest as somebody says, or null. If there is such an object nothing is written, and End is
   // kCorrupt when it was another file.
   Result<> Begin(uint64_t size, const Digest* told = nullptr);
   Result<> Write(std::span<const std::byte> bytes, uint64_t offset);

@@ -1,5 +1,5 @@
-// Taking a layer in by its parts (docs/store.md, "Partial pulls"): table of contents and tar-split of
-// its blob are fetched, then the content of those files that the store lacks; the archive is put
+// Taking a layer in by its parts (docs/store.md, "Partial pulls"): table of contents and tar-split
+// of its blob are fetched, then the content of those files that the store lacks; the archive is put
 // together again and goes through the same pipeline as one that came whole (store/ingest.h), diffID
 // included. Nothing that the blob says about itself is relied on.
 #pragma once
@@ -31,7 +31,8 @@ class PartialLayer {
       : layer_(layer), objects_(objects), limits_(limits), blob_(*layer.ranges) {}
 
   // Finds out what is missing. Contents up to `inline_bytes` are looked for by `find_small`. False:
-  // the whole blob costs about as much. kCorrupt, kInvalid, kUnsupported: it cannot be had by parts.
+  // the whole blob costs about as much. kCorrupt, kInvalid, kUnsupported: it cannot be had by
+  // parts.
   Result<bool> Prepare(size_t inline_bytes, const FindSmallContents& find_small);
   // After Prepare. Errors as IngestLayer, too.
   Result<IngestedLayer> Take(IngestTarget target, IngestProgress& progress);

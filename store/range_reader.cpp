@@ -59,9 +59,9 @@ Result<> RangeReader::Seek(ByteRange range) {
   range_end_ = range.end;
   if (stream_ != nullptr && position_ <= range.begin && range.end <= stream_end_)
     return SkipTo(range.begin);
-  auto after =
-      std::upper_bound(requests_.begin(), requests_.end(), range.begin,
-                       [](uint64_t begin, const ByteRange& request) { return begin < request.begin; });
+  auto after = std::upper_bound(
+      requests_.begin(), requests_.end(), range.begin,
+      [](uint64_t begin, const ByteRange& request) { return begin < request.begin; });
   bool begins = after != requests_.begin() && std::prev(after)->begin == range.begin &&
                 range.end <= std::prev(after)->end;
   // In the middle of a request only when its content is wanted in another order.

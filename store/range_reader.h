@@ -19,8 +19,8 @@ struct ByteRange {
   uint64_t end = 0;
 };
 
-// Sorted ranges without overlap -> what to ask for: gaps are filled, the smallest first, while all of
-// them together stay small against what is wanted.
+// Sorted ranges without overlap -> what to ask for: gaps are filled, the smallest first, while all
+// of them together stay small against what is wanted.
 std::vector<ByteRange> Coalesce(std::span<const ByteRange> wanted);
 
 class RangeReader final : public ByteSource {

@@ -179,9 +179,8 @@ Result<> Toc::Finish(uint64_t payload_end) {
 const TocFile* Toc::Find(std::string_view name, uint64_t size) const {
   uint64_t hash = HashName(name);
   auto found =
-      std::lower_bound(by_name_.begin(), by_name_.end(), hash, [this](uint32_t file, uint64_t h) {
-        return files_[file].name_hash < h;
-      });
+      std::lower_bound(by_name_.begin(), by_name_.end(), hash,
+                       [this](uint32_t file, uint64_t h) { return files_[file].name_hash < h; });
   auto is = [&](auto at) { return at != by_name_.end() && files_[*at].name_hash == hash; };
   if (!is(found) || is(found + 1) || files_[*found].size != size)
     return nullptr;

@@ -1,6 +1,7 @@
-// Table of contents of a zstd:chunked layer (containers/storage, pkg/chunked/internal/minimal): where
-// in the blob the content of which file is, compressed on its own. A hint and nothing more: what is
-// built with its help is verified against the diffID. Memory: 72 bytes for each file with content.
+// Table of contents of a zstd:chunked layer (containers/storage, pkg/chunked/internal/minimal):
+// where in the blob the content of which file is, compressed on its own. A hint and nothing more:
+// what is built with its help is verified against the diffID. Memory: 72 bytes for each file with
+// content.
 #pragma once
 
 #include <cstdint>
@@ -26,9 +27,9 @@ struct TocFile {
 
 class Toc {
  public:
-  // `json`: the uncompressed text, read to its end. kInvalid: malformed, more files than a layer may
-  // have entries, content that overlaps or lies beyond `payload_end`; kUnsupported: another version,
-  // no ends given.
+  // `json`: the uncompressed text, read to its end. kInvalid: malformed, more files than a layer
+  // may have entries, content that overlaps or lies beyond `payload_end`; kUnsupported: another
+  // version, no ends given.
   static Result<Toc> Parse(ByteSource& json, const Limits& limits, uint64_t payload_end);
 
   // The file of that name and size; null when there is none or more than one. Of 2^64 names two may

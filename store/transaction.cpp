@@ -81,9 +81,8 @@ Result<std::optional<LayerInfo>> TransactionImpl::AddLayerByParts(LayerParts lay
   if (!TRY(partial.Prepare(inline_bytes(), find_small))) {
     return std::nullopt;
   }
-  return TRY(Ingest(layer.diff_id, [&](const IngestTarget& target) {
-    return partial.Take(target, progress);
-  }));
+  return TRY(Ingest(layer.diff_id,
+                    [&](const IngestTarget& target) { return partial.Take(target, progress); }));
 }
 
 std::optional<LayerInfo> TransactionImpl::Known(const Digest& diff_id) {
@@ -108,9 +107,7 @@ Result<LayerInfo> TransactionImpl::Ingest(const Digest& diff_id, const TakeLayer
   TRY(CheckFreeSpace(dir_.get(), 0, store_.limits_.reserve_bytes));
   ObjectWriter objects(*store_.objects_, dir_.get(), ops, store_.limits_.reserve_bytes);
   auto split = TRY(SplitWriter::Create(TRY(ops.Create(dir_.get(), kSplitPart, 0600)), ops));
-  IngestTarget target{.objects = objects,
-                      .split = split,
-                      .inline_bytes = inline_bytes()};
+  IngestTarget target{.objects = objects, .split = split, .inline_bytes = inline_bytes()};
   auto take = [&]() -> Result<LayerInfo> {
     IngestedLayer taken = TRY(take_layer(target));
     std::string index = LayerIndex::Encode(diff_id, taken.tree, taken.objects);

@@ -47,6 +47,9 @@ Result<> BlobStream::Open() {
     end_ = descriptor_.size;
   }
   begun_ = true;
+  if (ask_.range_end > 0 && transfer->status() == 206 && start != offset_)
+    return Fail(Errc::kInvalid, Cat("the registry answered a request for a part of blob ",
+                                    descriptor_.digest.string(), " with another one"));
   if (start > offset_)
     return Fail(Errc::kInvalid,
                 Cat("the registry left out bytes of blob ", descriptor_.digest.string()));

@@ -34,8 +34,8 @@ class BlobStream final : public ByteSource {
   Ask ask_;
   Retry retry_;
   std::unique_ptr<http::CurlTransfer> transfer_;
-  uint64_t offset_;    // of the next byte for the reader
-  uint64_t end_;       // of the last one
+  uint64_t offset_;  // of the next byte for the reader
+  uint64_t end_;     // of the last one
   bool begun_ = false;
   bool whole_ = false;
   uint64_t skip_ = 0;  // bytes of this connection before that one

@@ -11,6 +11,8 @@ from . import registry as registries
 # Debian's release -> what its skopeo writes: trixie the present form with tar-split, bookworm the
 # old annotations without.
 SUITES = {'new': 'trixie', 'old': 'bookworm'}
+# What that one does unasked needs a window above the store's limit.
+LEVELS = {'new': (), 'old': ('--dest-compress-level', '3')}
 
 
 def convert(image, kind):
@@ -23,7 +25,7 @@ def convert(image, kind):
             subprocess.run(
                 [*debs.tool_of(SUITES[kind], 'skopeo', 'skopeo'), '--insecure-policy',
                  '--tmpdir', f'{scratch}/tmp', 'copy', '-q', '-f', 'oci', '--dest-tls-verify=false',
-                 '--dest-compress-format', 'zstd:chunked', f'oci:{scratch}/layout:latest',
+                 '--dest-compress-format', 'zstd:chunked', *LEVELS[kind], f'oci:{scratch}/layout:latest',
                  f'docker://127.0.0.1:{server.port}/chunked:latest'], check=True, timeout=300)
         return _fetch(server)
     finally:

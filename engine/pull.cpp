@@ -1,18 +1,14 @@
 // Pulling an image: manifest, configuration, missing layers, commit. One job on one worker.
-#include <chrono>
-
 #include "core/base/text.h"
-#include "core/base/time.h"
 #include "engine/delta.h"
 #include "engine/images.h"
+#include "engine/partial_pull.h"
+#include "engine/pull_progress.h"
 #include "net/registry/client.h"
 
 namespace wherry::engine {
 
 namespace {
-
-constexpr std::chrono::milliseconds kProgressPeriod{100};
-constexpr size_t kShortDigest = 12;
 
 store::Compression StoreCompression(oci::LayerCompression compression) {
   switch (compression) {
@@ -26,31 +22,21 @@ store::Compression StoreCompression(oci::LayerCompression compression) {
   return store::Compression::kNone;
 }
 
-// Counts a layer's bytes on their way from the network and tells ten times a second.
+// Counts a layer's bytes on their way from the network.
 class CountingSource final : public ByteSource {
  public:
-  CountingSource(ByteSource* inner, ProgressSink* sink, std::string id, uint64_t total)
-      : inner_(inner), sink_(sink), id_(std::move(id)), total_(total) {}
+  CountingSource(ByteSource* inner, ProgressSink* sink, const oci::Layer& layer, uint64_t size)
+      : inner_(inner), progress_(sink, ShortName(layer), size) {}
 
   Result<size_t> Read(std::span<std::byte> out) override {
     size_t count = TRY(inner_->Read(out));
-    current_ += count;
-    auto now = Uptime();
-    if (now - told_ < kProgressPeriod)
-      return count;
-    told_ = now;
-    if (!(*sink_)({"Downloading", id_, current_, total_}))
-      return Fail(Errc::kCancelled, "the pull was cancelled");
+    TRY(progress_.Count(count));
     return count;
   }
 
  private:
   ByteSource* inner_;
-  ProgressSink* sink_;
-  std::string id_;
-  uint64_t total_;
-  uint64_t current_ = 0;
-  std::chrono::nanoseconds told_{};
+  PullProgress progress_;
 };
 
 class PullJob {
@@ -138,22 +124,18 @@ class PullJob {
       bool here = store_->HasLayer(config.diff_ids[i]);
       if (!here)
         needed += manifest.layers[i].descriptor.size;
-      TRY(Tell({here ? "Already exists" : "Pulling fs layer", LayerName(manifest.layers[i])}));
+      TRY(Tell({here ? "Already exists" : "Pulling fs layer", ShortName(manifest.layers[i])}));
     }
     TRY(store_->CheckSpace(needed));
     auto transaction = TRY(store_->Begin());
     Deltas deltas(store_, &client_, fetched.digest);
     for (size_t i = 0; i < manifest.layers.size(); ++i) {
-      TRY_CTX(Cat("layer ", LayerName(manifest.layers[i])),
+      TRY_CTX(Cat("layer ", ShortName(manifest.layers[i])),
               FetchLayer(*transaction, deltas, manifest.layers[i], config.diff_ids[i]));
     }
     TRY(transaction->Commit({fetched.bytes, manifest.media_type, config_json, config.diff_ids},
                             Refs()));
     return {};
-  }
-
-  static std::string LayerName(const oci::Layer& layer) {
-    return layer.descriptor.digest.hex().substr(0, kShortDigest);
   }
 
   Result<> FetchLayer(store::Transaction& transaction, Deltas& deltas, const oci::Layer& layer,
@@ -163,13 +145,21 @@ class PullJob {
       return {};
     }
     if (TRY(FetchDelta(transaction, deltas, layer, diff_id)))
-      return Tell({"Pull complete", LayerName(layer)});
-    auto blob = TRY(client_.OpenBlob(layer.descriptor));
-    CountingSource counting(blob.get(), &sink_, LayerName(layer), layer.descriptor.size);
+      return Tell({"Pull complete", ShortName(layer)});
+    std::unique_ptr<ByteSource> blob;
+    if (MayHaveParts(*store_, layer)) {
+      PartialPull partial(&client_, &sink_, layer);
+      if (TRY(partial.Run(transaction, diff_id)))
+        return Tell({"Pull complete", ShortName(layer)});
+      blob = partial.TakeWhole();
+    }
+    if (blob == nullptr)
+      blob = TRY(client_.OpenBlob(layer.descriptor));
+    CountingSource counting(blob.get(), &sink_, layer, layer.descriptor.size);
     store::Transaction::LayerSource source{&counting, StoreCompression(layer.compression),
                                            layer.descriptor.digest, layer.descriptor.size, diff_id};
     TRY(transaction.AddLayer(source, {}));
-    return Tell({"Pull complete", LayerName(layer)});
+    return Tell({"Pull complete", ShortName(layer)});
   }
 
   // False: the layer itself is needed, because there is no delta or none that can be used.
@@ -182,7 +172,7 @@ class PullJob {
       // Keeps the old layer for as long as it is read.
       TRY(transaction.AddLayer({nullptr, store::Compression::kNone, {}, {}, delta->from}, {}));
       auto blob = TRY(client_.OpenBlob(delta->descriptor));
-      CountingSource counting(blob.get(), &sink_, LayerName(layer), delta->descriptor.size);
+      CountingSource counting(blob.get(), &sink_, layer, delta->descriptor.size);
       auto archive = TRY(store_->ApplyDelta(delta->from, counting));
       TRY(transaction.AddLayer(
           {archive.get(), store::Compression::kNone, std::nullopt, std::nullopt, diff_id}, {}));
@@ -192,7 +182,7 @@ class PullJob {
     if (applied || applied.error().code() == Errc::kCancelled ||
         applied.error().code() == Errc::kNoSpace)
       return applied;
-    TRY(Tell({Cat("delta not usable: ", applied.error().message()), LayerName(layer)}));
+    TRY(Tell({Cat("delta not usable: ", applied.error().message()), ShortName(layer)}));
     return false;
   }
 

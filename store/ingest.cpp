@@ -104,7 +104,10 @@ class Ingest final : public TarReader::Observer {
   }
 
   Result<> Stream(LayerTree::InodeId file, const TarEntry& entry) {
-    TRY(target_.objects.Begin(entry.size));
+    const TocFile* told = target_.toc != nullptr && !entry.sparse
+                              ? target_.toc->Find(entry.name, entry.size)
+                              : nullptr;
+    TRY(target_.objects.Begin(entry.size, told != nullptr ? &told->digest : nullptr));
     std::vector<SparseExtent> extents;
     for (;;) {
       TarReader::Piece piece = TRY(reader_.Data());

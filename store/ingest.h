@@ -12,6 +12,7 @@
 #include "store/layer_tree.h"
 #include "store/objects.h"
 #include "store/store.h"
+#include "store/toc.h"
 
 namespace wherry::store {
 
@@ -26,8 +27,9 @@ struct IngestedLayer {
 // Where a layer goes.
 struct IngestTarget {
   ObjectWriter& objects;
-  SplitWriter& split;       // finished on success
-  size_t inline_bytes = 0;  // files up to this size are kept in the tree
+  SplitWriter& split;        // finished on success
+  size_t inline_bytes = 0;   // files up to this size are kept in the tree
+  const Toc* toc = nullptr;  // tells beforehand what large files contain
 };
 
 // Success means that digest, size and diffID match and that all content has been given to the

@@ -95,6 +95,32 @@ Result<LayerIndex> StoreImpl::ReadIndex(const Digest& diff_id) const {
   return LayerIndex::Decode(std::move(content), diff_id);
 }
 
+Result<SmallContents> StoreImpl::FindSmall(const WantedContents& wanted) const {
+  std::vector<Digest> layers;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [diff_id, state] : layers_)
+      layers.push_back(diff_id);
+  }
+  SmallContents found;
+  for (const Digest& diff_id : layers) {
+    auto index = ReadIndex(diff_id);
+    if (!index)
+      continue;  // it may have been removed meanwhile; without it more is fetched
+    LayerTree tree = TRY(index->Tree());
+    for (LayerTree::InodeId id = 0; id < tree.inode_count(); ++id) {
+      const LayerTree::Inode& inode = tree.At(id);
+      if (inode.type != TarType::kRegular || inode.content != LayerTree::Content::kInline)
+        continue;
+      std::string_view text = tree.Text(inode);
+      Digest digest = Digest::Of(text);
+      if (wanted.contains(digest))
+        found.try_emplace(digest, text);
+    }
+  }
+  return found;
+}
+
 bool StoreImpl::HasImage(const Digest& chain_id) const {
   return faccessat(layer_.get(), Cat(chain_id.hex(), kImageSuffix).c_str(), F_OK, 0) == 0;
 }

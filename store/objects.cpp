@@ -111,9 +111,13 @@ Result<Digest> ObjectWriter::Put(std::span<const std::byte> content) {
   return digest;
 }
 
-Result<> ObjectWriter::Begin(uint64_t size) {
+Result<> ObjectWriter::Begin(uint64_t size, const Digest* told) {
   stream_.emplace(size);
-  std::vector<Digest> twins = find_twins_ ? find_twins_(size) : std::vector<Digest>();
+  std::vector<Digest> twins;
+  if (told != nullptr)
+    twins.push_back(*told);
+  else if (find_twins_)
+    twins = find_twins_(size);
   for (const Digest& digest : twins) {
     auto fd = objects_.OpenObject(digest);
     if (fd && objects_.Has(digest, size) && stream_->twins.size() < kMaxTwins)
@@ -169,7 +173,6 @@ Result<> ObjectWriter::Append(std::span<const std::byte> bytes, uint64_t offset)
   HashZeros(offset - stream_->position);
   stream_->hasher.Update(bytes);
   stream_->position = offset + bytes.size();
-  written_bytes_ += bytes.size();
   return {};
 }
 

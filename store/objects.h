@@ -73,8 +73,9 @@ class ObjectWriter {
   // kNoSpace when less than the reserve would be left free; system errors. Nothing is synced.
   Result<Digest> Put(std::span<const std::byte> content);
 
-  // A file of `size` bytes, in pieces of rising offsets; what is between them are holes.
-  Result<> Begin(uint64_t size);
+  // A file of `size` bytes, in pieces of rising offsets; what is between them are holes. `told`:
+  // the digest somebody says it has, or null. The content decides.
+  Result<> Begin(uint64_t size, const Digest* told = nullptr);
   Result<> Write(std::span<const std::byte> bytes, uint64_t offset);
   Result<Digest> End();
 

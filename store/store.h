@@ -29,6 +29,16 @@ namespace wherry::store {
 // source's own business: it reconnects and goes on at the same byte.
 using BlobSource = ByteSource;
 
+// A blob whose parts can be had. One thread; one part at a time: the one before is destroyed first.
+class BlobRanges {
+ public:
+  virtual ~BlobRanges() = default;
+  // Just these bytes. kUnsupported: it can be had as a whole only.
+  virtual Result<std::unique_ptr<ByteSource>> Open(uint64_t offset, uint64_t size) = 0;
+  // Told once how much will be asked for in all, for progress.
+  virtual void Expect(uint64_t bytes) = 0;
+};
+
 struct Limits {
   uint64_t max_layer_bytes = uint64_t{16} << 30;  // unpacked bytes of one layer
   uint64_t max_layer_entries = 500'000;           // tar entries of one layer
@@ -116,6 +126,26 @@ class Transaction {
     Digest diff_id = {};
   };
   virtual Result<LayerInfo> AddLayer(LayerSource layer, IngestProgress progress) = 0;
+
+  // A layer of the form zstd:chunked with tar-split, as its manifest describes it.
+  struct LayerParts {
+    struct Part {
+      uint64_t offset = 0;
+      uint64_t size = 0;
+      uint64_t unpacked = 0;
+    };
+    BlobRanges* ranges = nullptr;
+    uint64_t blob_size = 0;
+    Part toc = {};
+    Digest toc_digest = {};  // compressed
+    Part tar_split = {};
+    Digest diff_id = {};
+  };
+  // As AddLayer, but fetches only what the store lacks. Nothing when the whole blob costs about as
+  // much, which is then to be given to AddLayer; so it should be after kCorrupt, kInvalid and
+  // kUnsupported.
+  virtual Result<std::optional<LayerInfo>> AddLayerByParts(LayerParts layer,
+                                                           IngestProgress progress) = 0;
   // Makes the image durable and visible, then sets `refs` to it (replacing what they named).
   // Returns the manifest digest. On an error no ref has changed and the image is not visible,
   // unless it was before or taking its record back fails too. kNotFound: a layer is missing.

@@ -24,6 +24,7 @@
 #include "store/image_record.h"
 #include "store/layer_index.h"
 #include "store/objects.h"
+#include "store/partial_layer.h"
 #include "store/refs.h"
 #include "store/store.h"
 
@@ -118,6 +119,8 @@ class StoreImpl final : public Store {
 
   // layers.cpp: from indexes and objects to what a tier needs, and back to archives.
   Result<LayerIndex> ReadIndex(const Digest& diff_id) const;
+  // Those of `wanted` that are kept in the index of any layer.
+  Result<SmallContents> FindSmall(const WantedContents& wanted) const;
   bool HasImage(const Digest& chain_id) const;
   // Not durable yet. REQUIRES: write_mutex_ held; `dir` is a directory of the caller's own.
   Result<> MakeImage(const std::vector<LayerInfo>& layers, const Digest& chain_id, int dir);

@@ -59,45 +59,72 @@ TransactionImpl::~TransactionImpl() {
 }
 
 Result<LayerInfo> TransactionImpl::AddLayer(LayerSource layer, IngestProgress progress) {
-  auto known = pinned_.find(layer.diff_id);
-  if (known != pinned_.end()) {
-    return known->second;
-  }
-  if (auto present = store_.Pin(layer.diff_id)) {
-    pinned_.emplace(layer.diff_id, *present);
-    return *present;
+  if (auto known = Known(layer.diff_id)) {
+    return *known;
   }
   if (layer.source == nullptr) {
     return Fail(Errc::kNotFound, Cat("layer ", layer.diff_id.string(), " is not in the store"));
   }
-  LayerInfo info = TRY(Ingest(layer, progress));
-  pinned_.emplace(layer.diff_id, info);
-  return info;
+  std::shared_lock ingest_lock(store_.ingest_mutex_);
+  return Ingest(layer.diff_id, [&](const IngestTarget& target) {
+    return IngestLayer(layer, store_.limits_, target, progress);
+  });
 }
 
-Result<LayerInfo> TransactionImpl::Ingest(const LayerSource& layer, IngestProgress& progress) {
+Result<std::optional<LayerInfo>> TransactionImpl::AddLayerByParts(LayerParts layer,
+                                                                  IngestProgress progress) {
+  if (auto known = Known(layer.diff_id)) {
+    return known;
+  }
+  // From here on no object goes away: what is counted on now is there when it is read.
   std::shared_lock ingest_lock(store_.ingest_mutex_);
+  PartialLayer partial(layer, *store_.objects_, store_.limits_);
+  auto find_small = [this](const WantedContents& wanted) { return store_.FindSmall(wanted); };
+  if (!TRY(partial.Prepare(inline_bytes(), find_small))) {
+    return std::nullopt;
+  }
+  return TRY(Ingest(layer.diff_id,
+                    [&](const IngestTarget& target) { return partial.Take(target, progress); }));
+}
+
+std::optional<LayerInfo> TransactionImpl::Known(const Digest& diff_id) {
+  auto known = pinned_.find(diff_id);
+  if (known != pinned_.end()) {
+    return known->second;
+  }
+  auto present = store_.Pin(diff_id);
+  if (present) {
+    pinned_.emplace(diff_id, *present);
+  }
+  return present;
+}
+
+size_t TransactionImpl::inline_bytes() const {
+  return store_.tier_ == Tier::kDirectories ? 0 : kInlineBytes;
+}
+
+Result<LayerInfo> TransactionImpl::Ingest(const Digest& diff_id, const TakeLayer& take_layer) {
   DiskOps& ops = store_.ops_;
   // A lower bound: files take less than their archive only by its headers, unless they are known.
   TRY(CheckFreeSpace(dir_.get(), 0, store_.limits_.reserve_bytes));
   ObjectWriter objects(*store_.objects_, dir_.get(), ops, store_.limits_.reserve_bytes,
                        [this](uint64_t size) { return FindTwins(size); });
   auto split = TRY(SplitWriter::Create(TRY(ops.Create(dir_.get(), kSplitPart, 0600)), ops));
-  IngestTarget target{.objects = objects,
-                      .split = split,
-                      .inline_bytes = store_.tier_ == Tier::kDirectories ? 0 : kInlineBytes};
+  IngestTarget target{.objects = objects, .split = split, .inline_bytes = inline_bytes()};
   auto take = [&]() -> Result<LayerInfo> {
-    IngestedLayer taken = TRY(IngestLayer(layer, store_.limits_, target, progress));
-    std::string index = LayerIndex::Encode(layer.diff_id, taken.tree, taken.objects);
+    IngestedLayer taken = TRY(take_layer(target));
+    std::string index = LayerIndex::Encode(diff_id, taken.tree, taken.objects);
     UniqueFd fd = TRY(ops.Create(dir_.get(), kIndexPart, 0600));
     TRY(ops.Write(fd.get(), std::as_bytes(std::span(index)), 0));
     if (store_.tier_ == Tier::kDirectories) {
-      TRY(store_.MakeTree(taken.tree, layer.diff_id, dir_.get()));
+      TRY(store_.MakeTree(taken.tree, diff_id, dir_.get()));
     }
-    return Publish({layer.diff_id, taken.tree.size_bytes()});
+    return Publish({diff_id, taken.tree.size_bytes()});
   };
   auto info = take();
-  if (!info) {
+  if (info) {
+    pinned_.emplace(diff_id, *info);
+  } else {
     store_.Suspect(objects.added());
   }
   return info;

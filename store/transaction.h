@@ -1,6 +1,7 @@
 // One pull in progress, see Transaction in store/store.h. Internal to the store.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "core/base/fd.h"
+#include "store/ingest.h"
 #include "store/store_impl.h"
 
 namespace wherry::store {
@@ -23,10 +25,17 @@ class TransactionImpl final : public Transaction {
   TransactionImpl& operator=(const TransactionImpl&) = delete;
 
   Result<LayerInfo> AddLayer(LayerSource layer, IngestProgress progress) override;
+  Result<std::optional<LayerInfo>> AddLayerByParts(LayerParts layer,
+                                                   IngestProgress progress) override;
   Result<Digest> Commit(const ImageRecord& record, const std::vector<std::string>& refs) override;
 
  private:
-  Result<LayerInfo> Ingest(const LayerSource& layer, IngestProgress& progress);
+  using TakeLayer = std::function<Result<IngestedLayer>(const IngestTarget& target)>;
+  // The layer when it is in the store; it stays there from then on.
+  std::optional<LayerInfo> Known(const Digest& diff_id);
+  size_t inline_bytes() const;
+  // REQUIRES: ingest_mutex_ held.
+  Result<LayerInfo> Ingest(const Digest& diff_id, const TakeLayer& take_layer);
   Result<LayerInfo> Publish(const LayerInfo& info);
   Result<StoredRecord> CheckRecord(const ImageRecord& record,
                                    const std::vector<std::string>& refs) const;

@@ -42,6 +42,8 @@ Result<Layer> ParseLayer(JsonValue value, size_t number) {
     if (known.media_type != type)
       continue;
     layer.compression = known.compression;
+    if (layer.compression == LayerCompression::kZstd)
+      layer.parts = ParseLayerParts(value["annotations"]);
     return layer;
   }
   if (type.find("nondistributable") != std::string_view::npos ||

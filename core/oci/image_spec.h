@@ -5,12 +5,14 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/base/digest.h"
 #include "core/base/result.h"
+#include "core/oci/layer_parts.h"
 #include "core/oci/platform.h"
 
 namespace wherry::oci {
@@ -37,6 +39,7 @@ struct Descriptor {
 struct Layer {
   Descriptor descriptor;
   LayerCompression compression = LayerCompression::kNone;
+  std::optional<LayerParts> parts;  // of a zstd layer
 };
 
 struct Manifest {

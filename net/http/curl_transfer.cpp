@@ -229,8 +229,11 @@ void Transfer::SetRequest(const CurlRequest& request) {
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body_.c_str());
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, static_cast<long>(body_.size()));
   }
-  if (request.range_start > 0)
-    curl_easy_setopt(easy, CURLOPT_RANGE, Cat(request.range_start, "-").c_str());
+  std::string range = Cat(request.range_start, "-");
+  if (request.range_end > 0)
+    Append(range, request.range_end - 1);
+  if (request.range_start > 0 || request.range_end > 0)
+    curl_easy_setopt(easy, CURLOPT_RANGE, range.c_str());
   for (const Header& header : request.headers) {
     curl_slist* longer =
         curl_slist_append(list_.get(), Cat(header.name, ": ", header.value).c_str());

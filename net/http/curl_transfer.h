@@ -31,6 +31,7 @@ struct CurlRequest {
   std::vector<Header> headers;
   std::string body;          // POST
   uint64_t range_start = 0;  // > 0: Range: bytes=N-
+  uint64_t range_end = 0;    // > 0: Range: bytes=N-M, this being M + 1
   TlsOptions tls;
 };
 

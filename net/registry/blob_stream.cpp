@@ -23,21 +23,33 @@ Result<uint64_t> RangeStart(const http::CurlTransfer& transfer) {
 
 }  // namespace
 
-BlobStream::BlobStream(Client* client, const oci::Descriptor& descriptor, uint64_t offset)
+BlobStream::BlobStream(Client* client, const oci::Descriptor& descriptor, uint64_t offset,
+                       uint64_t end)
     : client_(client),
       descriptor_(descriptor),
       ask_(client->PullAsk("blobs", descriptor.digest.string(), "blob")),
       retry_(client->MakeRetry()),
-      offset_(offset) {}
+      offset_(offset),
+      end_(end) {}
 
 Result<> BlobStream::Open() {
-  if (offset_ > 0 && offset_ == descriptor_.size)
+  if (offset_ > 0 && offset_ == end_)
     return {};  // nothing left to ask for
   ask_.range_start = offset_;
+  ask_.range_end = end_ < descriptor_.size ? end_ : 0;
   auto transfer = TRY(client_->Send(ask_));
   uint64_t start = 0;
-  if (transfer->status() == 206)
+  if (transfer->status() == 206) {
     start = TRY(RangeStart(*transfer));
+  } else if (ask_.range_end > 0 && !begun_) {
+    whole_ = true;
+    offset_ = 0;
+    end_ = descriptor_.size;
+  }
+  begun_ = true;
+  if (ask_.range_end > 0 && transfer->status() == 206 && start != offset_)
+    return Fail(Errc::kInvalid, Cat("the registry answered a request for a part of blob ",
+                                    descriptor_.digest.string(), " with another one"));
   if (start > offset_)
     return Fail(Errc::kInvalid,
                 Cat("the registry left out bytes of blob ", descriptor_.digest.string()));
@@ -47,6 +59,10 @@ Result<> BlobStream::Open() {
 }
 
 Error BlobStream::TooLarge() const {
+  if (end_ < descriptor_.size) {
+    return Error(Errc::kCorrupt, Cat("the registry sent more of blob ", descriptor_.digest.string(),
+                                     " than it was asked for"));
+  }
   return Error(Errc::kCorrupt, Cat("blob ", descriptor_.digest.string(), " is longer than the ",
                                    descriptor_.size, " bytes its manifest states"));
 }
@@ -68,11 +84,11 @@ Result<> BlobStream::SkipKnown(std::span<std::byte> scratch) {
 Result<size_t> BlobStream::ReadConnection(std::span<std::byte> out) {
   TRY(SkipKnown(out));
   size_t count = TRY(transfer_->Read(out));
-  if (count > descriptor_.size - offset_)
+  if (count > end_ - offset_)
     return std::unexpected(TooLarge());
-  if (count == 0 && offset_ < descriptor_.size) {
+  if (count == 0 && offset_ < end_) {
     return Fail(Errc::kUnavailable, Cat("blob ", descriptor_.digest.string(), " ended after ",
-                                        offset_, " of ", descriptor_.size, " bytes"));
+                                        offset_, " of ", end_, " bytes"));
   }
   offset_ += count;
   if (count > 0)
@@ -88,7 +104,7 @@ Result<size_t> BlobStream::Read(std::span<std::byte> out) {
     if (count)
       return count;
     // Everything is here; that the connection ended badly afterwards does not matter.
-    if (offset_ == descriptor_.size && Retry::IsPassing(count.error()))
+    if (offset_ == end_ && Retry::IsPassing(count.error()))
       return 0;
     TRY(Reconnect(std::move(count).error()));
   }

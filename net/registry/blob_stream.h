@@ -14,11 +14,14 @@ namespace wherry::registry {
 
 class BlobStream final : public ByteSource {
  public:
-  BlobStream(Client* client, const oci::Descriptor& descriptor, uint64_t offset);
+  // The bytes from `offset` up to `end`.
+  BlobStream(Client* client, const oci::Descriptor& descriptor, uint64_t offset, uint64_t end);
 
   // The first connection.
   Result<> Open();
   Result<size_t> Read(std::span<std::byte> out) override;
+  // After Open: a part was asked for, and this is the whole blob.
+  bool whole() const { return whole_; }
 
  private:
   Result<> SkipKnown(std::span<std::byte> scratch);
@@ -31,7 +34,10 @@ class BlobStream final : public ByteSource {
   Ask ask_;
   Retry retry_;
   std::unique_ptr<http::CurlTransfer> transfer_;
-  uint64_t offset_;    // of the next byte for the reader
+  uint64_t offset_;  // of the next byte for the reader
+  uint64_t end_;     // of the last one
+  bool begun_ = false;
+  bool whole_ = false;
   uint64_t skip_ = 0;  // bytes of this connection before that one
 };
 

@@ -168,9 +168,20 @@ Result<std::unique_ptr<ByteSource>> Client::OpenBlob(const oci::Descriptor& desc
   if (offset > descriptor.size)
     return Fail(Errc::kInvalid,
                 Cat("blob ", descriptor.digest.string(), ": offset beyond its end"));
-  auto stream = std::make_unique<BlobStream>(this, descriptor, offset);
+  auto stream = std::make_unique<BlobStream>(this, descriptor, offset, descriptor.size);
   TRY(stream->Open());
   return stream;
+}
+
+Result<Client::BlobPart> Client::OpenBlobPart(const oci::Descriptor& descriptor, uint64_t offset,
+                                              uint64_t size) {
+  if (size == 0 || offset > descriptor.size || size > descriptor.size - offset)
+    return Fail(Errc::kInvalid,
+                Cat("blob ", descriptor.digest.string(), ": it does not have this part"));
+  auto stream = std::make_unique<BlobStream>(this, descriptor, offset, offset + size);
+  TRY(stream->Open());
+  bool whole = stream->whole();
+  return BlobPart{std::move(stream), whole};
 }
 
 Result<> Client::CheckLogin() {

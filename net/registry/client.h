@@ -67,6 +67,13 @@ class Client {
   // outlive the client, and no other call may be made while it is being read.
   Result<std::unique_ptr<ByteSource>> OpenBlob(const oci::Descriptor& descriptor,
                                                uint64_t offset = 0);
+  // `size` bytes of a blob from `offset` on, or the whole blob where the registry sends that. As
+  // OpenBlob otherwise.
+  struct BlobPart {
+    std::unique_ptr<ByteSource> source;
+    bool whole = false;
+  };
+  Result<BlobPart> OpenBlobPart(const oci::Descriptor& descriptor, uint64_t offset, uint64_t size);
 
   // GET /v2/ of the registry itself: are the credentials right?
   Result<> CheckLogin();

@@ -177,7 +177,8 @@ Error Endpoint::StatusError(const Transport::Answer& answer, const Ask& ask) con
 }
 
 Result<Transport::Answer> Endpoint::SendAuthenticated(const std::string& base_url, const Ask& ask) {
-  Transport::Request request{ask.method, Cat(base_url, ask.path), {}, {}, {}, ask.range_start};
+  Transport::Request request{ask.method, Cat(base_url, ask.path), {},           {},
+                             {},         ask.range_start,         ask.range_end};
   if (!ask.accept.empty())
     request.headers.push_back({"Accept", std::string(ask.accept)});
   for (int round = 0;; ++round) {

@@ -46,6 +46,7 @@ struct Ask {
   std::string scope = {};      // of the token: "repository:library/nginx:pull"
   std::string_view what = {};  // for errors: "manifest", "blob"
   uint64_t range_start = 0;
+  uint64_t range_end = 0;  // 0: to the end
 };
 
 class Endpoint {

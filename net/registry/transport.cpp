@@ -59,8 +59,9 @@ Result<std::string> Transport::NextHop(const std::string& url, const http::Origi
 
 Result<Transport::Answer> Transport::Start(const Request& request) {
   http::Origin first = TRY(http::OriginOf(request.url));
-  http::CurlRequest hop{request.method, request.url,         request.headers,
-                        request.body,   request.range_start, {}};
+  http::CurlRequest hop{
+      request.method,    request.url, request.headers, request.body, request.range_start,
+      request.range_end, {}};
   bool with_authorization = !request.authorization.empty();
   if (with_authorization)
     hop.headers.push_back({"Authorization", request.authorization});

@@ -34,6 +34,7 @@ class Transport {
     std::string authorization;  // sent to the origin of `url` only
     std::string body;           // POST; a redirected POST is an error, its body may be a secret
     uint64_t range_start = 0;
+    uint64_t range_end = 0;
   };
   struct Answer {
     std::unique_ptr<http::CurlTransfer> transfer;

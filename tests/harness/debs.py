@@ -191,6 +191,34 @@ def tool(package, program, arch=None):
     raise DebError(f'package {package} has no program {program}')
 
 
+def tool_of(suite, package, program):
+    """The command that runs a program of a package of any suite, with that suite's libraries.
+
+    Nothing is installed: the package and all it needs are unpacked in the cache.
+    """
+    native = subprocess.run(['dpkg', '--print-architecture'], check=True, capture_output=True,
+                            text=True).stdout.strip()
+    place = paths.cache_dir('tools')
+    target = place / f'{package}-{suite}-{native}'
+    with paths.locked(place):
+        if not target.exists():
+            with paths.replacing(target) as temporary:
+                _merged_usr(temporary)
+                for deb in AptRoot([suite], native).closure([package]):
+                    extract(deb, temporary)
+    loader = next((target / 'usr').glob('lib*/ld-linux*'))
+    libraries = next((target / 'usr/lib').glob('*-linux-gnu*'))
+    return [str(loader), '--library-path', str(libraries), str(target / 'usr/bin' / program)]
+
+
+def _merged_usr(directory):
+    for top in ('usr', 'etc'):
+        (directory / top).mkdir()
+    for merged in ('bin', 'sbin', 'lib', 'lib64'):
+        (directory / 'usr' / merged).mkdir()
+        (directory / merged).symlink_to(f'usr/{merged}')
+
+
 def missing_tree(name, packages):
     """A directory with the content of the packages and of all they need that is not installed.
 
@@ -205,11 +233,7 @@ def missing_tree(name, packages):
         if target.exists():
             return target
         with paths.replacing(target) as temporary:
-            for directory in ('usr', 'etc'):
-                (temporary / directory).mkdir()
-            for merged in ('bin', 'sbin', 'lib', 'lib64'):
-                (temporary / 'usr' / merged).mkdir()
-                (temporary / merged).symlink_to(f'usr/{merged}')
+            _merged_usr(temporary)
             release = machine_release()
             root = AptRoot([release, f'{release}-updates', f'{release}-security'], native, True)
             for package in packages:

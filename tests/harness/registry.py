@@ -109,10 +109,14 @@ class Client:
     def _request(self, method, path, body=None, expect=(200,), **headers):
         self._connection.request(method, path, body, {**self._headers, **headers})
         response = self._connection.getresponse()
-        text = response.read()
+        response.text = response.read()
         if expect and response.status not in expect:
-            raise RuntimeError(f'{method} {path}: {response.status} {text[:500]!r}')
+            raise RuntimeError(f'{method} {path}: {response.status} {response.text[:500]!r}')
         return response
+
+    def get(self, path, **headers):
+        """The bytes at an address of the registry."""
+        return self._request('GET', path, **headers).text
 
     def push(self, repository, reference, image):
         """Uploads an image with all its parts under a tag."""

@@ -170,6 +170,69 @@ TEST(Blob, FromAnOffset) {
   EXPECT_FALSE(client.OpenBlob(DescriptorOf(blob), blob.size() + 1));
 }
 
+// `request` answered with what lies between first and last byte.
+FakeReply PartReply(const FakeRequest& request, const std::string& full) {
+  std::string header = request.header("range").substr(6);
+  auto bounds = SplitFirst(header, '-');
+  size_t first = static_cast<size_t>(*ParseUint(bounds->head));
+  size_t last = static_cast<size_t>(*ParseUint(bounds->tail));
+  return {206,
+          {{"Content-Range", Cat("bytes ", header, "/", full.size())}},
+          full.substr(first, last + 1 - first)};
+}
+
+TEST(BlobPart, JustTheseBytes) {
+  std::string blob = BigBlob();
+  int cuts = 2;
+  FakeRegistry registry([&](const FakeRequest& request) {
+    FakeReply reply = PartReply(request, blob);
+    if (cuts-- > 0)
+      reply.send = 1000;
+    return reply;
+  });
+  Client client(QuickOptions(), Named(registry), {}, nullptr);
+  auto part = client.OpenBlobPart(DescriptorOf(blob), 0, 5000);
+  ASSERT_TRUE(part) << part.error().message();
+  EXPECT_FALSE(part->whole);
+  EXPECT_TRUE(*ReadAll(*part->source) == blob.substr(0, 5000));
+  EXPECT_EQ(registry.requests()[0].header("range"), "bytes=0-4999");
+  EXPECT_EQ(registry.requests()[1].header("range"), "bytes=1000-4999");
+  for (auto [offset, size] :
+       {std::pair<uint64_t, uint64_t>{blob.size(), 1}, {0, 0}, {1, UINT64_MAX}})
+    EXPECT_EQ(client.OpenBlobPart(DescriptorOf(blob), offset, size).error().code(), Errc::kInvalid);
+}
+
+TEST(BlobPart, WholeBlobInstead) {
+  std::string blob = BigBlob();
+  int cuts = 1;
+  FakeRegistry registry([&](const FakeRequest&) {
+    return FakeReply{200, {}, blob, cuts-- > 0 ? 30'000 : std::string::npos};
+  });
+  Client client(QuickOptions(), Named(registry), {}, nullptr);
+  auto part = client.OpenBlobPart(DescriptorOf(blob), 700, 50);
+  ASSERT_TRUE(part) << part.error().message();
+  EXPECT_TRUE(part->whole);
+  EXPECT_TRUE(*ReadAll(*part->source) == blob);
+}
+
+TEST(BlobPart, AnotherPartInstead) {
+  std::string blob = BigBlob();
+  for (const char* range : {"bytes 0-49/9999", "bytes 701-750/9999", "", "700-749"}) {
+    FakeRegistry registry([&](const FakeRequest&) {
+      return FakeReply{206, {{"Content-Range", range}}, blob.substr(0, 50)};
+    });
+    Client client(QuickOptions(), Named(registry), {}, nullptr);
+    EXPECT_EQ(client.OpenBlobPart(DescriptorOf(blob), 700, 50).error().code(), Errc::kInvalid);
+  }
+  FakeRegistry longer([&](const FakeRequest&) {
+    return FakeReply{206, {{"Content-Range", "bytes 700-999/9999"}}, blob.substr(700, 300)};
+  });
+  Client client(QuickOptions(), Named(longer), {}, nullptr);
+  auto part = client.OpenBlobPart(DescriptorOf(blob), 700, 50);
+  ASSERT_TRUE(part);
+  EXPECT_EQ(ReadAll(*part->source).error().code(), Errc::kCorrupt);
+}
+
 TEST(Blob, SmallOneIsVerified) {
   FakeRegistry registry([](const FakeRequest&) { return FakeReply{200, {}, "{}"}; });
   Client client(QuickOptions(), Named(registry), {}, nullptr);

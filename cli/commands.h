@@ -75,6 +75,10 @@ Result<int> TagCommand(const Invocation&);
 std::span<const Option> PullOptions();
 std::span<const Option> ImagesOptions();
 std::span<const Option> RmiOptions();
+Result<int> SaveCommand(const Invocation&);  // cmd_archives.cpp
+Result<int> LoadCommand(const Invocation&);
+std::span<const Option> SaveOptions();
+std::span<const Option> LoadOptions();
 Result<int> InspectCommand(const Invocation&);  // cmd_inspect.cpp
 Result<int> LoginCommand(const Invocation&);    // cmd_login.cpp
 Result<int> LogoutCommand(const Invocation&);

@@ -16,6 +16,7 @@
 namespace wherry::store {
 
 struct IngestedLayer {
+  Digest diff_id;
   LayerTree tree;                   // sealed
   std::vector<ObjectSize> objects;  // in the order of the archive
 };

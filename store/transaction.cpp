@@ -57,19 +57,25 @@ TransactionImpl::~TransactionImpl() {
 }
 
 Result<LayerInfo> TransactionImpl::AddLayer(LayerSource layer, IngestProgress progress) {
-  auto known = pinned_.find(layer.diff_id);
-  if (known != pinned_.end()) {
-    return known->second;
-  }
-  if (auto present = store_.Pin(layer.diff_id)) {
-    pinned_.emplace(layer.diff_id, *present);
-    return *present;
+  if (layer.diff_id) {
+    auto known = pinned_.find(*layer.diff_id);
+    if (known != pinned_.end()) {
+      return known->second;
+    }
+    if (auto present = store_.Pin(*layer.diff_id)) {
+      pinned_.emplace(*layer.diff_id, *present);
+      return *present;
+    }
   }
   if (layer.source == nullptr) {
-    return Fail(Errc::kNotFound, Cat("layer ", layer.diff_id.string(), " is not in the store"));
+    return Fail(Errc::kNotFound,
+                Cat("layer ", layer.diff_id.value_or(Digest()).string(), " is not in the store"));
   }
   LayerInfo info = TRY(Ingest(layer, progress));
-  pinned_.emplace(layer.diff_id, info);
+  bool first = pinned_.emplace(info.diff_id, info).second;
+  if (!first) {
+    store_.Unpin({info.diff_id});  // the same layer again under an unknown diffID
+  }
   return info;
 }
 
@@ -85,13 +91,13 @@ Result<LayerInfo> TransactionImpl::Ingest(const LayerSource& layer, IngestProgre
                       .inline_bytes = store_.tier_ == Tier::kDirectories ? 0 : kInlineBytes};
   auto take = [&]() -> Result<LayerInfo> {
     IngestedLayer taken = TRY(IngestLayer(layer, store_.limits_, target, progress));
-    std::string index = LayerIndex::Encode(layer.diff_id, taken.tree, taken.objects);
+    std::string index = LayerIndex::Encode(taken.diff_id, taken.tree, taken.objects);
     UniqueFd fd = TRY(ops.Create(dir_.get(), kIndexPart, 0600));
     TRY(ops.Write(fd.get(), std::as_bytes(std::span(index)), 0));
     if (store_.tier_ == Tier::kDirectories) {
-      TRY(store_.MakeTree(taken.tree, layer.diff_id, dir_.get()));
+      TRY(store_.MakeTree(taken.tree, taken.diff_id, dir_.get()));
     }
-    return Publish({layer.diff_id, taken.tree.size_bytes()});
+    return Publish({taken.diff_id, taken.tree.size_bytes()});
   };
   auto info = take();
   if (!info) {

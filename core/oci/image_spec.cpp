@@ -5,6 +5,7 @@
 
 #include "core/base/json.h"
 #include "core/base/text.h"
+#include "core/oci/document.h"
 
 namespace wherry::oci {
 
@@ -12,8 +13,6 @@ namespace {
 
 constexpr size_t kMaxIndexEntries = 1000;
 constexpr size_t kMaxListed = 20;  // platforms in an error
-constexpr size_t kMaxValues =
-    50'000;  // a parsed value takes some 80 bytes; real documents have a few hundred
 constexpr int64_t kMaxBlobBytes = int64_t{1} << 50;
 constexpr std::string_view kSchema1[] = {
     "application/vnd.docker.distribution.manifest.v1+json",
@@ -44,25 +43,6 @@ std::string Shown(std::string_view text) {
       c = '?';
   }
   return shown;
-}
-
-// A bound of the number of values in a JSON text, without parsing it.
-bool HasTooManyValues(std::string_view json) {
-  size_t count = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < json.size(); ++i) {
-    char c = json[i];
-    if (in_string) {
-      if (c == '\\')
-        ++i;
-      in_string = c != '"';
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == ',' || c == '[' || c == '{') {
-      ++count;
-    }
-  }
-  return count > kMaxValues;
 }
 
 Result<Descriptor> ParseDescriptor(JsonValue value, std::string_view what) {
@@ -98,17 +78,6 @@ Result<Layer> ParseLayer(JsonValue value, size_t number) {
   }
   return Fail(Errc::kUnsupported,
               Cat(what, " has the media type '", Shown(type), "', which is not supported"));
-}
-
-Result<JsonDocument> ParseDocument(std::string_view json, std::string_view what, size_t limit) {
-  if (json.size() > limit)
-    return Fail(Errc::kInvalid, Cat(what, " is larger than ", limit, " bytes"));
-  if (HasTooManyValues(json))
-    return Fail(Errc::kInvalid, Cat(what, " has more than ", kMaxValues, " values"));
-  auto document = TRY(JsonDocument::Parse(json, what));
-  if (!document.root().IsObject())
-    return Fail(Errc::kInvalid, Cat(what, " is not a JSON object"));
-  return document;
 }
 
 // Members of an image configuration. Null is as good as absent, as in Go.
@@ -322,6 +291,9 @@ Result<Index> ParseIndex(std::string_view json, std::string_view media_type) {
     entry.platform = {std::string(platform["os"].str()),
                       std::string(platform["architecture"].str()),
                       std::string(platform["variant"].str())};
+    JsonValue annotations = value["annotations"];
+    entry.full_name = annotations[kFullNameAnnotation].str();
+    entry.ref_name = annotations[kRefNameAnnotation].str();
     index.manifests.push_back(std::move(entry));
   }
   return index;

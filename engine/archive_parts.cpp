@@ -81,35 +81,12 @@ std::string ResolveLink(std::string_view from, std::string_view target) {
   return path;
 }
 
-}  // namespace
-
-// The content of the reader's current entry, whose first block may be looked at before.
-class ArchiveParts::Content final : public ByteSource {
+// The content of the reader's current entry. Holes of sparse files come as the zeros they read as.
+class EntrySource final : public ByteSource {
  public:
-  Content(store::TarReader& reader, uint64_t size) : reader_(reader), size_(size) {}
-
-  Result<> Open() {
-    probe_.resize(static_cast<size_t>(std::min<uint64_t>(kProbe, size_)));
-    for (size_t have = 0; have < probe_.size();)
-      have += TRY(Direct(std::as_writable_bytes(std::span(probe_)).subspan(have)));
-    return {};
-  }
-
-  std::string_view probe() const { return probe_; }
-  uint64_t size() const { return size_; }
+  EntrySource(store::TarReader& reader, uint64_t size) : reader_(reader), size_(size) {}
 
   Result<size_t> Read(std::span<std::byte> out) override {
-    if (given_ == probe_.size())
-      return Direct(out);
-    size_t count = std::min(out.size(), probe_.size() - given_);
-    memcpy(out.data(), probe_.data() + given_, count);
-    given_ += count;
-    return count;
-  }
-
- private:
-  // Holes of sparse files come as the zeros they read as.
-  Result<size_t> Direct(std::span<std::byte> out) {
     if (position_ == size_)
       return 0;
     if (piece_.bytes.empty())
@@ -129,10 +106,44 @@ class ArchiveParts::Content final : public ByteSource {
     return count;
   }
 
+ private:
   store::TarReader& reader_;
   const uint64_t size_;
   store::TarReader::Piece piece_;
-  uint64_t position_ = 0;  // of Direct
+  uint64_t position_ = 0;
+};
+
+}  // namespace
+
+// A source whose first block may be looked at before.
+class ArchiveParts::Content final : public ByteSource {
+ public:
+  Content(ByteSource& inner, uint64_t size) : inner_(inner), size_(size) {}
+
+  Result<> Open() {
+    probe_.resize(kProbe);
+    size_t have = 0;
+    for (size_t count = 1; count > 0 && have < kProbe; have += count)
+      count = TRY(inner_.Read(std::as_writable_bytes(std::span(probe_)).subspan(have)));
+    probe_.resize(have);
+    return {};
+  }
+
+  std::string_view probe() const { return probe_; }
+  uint64_t size() const { return size_; }  // as announced
+
+  Result<size_t> Read(std::span<std::byte> out) override {
+    if (given_ == probe_.size())
+      return inner_.Read(out);
+    size_t count = std::min(out.size(), probe_.size() - given_);
+    memcpy(out.data(), probe_.data() + given_, count);
+    given_ += count;
+    return count;
+  }
+
+ private:
+  ByteSource& inner_;
+  const uint64_t size_;
   std::string probe_;
   size_t given_ = 0;  // of probe_
 };
@@ -140,7 +151,12 @@ class ArchiveParts::Content final : public ByteSource {
 Result<ArchiveParts> ArchiveParts::Read(ByteSource& archive, store::Store& store,
                                         store::Transaction& transaction) {
   ArchiveParts parts(store, transaction);
-  auto plain = TRY(store::Decompress(archive, store::Compression::kNone, {}));
+  Content whole(archive, 0);
+  TRY(whole.Open());
+  std::string_view foreign = ForeignCompression(whole.probe());
+  if (!foreign.empty())
+    return Fail(Errc::kUnsupported, Cat("the archive: ", UnsupportedCompression(foreign)));
+  auto plain = TRY(store::Decompress(whole, store::Compression::kNone, {}));
   TRY(parts.TakeAll(*plain));
   return parts;
 }
@@ -171,7 +187,8 @@ Result<> ArchiveParts::Take(store::TarReader& reader, const store::TarEntry& ent
   if (entry.type != store::TarType::kRegular)
     return {};
   Forget(path);
-  Content content(reader, entry.size);
+  EntrySource data(reader, entry.size);
+  Content content(data, entry.size);
   TRY_CTX(path, content.Open());
   return TakeFile(path, content);
 }

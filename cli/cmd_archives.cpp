@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <span>
 
@@ -14,6 +15,7 @@
 #include "core/base/file.h"
 #include "core/base/scope.h"
 #include "core/base/text.h"
+#include "core/base/time.h"
 
 namespace wherry::cli {
 
@@ -21,31 +23,52 @@ namespace {
 
 constexpr size_t kPiece = 64 << 10;
 constexpr uint32_t kFileMode = 0644;
+constexpr std::chrono::milliseconds kPeriod{100};
+constexpr std::string_view kEraseLine = "\r\x1b[2K";
 
 constexpr Option kSave[] = {
     {"output", 'o', OptionKind::kValue, "FILE", "Write to a file, not to standard output"},
 };
 constexpr Option kLoad[] = {
     {"input", 'i', OptionKind::kValue, "FILE", "Read from a file, not from standard input"},
-    {"quiet", 'q', OptionKind::kFlag, "", "Print nothing but errors"},
+    {"quiet", 'q', OptionKind::kFlag, "", "No progress"},
 };
 
+// Tells on a terminal how much has been read.
 class FdSource final : public ByteSource {
  public:
-  FdSource(int fd, std::string name) : fd_(fd), name_(std::move(name)) {}
+  enum class Tell : uint8_t { kNo, kYes };
+  FdSource(int fd, std::string name, Tell tell)
+      : fd_(fd), name_(std::move(name)), tells_(tell == Tell::kYes && IsTerminal(STDERR_FILENO)) {}
+  ~FdSource() override {
+    if (told_ != std::chrono::nanoseconds{})
+      (void)WriteAll(STDERR_FILENO, kEraseLine, "progress");
+  }
+  FdSource(const FdSource&) = delete;
+  FdSource& operator=(const FdSource&) = delete;
+
   Result<size_t> Read(std::span<std::byte> out) override {
-    for (;;) {
-      ssize_t count = read(fd_, out.data(), out.size());
-      if (count >= 0)
-        return static_cast<size_t>(count);
-      if (errno != EINTR)
-        return FailSys("read", name_);
+    ssize_t count;
+    do {
+      count = read(fd_, out.data(), out.size());
+    } while (count < 0 && errno == EINTR);
+    if (count < 0)
+      return FailSys("read", name_);
+    total_ += static_cast<uint64_t>(count);
+    auto now = Uptime();
+    if (tells_ && now - told_ >= kPeriod) {
+      told_ = now;
+      (void)WriteAll(STDERR_FILENO, Cat(kEraseLine, "Loading ", FormatSize(total_)), "progress");
     }
+    return static_cast<size_t>(count);
   }
 
  private:
   int fd_;
   std::string name_;
+  bool tells_;
+  uint64_t total_ = 0;
+  std::chrono::nanoseconds told_{};
 };
 
 Result<> Copy(ByteSource& source, int fd, std::string_view name) {
@@ -124,15 +147,19 @@ Result<int> LoadCommand(const Invocation& call) {
     return Fail(Errc::kInvalid,
                 "an archive is not read from a terminal; name a file with -i or redirect");
   }
-  FdSource source(file ? file.get() : STDIN_FILENO, input.empty() ? "standard input" : input);
-  auto answer = TRY(call.client.Upload(Target("/images/load", {{"quiet", quiet ? "1" : ""}}),
-                                       source, {{"Content-Type", "application/x-tar"}}));
-  TRY(ForEachLine(*answer, [quiet](std::string_view line) -> Result<> {
+  std::unique_ptr<ByteSource> answer;
+  {
+    FdSource source(file ? file.get() : STDIN_FILENO, input.empty() ? "standard input" : input,
+                    quiet ? FdSource::Tell::kNo : FdSource::Tell::kYes);
+    answer = TRY(call.client.Upload(Target("/images/load", {{"quiet", quiet ? "1" : ""}}), source,
+                                    {{"Content-Type", "application/x-tar"}}));
+  }
+  TRY(ForEachLine(*answer, [](std::string_view line) -> Result<> {
     auto message = TRY(JsonDocument::Parse(line, "message of the daemon"));
     std::string_view error = message["error"].str();
     if (!error.empty())
       return Fail(Errc::kUnavailable, std::string(error));
-    return quiet ? Result<>() : WriteAll(STDOUT_FILENO, message["stream"].str(), "standard output");
+    return WriteAll(STDOUT_FILENO, message["stream"].str(), "standard output");
   }));
   return 0;
 }

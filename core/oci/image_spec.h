@@ -52,8 +52,9 @@ struct IndexEntry {
   Descriptor descriptor;
   Platform platform;  // all empty when the index does not say
   // Annotations, empty when there are none.
-  std::string full_name;  // of the image: containerd's and Docker's "docker.io/library/nginx:1"
-  std::string ref_name;   // the specification's: a tag, or a name of any form
+  std::string full_name =
+      {};                     // of the image: containerd's and Docker's "docker.io/library/nginx:1"
+  std::string ref_name = {};  // the specification's: a tag, or a name of any form
 };
 
 struct Index {

@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import tarfile
+import tempfile
 
 import pytest
 
@@ -167,3 +169,38 @@ def test_we_load_what_skopeo_writes(session_engine, fresh_engine, saved, tmp_pat
     assert diff_ids(fresh_engine, PROBE) == diff_ids(session_engine, PROBE)
     assert fresh_engine.wherry('run', '--rm', '--network', 'none', PROBE, 'echo',
                                'hello').ok().out == 'hello\n'
+
+
+@pytest.fixture(name='podman')
+def fixture_podman():
+    """podman with a store of its own."""
+    program = shutil.which('podman')
+    if program is None:
+        pytest.skip('podman is not installed')
+    place = tempfile.mkdtemp(prefix='wp.')  # podman wants short names
+    base = [program, '--root', f'{place}/root', '--runroot', f'{place}/run', '--tmpdir',
+            f'{place}/tmp', '--storage-driver', 'vfs', '--cgroup-manager', 'cgroupfs',
+            '--events-backend', 'none']
+
+    def run(*args):
+        done = subprocess.run([*base, *args], check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    yield run
+    shutil.rmtree(place)
+
+
+def test_podman_loads_and_saves(session_engine, fresh_engine, saved, podman, tmp_path):
+    file = tmp_path / 'saved.tar'
+    file.write_bytes(saved)
+    assert f'Loaded image: {PROBE}' in podman('load', '-i', file)
+    identity = podman('image', 'inspect', '--format', '{{.Id}}', PROBE).strip()
+    assert f'sha256:{identity}' == session_engine.inspect(PROBE)['Id']
+    for form in ('docker-archive', 'oci-archive'):
+        other = tmp_path / form
+        podman('save', '-q', '--format', form, '-o', other, PROBE)
+        # Each form has a configuration of its own, so the second takes the name over.
+        out = fresh_engine.wherry('load', '-i', other).ok().out
+        assert out.endswith(f'Loaded image: {PROBE}\n')
+        assert diff_ids(fresh_engine, PROBE) == diff_ids(session_engine, PROBE)

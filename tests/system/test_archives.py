@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import time
 
 import pytest
 
@@ -204,3 +205,52 @@ def test_podman_loads_and_saves(session_engine, fresh_engine, saved, podman, tmp
         out = fresh_engine.wherry('load', '-i', other).ok().out
         assert out.endswith(f'Loaded image: {PROBE}\n')
         assert diff_ids(fresh_engine, PROBE) == diff_ids(session_engine, PROBE)
+
+
+@pytest.fixture(name='dockerd')
+def fixture_dockerd():
+    """Debian's Docker engine, older than the archives it is given; runs its client."""
+    try:
+        tree = debs.missing_tree('docker-engine', ['docker.io'])
+    except (debs.DebError, subprocess.CalledProcessError) as error:
+        pytest.skip(f'no docker engine can be had: {error}')
+    place = tempfile.mkdtemp(prefix='wd.')
+    path = f'{os.environ["PATH"]}:{tree}/usr/bin:{tree}/usr/sbin'
+    if shutil.which('dockerd', path=path) is None:
+        pytest.skip('no docker engine can be had')
+    env = {**os.environ, 'PATH': path, 'DOCKER_HOST': f'unix://{place}/s', 'DOCKER_CONFIG': place}
+    command = ['dockerd', '--data-root', f'{place}/data', '--exec-root', f'{place}/exec',
+               '--pidfile', f'{place}/pid', '-H', f'unix://{place}/s', '--storage-driver', 'vfs',
+               '--iptables=false', '--bridge=none', '--log-level', 'error']
+
+    def run(*args, **options):
+        return subprocess.run([docker_program()[0], *args], check=False, capture_output=True,
+                              text=True, env=env, **options)
+
+    with subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL) as daemon:
+        try:
+            deadline = time.monotonic() + 40
+            while run('version').returncode != 0:
+                if daemon.poll() is not None or time.monotonic() > deadline:
+                    pytest.skip('the docker engine does not start here')
+                time.sleep(0.2)
+            yield run
+        finally:
+            daemon.terminate()
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def test_docker_engine_loads_and_saves(session_engine, fresh_engine, saved, dockerd, docker_major,
+                                       tmp_path):
+    file, back = tmp_path / 'saved.tar', tmp_path / 'back.tar'
+    file.write_bytes(saved)
+    loaded = dockerd('load', '-i', str(file))
+    assert f'Loaded image: {PROBE}' in loaded.stdout, loaded.stderr
+    identity = dockerd('image', 'inspect', '--format', '{{.Id}}', PROBE).stdout.strip()
+    assert identity == session_engine.inspect(PROBE)['Id']
+    done = dockerd('save', '-o', str(back), BUSYBOX, PROBE)
+    assert done.returncode == 0, done.stderr
+    out = fresh_engine.wherry('load', '-i', back).ok().out
+    assert sorted(out.splitlines()) == [f'Loaded image: {BUSYBOX}', f'Loaded image: {PROBE}']
+    assert fresh_engine.inspect(PROBE)['Id'] == identity
+    assert fresh_engine.wherry('save', BUSYBOX, PROBE).ok().raw_out == saved

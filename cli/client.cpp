@@ -1,5 +1,7 @@
 #include "cli/client.h"
 
+#include <span>
+
 #include "core/base/text.h"
 
 namespace wherry::cli {
@@ -8,6 +10,7 @@ namespace {
 
 constexpr std::string_view kPrefix = "/v1.47";
 constexpr size_t kMaxAnswer = 16 << 20;
+constexpr size_t kPiece = 64 << 10;
 
 struct StatusRow {
   int status;
@@ -38,16 +41,34 @@ Error AnswerError(const http::Response& response, std::string_view body) {
   return Error(CodeOf(response.status), std::move(message));
 }
 
+Result<> CheckStatus(http::UnixClient& connection, const http::Response& response) {
+  bool refused = response.status >= 400 || response.status == 304;
+  if (!refused)
+    return {};
+  std::string body = TRY(connection.ReadWholeBody(kMaxAnswer));
+  return std::unexpected(AnswerError(response, body));
+}
+
 Result<http::Response> SendRequest(http::UnixClient& connection, std::string_view method,
                                    const std::string& target, std::string_view body,
                                    std::vector<http::Header> headers) {
   if (!body.empty())
     headers.push_back({"Content-Type", "application/json"});
   auto response = TRY(connection.Request(method, target, headers, body));
-  bool refused = response.status >= 400 || response.status == 304;
-  if (refused)
-    return std::unexpected(AnswerError(response, TRY(connection.ReadWholeBody(kMaxAnswer))));
+  TRY(CheckStatus(connection, response));
   return response;
+}
+
+// An error that ends the source is the caller's; one that ends the connection may have an answer.
+Result<http::Response> SendBody(http::UnixClient& connection, const std::string& target,
+                                ByteSource& body, const std::vector<http::Header>& headers) {
+  TRY(connection.StartRequest("POST", target, headers));
+  std::string piece(kPiece, '\0');
+  for (;;) {
+    size_t count = TRY(body.Read(std::as_writable_bytes(std::span(piece))));
+    if (count == 0 || !connection.WriteBody(std::string_view(piece).substr(0, count)))
+      return connection.FinishRequest();
+  }
 }
 
 // An answer's body that keeps its connection alive.
@@ -111,6 +132,14 @@ Result<std::unique_ptr<ByteSource>> Client::Open(std::string_view method, const 
                                                  const std::vector<http::Header>& headers) {
   auto connection = TRY(http::UnixClient::Connect(socket_));
   TRY(SendRequest(connection, method, target, body, headers));
+  return std::make_unique<BodySource>(std::move(connection));
+}
+
+Result<std::unique_ptr<ByteSource>> Client::Upload(const std::string& target, ByteSource& body,
+                                                   const std::vector<http::Header>& headers) {
+  auto connection = TRY(http::UnixClient::Connect(socket_));
+  auto response = TRY(SendBody(connection, target, body, headers));
+  TRY(CheckStatus(connection, response));
   return std::make_unique<BodySource>(std::move(connection));
 }
 

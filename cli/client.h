@@ -40,6 +40,9 @@ class Client {
   Result<std::unique_ptr<ByteSource>> Open(std::string_view method, const std::string& target,
                                            std::string_view body = {},
                                            const std::vector<http::Header>& headers = {});
+  // The same with a body that `body` gives, of any length.
+  Result<std::unique_ptr<ByteSource>> Upload(const std::string& target, ByteSource& body,
+                                             const std::vector<http::Header>& headers);
   // Takes a connection over for attach: raw bytes both ways; `early` came before the caller could
   // read.
   struct Stream {

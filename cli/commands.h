@@ -77,6 +77,10 @@ std::span<const Option> ImagesOptions();
 std::span<const Option> RmiOptions();
 Result<int> DeltaCommand(const Invocation&);  // cmd_delta.cpp
 std::span<const Option> DeltaOptions();
+Result<int> SaveCommand(const Invocation&);  // cmd_archives.cpp
+Result<int> LoadCommand(const Invocation&);
+std::span<const Option> SaveOptions();
+std::span<const Option> LoadOptions();
 Result<int> InspectCommand(const Invocation&);  // cmd_inspect.cpp
 Result<int> LoginCommand(const Invocation&);    // cmd_login.cpp
 Result<int> LogoutCommand(const Invocation&);

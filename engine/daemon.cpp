@@ -31,6 +31,8 @@ namespace {
 
 constexpr size_t kWorkers = 3;
 constexpr size_t kTransfers = 3;
+// One more than may run: the one too many is refused, not queued behind what waits for it.
+constexpr size_t kArchives = Images::kMaxArchives + 1;
 constexpr uint32_t kSocketMode = 0660;
 
 // A directory of ours: created when absent, and never writable by others.
@@ -128,21 +130,23 @@ Result<> RunDaemon(Config config) {
   EventBus events;
   WorkerPool workers(kWorkers);
   WorkerPool transfers(kTransfers);
+  WorkerPool archives(kArchives);
   Containers containers({&config, loop.get(), &workers, &events, &images});
   TRY(containers.Restore());
 
-  api::Services services{&config, loop.get(), &workers, &transfers, &events, &images, &containers};
+  api::Services services{&config,   loop.get(), &workers, &transfers,
+                         &archives, &events,    &images,  &containers};
   api::Router router(services);
   http::ServerOptions options;
   options.common_headers = api::CommonHeaders();
   auto server = http::Server::Create(
-      loop.get(), std::move(options), [](const http::Request&) { return false; },
+      loop.get(), std::move(options), &api::Router::StreamsBody,
       [&router](http::ExchangePtr exchange) { router.Handle(std::move(exchange)); });
   TRY(server->Listen(std::move(listener)));
   LogInfo("wherry ", WHERRY_VERSION, " serves ", config.socket);
   NotifyReady();
   auto ended = loop->Run();
-  images.CancelPulls();
+  images.CancelTransfers();
   server->Stop();
   ContainerCounts counts = containers.Counts();
   if (counts.running + counts.paused == 0)

@@ -59,6 +59,32 @@ Images::Images(store::Store* store, const registry::Options& registry_options)
 
 Images::~Images() = default;
 
+Result<> Images::BeginTransfer(const CancelFlag& cancel, TransferKind kind) {
+  std::lock_guard lock(mutex_);
+  if (cancelled_)
+    return Fail(Errc::kCancelled, "the daemon is ending");
+  if (kind == TransferKind::kArchive && archives_ == kMaxArchives) {
+    return Fail(Errc::kBusy, Cat("more than ", kMaxArchives,
+                                 " archives of images are being read or written; try again later"));
+  }
+  archives_ += kind == TransferKind::kArchive ? 1 : 0;
+  transfers_.insert(cancel);
+  return {};
+}
+
+void Images::EndTransfer(const CancelFlag& cancel, TransferKind kind) {
+  std::lock_guard lock(mutex_);
+  archives_ -= kind == TransferKind::kArchive ? 1 : 0;
+  transfers_.erase(cancel);
+}
+
+void Images::CancelTransfers() {
+  std::lock_guard lock(mutex_);
+  cancelled_ = true;
+  for (const CancelFlag& transfer : transfers_)
+    transfer->store(true);
+}
+
 Result<Images::Found> Images::FindById(std::string_view name, std::string_view prefix) {
   std::shared_ptr<const store::Image> match;
   for (const Digest& digest : store_->Images()) {

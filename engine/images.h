@@ -11,8 +11,10 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "core/base/byte_source.h"
 #include "core/base/result.h"
 #include "core/oci/image_spec.h"
 #include "net/registry/credentials.h"
@@ -69,11 +71,25 @@ struct Progress {
 // Called on the worker; false cancels the pull.
 using ProgressSink = std::move_only_function<bool(const Progress&)>;
 
+// Set to end what it belongs to.
+using CancelFlag = std::shared_ptr<std::atomic<bool>>;
+
 struct PullRequest {
   registry::Reference reference;
   std::optional<std::string> platform;  // "linux/arm64"; empty: this machine
   registry::Credentials credentials;
-  std::shared_ptr<std::atomic<bool>> cancel;  // set by the caller to end the pull; may be null
+  CancelFlag cancel;  // set by the caller to end the pull; may be null
+};
+
+// Takes the pieces of an archive in their order, on the worker. An error ends the save.
+using ByteSink = std::move_only_function<Result<>(std::string_view)>;
+
+// What came of one image of an archive.
+struct LoadedImage {
+  Digest id;
+  std::vector<std::string> names;  // familiar; empty: the archive has none for it
+  // Names that other images had before, with their IDs.
+  std::vector<std::pair<std::string, Digest>> taken;
 };
 
 // A container that uses an image, as remove needs to know it.
@@ -110,9 +126,19 @@ class Images {
   // Worker. Pulls and commits (pull.cpp); finding the image complete already is success without a
   // download.
   Result<Digest> Pull(PullRequest request, ProgressSink progress);
-  // Any thread: running pulls end with kCancelled within a second, and no new one begins. For the
-  // end of the daemon.
-  void CancelPulls();
+  // Worker. Writes an archive of images that is both an OCI layout and Docker's (image_save.cpp). A
+  // name without tag stands for all of its tags. Errors before the first byte wherever possible.
+  // `cancel` is set by CancelTransfers; sink and source then have to end.
+  Result<> Save(const std::vector<std::string>& names, ByteSink sink, const CancelFlag& cancel);
+  // Worker. Takes in all images of an archive, OCI layout or Docker's, itself compressed or not
+  // (image_load.cpp). An error leaves nothing, unless it is one of writing down the later of
+  // several images.
+  Result<std::vector<LoadedImage>> Load(ByteSource& archive, const CancelFlag& cancel);
+  // Saves and loads at a time; kBusy beyond.
+  static constexpr size_t kMaxArchives = 6;
+  // Any thread: running pulls, saves and loads end with kCancelled within a second, and no new one
+  // begins. For the end of the daemon.
+  void CancelTransfers();
   // Worker. The image with its names, or kNotFound.
   Result<ImageSummary> Inspect(std::string_view name);
   // Worker. All images, newest first.
@@ -126,6 +152,11 @@ class Images {
   Result<> CheckLogin(std::string_view host, const registry::Credentials& credentials);
 
  private:
+  friend class SaveJob;
+  enum class TransferKind : uint8_t { kPull, kArchive };
+  // kCancelled at the end of the daemon, kBusy beyond kMaxArchives.
+  Result<> BeginTransfer(const CancelFlag& cancel, TransferKind kind);
+  void EndTransfer(const CancelFlag& cancel, TransferKind kind);
   struct Found {
     std::shared_ptr<const store::Image> image;
     std::optional<std::string> ref;  // the reference that named it; absent when found by ID
@@ -141,7 +172,8 @@ class Images {
   registry::Options registry_options_;
   std::shared_ptr<PinTable> pins_ = std::make_shared<PinTable>();
   std::mutex mutex_;
-  std::set<std::shared_ptr<std::atomic<bool>>> pulls_;  // flags of the running pulls, guarded
+  std::set<CancelFlag> transfers_;  // of those that are running, guarded
+  size_t archives_ = 0;             // of these, guarded
   bool cancelled_ = false;
 };
 

@@ -216,23 +216,10 @@ class PullJob {
 Result<Digest> Images::Pull(PullRequest request, ProgressSink progress) {
   if (request.cancel == nullptr)
     request.cancel = std::make_shared<std::atomic<bool>>(false);
-  {
-    std::lock_guard lock(mutex_);
-    if (cancelled_)
-      return Fail(Errc::kCancelled, "the daemon is ending");
-    pulls_.insert(request.cancel);
-  }
+  TRY(BeginTransfer(request.cancel, TransferKind::kPull));
   auto result = PullJob(store_, registry_options_, request, progress).Run();
-  std::lock_guard lock(mutex_);
-  pulls_.erase(request.cancel);
+  EndTransfer(request.cancel, TransferKind::kPull);
   return result;
-}
-
-void Images::CancelPulls() {
-  std::lock_guard lock(mutex_);
-  cancelled_ = true;
-  for (const auto& pull : pulls_)
-    pull->store(true);
 }
 
 Result<> Images::CheckLogin(std::string_view host, const registry::Credentials& credentials) {

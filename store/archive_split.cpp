@@ -147,6 +147,35 @@ Result<bool> ArchiveSource::NextPart() {
   return true;
 }
 
+Result<std::optional<uint64_t>> ArchiveSource::SkipPart() {
+  if (!TRY(NextPart()))
+    return std::nullopt;
+  uint64_t size = left_;
+  for (uint64_t raw = object_number_ == kNoObject ? left_ : 0; raw > 0;) {
+    if (begin_ == buffer_.size()) {
+      TRY(Byte());  // fills the buffer
+      --begin_;
+    }
+    auto step = static_cast<size_t>(std::min<uint64_t>(raw, buffer_.size() - begin_));
+    begin_ += step;
+    raw -= step;
+  }
+  left_ = 0;
+  return size;
+}
+
+Result<uint64_t> SizeOfArchive(std::unique_ptr<ByteSource> split) {
+  ArchiveSource parts(std::move(split), [](uint64_t) -> Result<UniqueFd> { return UniqueFd(); });
+  for (uint64_t total = 0;;) {
+    auto size = TRY(parts.SkipPart());
+    if (!size)
+      return total;
+    if (*size > std::numeric_limits<uint64_t>::max() - total)
+      return Damaged();
+    total += *size;
+  }
+}
+
 Result<size_t> ArchiveSource::Read(std::span<std::byte> out) {
   while (left_ == 0) {
     if (!TRY(NextPart()))

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -36,6 +37,10 @@ class SplitWriter {
   std::unique_ptr<State> state_;
 };
 
+// Length of the archive that `split` describes, without its objects. kCorrupt when the parts do not
+// fit together.
+Result<uint64_t> SizeOfArchive(std::unique_ptr<ByteSource> split);
+
 // The archive again. What comes out has to be verified against the diffID.
 class ArchiveSource final : public ByteSource {
  public:
@@ -45,6 +50,8 @@ class ArchiveSource final : public ByteSource {
 
   // kCorrupt when the parts do not fit together.
   Result<size_t> Read(std::span<std::byte> out) override;
+  // Passes over the next part; its length, or nothing at the end. REQUIRES: Read is not called.
+  Result<std::optional<uint64_t>> SkipPart();
 
  private:
   Result<uint8_t> Byte();

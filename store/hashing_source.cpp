@@ -6,8 +6,10 @@
 
 namespace wherry::store {
 
-HashingSource::HashingSource(ByteSource& inner, Expected expected)
-    : inner_(inner), expected_(std::move(expected)) {}
+HashingSource::HashingSource(ByteSource& inner, Expected expected, Hash hash)
+    : inner_(inner),
+      expected_(std::move(expected)),
+      hashes_(expected_.digest.has_value() || hash == Hash::kAlways) {}
 
 Result<size_t> HashingSource::Read(std::span<std::byte> out) {
   if (state_ == State::kVerified) {
@@ -30,7 +32,7 @@ Result<size_t> HashingSource::Read(std::span<std::byte> out) {
     return Fail(Errc::kCorrupt,
                 Cat(expected_.what, " is longer than the ", *expected_.size, " bytes announced"));
   }
-  if (expected_.digest) {
+  if (hashes_) {
     hasher_.Update(out.first(*count));
   }
   return count;
@@ -41,13 +43,13 @@ Result<> HashingSource::VerifyEnd() {
     return Fail(Errc::kCorrupt,
                 Cat(expected_.what, " ended after ", bytes_, " of ", *expected_.size, " bytes"));
   }
-  if (!expected_.digest) {
+  if (!hashes_) {
     return {};
   }
-  Digest actual = hasher_.Finish();
-  if (actual != *expected_.digest) {
+  actual_ = hasher_.Finish();
+  if (expected_.digest && actual_ != *expected_.digest) {
     return Fail(Errc::kCorrupt, Cat(expected_.what, " does not match its digest: expected ",
-                                    expected_.digest->string(), ", got ", actual.string()));
+                                    expected_.digest->string(), ", got ", actual_.string()));
   }
   return {};
 }

@@ -15,12 +15,15 @@ class HashingSource final : public ByteSource {
  public:
   struct Expected {
     std::string what;              // "layer blob sha256:...": begins the error message
-    std::optional<Digest> digest;  // absent: nothing is hashed
+    std::optional<Digest> digest;  // absent: hashed only when asked for
     std::optional<uint64_t> size;
   };
 
+  // For content whose digest is not known before.
+  enum class Hash : uint8_t { kIfExpected, kAlways };
+
   // `inner` must outlive this.
-  HashingSource(ByteSource& inner, Expected expected);
+  HashingSource(ByteSource& inner, Expected expected, Hash hash = Hash::kIfExpected);
 
   // kCorrupt as soon as more bytes arrive than expected, and at the end of the stream when length
   // or digest differ. The 0 that marks the end is therefore only returned for verified content.
@@ -31,6 +34,8 @@ class HashingSource final : public ByteSource {
   Result<> Drain(uint64_t limit);
 
   uint64_t bytes() const { return bytes_; }
+  // Of everything. REQUIRES: verified(), and a digest that was expected or Hash::kAlways.
+  const Digest& digest() const { return actual_; }
   // The end was reached and everything matched.
   bool verified() const { return state_ == State::kVerified; }
   // An error was returned, of `inner` or a mismatch: nothing more can be read.
@@ -42,7 +47,9 @@ class HashingSource final : public ByteSource {
 
   ByteSource& inner_;
   Expected expected_;
+  const bool hashes_;
   Hasher hasher_;
+  Digest actual_;
   uint64_t bytes_ = 0;
   State state_ = State::kOpen;
 };

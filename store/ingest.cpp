@@ -175,18 +175,22 @@ Result<IngestedLayer> IngestLayer(const Transaction::LayerSource& layer, const L
   HashingSource blob(*layer.source, {"its blob", layer.blob_digest, layer.blob_size});
   auto ingest = [&]() -> Result<IngestedLayer> {
     auto plain = TRY(Decompress(blob, layer.compression, limits));
-    HashingSource archive(*plain, {"its content (diffID)", layer.diff_id, std::nullopt});
+    HashingSource archive(*plain, {"its content (diffID)", layer.diff_id, std::nullopt},
+                          HashingSource::Hash::kAlways);
     CappedSource capped(archive, limits.max_layer_bytes);
     IngestedLayer ingested = TRY(Ingest(capped, limits, target, progress).Run());
     // The archive may end at a block boundary without its end marker having been asked for.
     TRY(archive.Drain(0));
     TRY(blob.Drain(0));
+    ingested.diff_id = archive.digest();
     return ingested;
   };
   auto ingested = ingest();
   if (!ingested) {
-    return std::unexpected(Diagnose(std::move(ingested).error(), blob)
-                               .Wrap(Cat("layer ", layer.diff_id.hex().substr(0, kShownHex))));
+    const std::optional<Digest>& name = layer.diff_id ? layer.diff_id : layer.blob_digest;
+    return std::unexpected(
+        Diagnose(std::move(ingested).error(), blob)
+            .Wrap(name ? Cat("layer ", name->hex().substr(0, kShownHex)) : std::string("layer")));
   }
   return ingested;
 }

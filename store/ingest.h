@@ -20,6 +20,7 @@ namespace wherry::store {
 inline constexpr size_t kBufferedBytes = size_t{256} << 10;
 
 struct IngestedLayer {
+  Digest diff_id;
   LayerTree tree;                   // sealed
   std::vector<ObjectSize> objects;  // in the order of the archive
 };

@@ -25,6 +25,19 @@ namespace {
 constexpr uint32_t kPrivateFile = 0600;
 constexpr const char* kImagePart = "image";
 
+class FileSource final : public ByteSource {
+ public:
+  explicit FileSource(int fd) : fd_(fd) {}
+  Result<size_t> Read(std::span<std::byte> out) override {
+    ssize_t count = read(fd_, out.data(), out.size());
+    return count < 0 ? Result<size_t>(FailSys("read", "a layer's headers"))
+                     : static_cast<size_t>(count);
+  }
+
+ private:
+  int fd_;
+};
+
 // The archive of a layer, verified at its end.
 class LayerArchive final : public ByteSource {
  public:
@@ -47,19 +60,6 @@ class LayerArchive final : public ByteSource {
   Result<size_t> Read(std::span<std::byte> out) override { return verified_->Read(out); }
 
  private:
-  class FileSource final : public ByteSource {
-   public:
-    explicit FileSource(int fd) : fd_(fd) {}
-    Result<size_t> Read(std::span<std::byte> out) override {
-      ssize_t count = read(fd_, out.data(), out.size());
-      return count < 0 ? Result<size_t>(FailSys("read", "a layer's headers"))
-                       : static_cast<size_t>(count);
-    }
-
-   private:
-    int fd_;
-  };
-
   UniqueFd fd_;
   FileSource file_;
   ArchiveSource::OpenObject open_object_;
@@ -252,6 +252,17 @@ Result<std::unique_ptr<ByteSource>> StoreImpl::ApplyDelta(const Digest& from, By
   LayerIndex index = TRY(ReadIndex(from));
   auto files = std::make_unique<StoredLayerFiles>(TRY(index.Tree()), *objects_);
   return std::make_unique<TarDeltaSource>(delta, std::move(files), limits_);
+}
+
+Result<uint64_t> StoreImpl::ArchiveSize(const Digest& diff_id) {
+  if (!HasLayer(diff_id))
+    return Fail(Errc::kNotFound, Cat("layer ", diff_id.string(), " is not in the store"));
+  UniqueFd split =
+      TRY(OpenAt(layer_.get(), Cat(diff_id.hex(), kSplitSuffix), O_RDONLY | O_NOFOLLOW));
+  FileSource file(split.get());
+  auto parts =
+      TRY_CTX(Cat("layer ", diff_id.string()), Decompress(file, Compression::kGzip, limits_));
+  return SizeOfArchive(std::move(parts));
 }
 
 }  // namespace wherry::store

@@ -111,9 +111,10 @@ using IngestProgress = std::move_only_function<bool(uint64_t unpacked_bytes)>;
 class Transaction {
  public:
   virtual ~Transaction() = default;
-  // Unpacks one layer from `source` (compressed bytes; verified against `blob_digest` and
-  // `blob_size` where given, and always against `diff_id`). A layer that the store has already is
-  // not read; from then on Collect spares it until this transaction is destroyed. The content
+  // Unpacks one layer from `source` (compressed bytes; verified against `blob_digest`, `blob_size`
+  // and `diff_id` where given; the result tells the diffID). A layer that the store has already is
+  // not read when its diffID is given; from then on Collect spares it until this transaction is
+  // destroyed. The content
   // decides about the compression when it contradicts the declared one, as in Docker. kCorrupt on
   // any mismatch; kInvalid on a hostile or malformed archive; kUnsupported above the zstd window;
   // kNoSpace; the source's own errors. Whatever fails leaves nothing behind. Only one thread per
@@ -123,7 +124,7 @@ class Transaction {
     Compression compression = Compression::kNone;
     std::optional<Digest> blob_digest = {};
     std::optional<uint64_t> blob_size = {};
-    Digest diff_id = {};
+    std::optional<Digest> diff_id = {};  // absent: not known before, as in archives
   };
   virtual Result<LayerInfo> AddLayer(LayerSource layer, IngestProgress progress) = 0;
 
@@ -209,6 +210,8 @@ class Store {
   // outlive the store nor a transaction that has added `from`. kNotFound without that layer; later
   // errors as TarDeltaSource (tar_delta.h).
   virtual Result<std::unique_ptr<ByteSource>> ApplyDelta(const Digest& from, ByteSource& delta) = 0;
+  // Length of that archive in bytes. Reads its headers only.
+  virtual Result<uint64_t> ArchiveSize(const Digest& diff_id) = 0;
   virtual Tier tier() const = 0;
   virtual const std::string& directory() const = 0;
 };

@@ -71,6 +71,7 @@ class StoreImpl final : public Store {
   Result<RootFs> Root(const Digest& manifest_digest) override;
   Result<std::unique_ptr<ByteSource>> OpenLayer(const Digest& diff_id) override;
   Result<std::unique_ptr<ByteSource>> ApplyDelta(const Digest& from, ByteSource& delta) override;
+  Result<uint64_t> ArchiveSize(const Digest& diff_id) override;
   Tier tier() const override { return tier_; }
   const std::string& directory() const override { return directory_; }
 

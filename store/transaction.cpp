@@ -59,16 +59,22 @@ TransactionImpl::~TransactionImpl() {
 }
 
 Result<LayerInfo> TransactionImpl::AddLayer(LayerSource layer, IngestProgress progress) {
-  if (auto known = Known(layer.diff_id)) {
-    return *known;
+  if (layer.diff_id) {
+    if (auto known = Known(*layer.diff_id)) {
+      return *known;
+    }
   }
   if (layer.source == nullptr) {
-    return Fail(Errc::kNotFound, Cat("layer ", layer.diff_id.string(), " is not in the store"));
+    return Fail(Errc::kNotFound,
+                Cat("layer ", layer.diff_id.value_or(Digest()).string(), " is not in the store"));
   }
-  std::shared_lock ingest_lock(store_.ingest_mutex_);
-  return Ingest(layer.diff_id, [&](const IngestTarget& target) {
+  auto take = [&](const IngestTarget& target) {
     return IngestLayer(layer, store_.limits_, target, progress);
-  });
+  };
+  std::shared_lock ingest_lock(store_.ingest_mutex_);
+  auto info = Ingest(take);
+  ingest_lock.unlock();
+  return Keep(std::move(info));
 }
 
 Result<std::optional<LayerInfo>> TransactionImpl::AddLayerByParts(LayerParts layer,
@@ -83,8 +89,17 @@ Result<std::optional<LayerInfo>> TransactionImpl::AddLayerByParts(LayerParts lay
   if (!TRY(partial.Prepare(inline_bytes(), find_small))) {
     return std::nullopt;
   }
-  return TRY(Ingest(layer.diff_id,
-                    [&](const IngestTarget& target) { return partial.Take(target, progress); }));
+  auto info = Ingest([&](const IngestTarget& target) { return partial.Take(target, progress); });
+  ingest_lock.unlock();
+  return TRY(Keep(std::move(info)));
+}
+
+// The same layer may come twice, when its diffID was not known before.
+Result<LayerInfo> TransactionImpl::Keep(Result<LayerInfo> info) {
+  if (info && !pinned_.emplace(info->diff_id, *info).second) {
+    store_.Unpin({info->diff_id});
+  }
+  return info;
 }
 
 std::optional<LayerInfo> TransactionImpl::Known(const Digest& diff_id) {
@@ -103,7 +118,7 @@ size_t TransactionImpl::inline_bytes() const {
   return store_.tier_ == Tier::kDirectories ? 0 : kInlineBytes;
 }
 
-Result<LayerInfo> TransactionImpl::Ingest(const Digest& diff_id, const TakeLayer& take_layer) {
+Result<LayerInfo> TransactionImpl::Ingest(const TakeLayer& take_layer) {
   DiskOps& ops = store_.ops_;
   // A lower bound: files take less than their archive only by its headers, unless they are known.
   TRY(CheckFreeSpace(dir_.get(), 0, store_.limits_.reserve_bytes));
@@ -113,18 +128,16 @@ Result<LayerInfo> TransactionImpl::Ingest(const Digest& diff_id, const TakeLayer
   IngestTarget target{.objects = objects, .split = split, .inline_bytes = inline_bytes()};
   auto take = [&]() -> Result<LayerInfo> {
     IngestedLayer taken = TRY(take_layer(target));
-    std::string index = LayerIndex::Encode(diff_id, taken.tree, taken.objects);
+    std::string index = LayerIndex::Encode(taken.diff_id, taken.tree, taken.objects);
     UniqueFd fd = TRY(ops.Create(dir_.get(), kIndexPart, 0600));
     TRY(ops.Write(fd.get(), std::as_bytes(std::span(index)), 0));
     if (store_.tier_ == Tier::kDirectories) {
-      TRY(store_.MakeTree(taken.tree, diff_id, dir_.get()));
+      TRY(store_.MakeTree(taken.tree, taken.diff_id, dir_.get()));
     }
-    return Publish({diff_id, taken.tree.size_bytes()});
+    return Publish({taken.diff_id, taken.tree.size_bytes()});
   };
   auto info = take();
-  if (info) {
-    pinned_.emplace(diff_id, *info);
-  } else {
+  if (!info) {
     store_.Suspect(objects.added());
   }
   return info;

@@ -35,7 +35,8 @@ class TransactionImpl final : public Transaction {
   std::optional<LayerInfo> Known(const Digest& diff_id);
   size_t inline_bytes() const;
   // REQUIRES: ingest_mutex_ held.
-  Result<LayerInfo> Ingest(const Digest& diff_id, const TakeLayer& take_layer);
+  Result<LayerInfo> Ingest(const TakeLayer& take_layer);
+  Result<LayerInfo> Keep(Result<LayerInfo> info);
   Result<LayerInfo> Publish(const LayerInfo& info);
   Result<StoredRecord> CheckRecord(const ImageRecord& record,
                                    const std::vector<std::string>& refs) const;

@@ -55,14 +55,17 @@ Result<Descriptor> ParseDescriptor(JsonValue value, std::string_view what) {
   return descriptor;
 }
 
-Result<JsonDocument> ParseDocument(std::string_view json, std::string_view what, size_t limit) {
+Result<JsonDocument> ParseDocument(std::string_view json, std::string_view what, size_t limit,
+                                   Root root) {
   if (json.size() > limit)
     return Fail(Errc::kInvalid, Cat(what, " is larger than ", limit, " bytes"));
   if (HasTooManyValues(json))
     return Fail(Errc::kInvalid, Cat(what, " has more than ", kMaxValues, " values"));
   auto document = TRY(JsonDocument::Parse(json, what));
-  if (!document.root().IsObject())
-    return Fail(Errc::kInvalid, Cat(what, " is not a JSON object"));
+  bool wanted = root == Root::kArray ? document.root().IsArray() : document.root().IsObject();
+  if (!wanted)
+    return Fail(Errc::kInvalid,
+                Cat(what, " is not a JSON ", root == Root::kArray ? "list" : "object"));
   return document;
 }
 

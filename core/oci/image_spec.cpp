@@ -267,6 +267,9 @@ Result<Index> ParseIndex(std::string_view json, std::string_view media_type) {
     entry.platform = {std::string(platform["os"].str()),
                       std::string(platform["architecture"].str()),
                       std::string(platform["variant"].str())};
+    JsonValue annotations = value["annotations"];
+    entry.full_name = annotations[kFullNameAnnotation].str();
+    entry.ref_name = annotations[kRefNameAnnotation].str();
     index.manifests.push_back(std::move(entry));
   }
   return index;

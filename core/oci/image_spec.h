@@ -24,6 +24,9 @@ inline constexpr std::string_view kDockerManifest =
 inline constexpr std::string_view kDockerList =
     "application/vnd.docker.distribution.manifest.list.v2+json";
 
+inline constexpr std::string_view kFullNameAnnotation = "io.containerd.image.name";
+inline constexpr std::string_view kRefNameAnnotation = "org.opencontainers.image.ref.name";
+
 inline constexpr size_t kMaxManifestBytes = 4 << 20;
 inline constexpr size_t kMaxConfigBytes = 4 << 20;
 inline constexpr size_t kMaxLayers = 127;  // overlayfs and Docker agree on a limit near this
@@ -51,6 +54,10 @@ struct Manifest {
 struct IndexEntry {
   Descriptor descriptor;
   Platform platform;  // all empty when the index does not say
+  // Annotations, empty when there are none.
+  std::string full_name =
+      {};                     // of the image: containerd's and Docker's "docker.io/library/nginx:1"
+  std::string ref_name = {};  // the specification's: a tag, or a name of any form
 };
 
 struct Index {

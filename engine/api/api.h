@@ -32,6 +32,7 @@ struct Services {
   Loop* loop;
   WorkerPool* workers;    // short work: store look-ups, files
   WorkerPool* transfers;  // pulls: long, few at a time
+  WorkerPool* archives;   // saves and loads: long, and each may wait for another one
   EventBus* events;
   Images* images;
   Containers* containers;
@@ -52,9 +53,11 @@ struct Route {
   std::string_view method;   // a GET row also answers HEAD
   std::string_view pattern;  // "/containers/{name}/json": at most one {name}
   Handler handler;
+  bool streams_body = false;  // the handler takes the request's body in pieces
 };
 
 // The tables, one per file.
+std::span<const Route> ArchiveRoutes();    // archive_routes.cpp
 std::span<const Route> ContainerRoutes();  // container_routes.cpp
 std::span<const Route> ImageRoutes();      // image_routes.cpp
 std::span<const Route> SystemRoutes();     // system_routes.cpp

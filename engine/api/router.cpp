@@ -29,8 +29,15 @@ void ReplySwarm(http::Exchange& exchange, std::string_view path) {
                     "This node is not a swarm manager. Swarm mode is not supported by wherry."));
 }
 
+std::string_view WithoutSlash(std::string_view path) {
+  while (path.size() > 1 && path.ends_with('/'))
+    path.remove_suffix(1);
+  return path;
+}
+
 const Route* FindRoute(std::string_view method, std::string_view path, std::string_view& name) {
-  const std::span<const Route> tables[] = {ContainerRoutes(), ImageRoutes(), SystemRoutes()};
+  const std::span<const Route> tables[] = {ContainerRoutes(), ArchiveRoutes(), ImageRoutes(),
+                                           SystemRoutes()};
   std::string_view wanted = method == "HEAD" ? std::string_view("GET") : method;
   for (auto table : tables) {
     for (const Route& route : table) {
@@ -95,6 +102,14 @@ std::optional<std::string_view> MatchPattern(std::string_view pattern, std::stri
   return name;
 }
 
+bool Router::StreamsBody(const http::Request& request) {
+  auto versioned = SplitVersion(request.path);
+  std::string_view name;
+  const Route* route =
+      versioned ? FindRoute(request.method, WithoutSlash(versioned->path), name) : nullptr;
+  return route != nullptr && route->streams_body;
+}
+
 void Router::Handle(http::ExchangePtr exchange) const {
   const http::Request& request = exchange->request();
   if (request.method == "OPTIONS")
@@ -102,10 +117,7 @@ void Router::Handle(http::ExchangePtr exchange) const {
   auto versioned = SplitVersion(request.path);
   if (!versioned)
     return ReplyError(*exchange, versioned.error());
-  std::string_view path = versioned->path;
-  while (path.size() > 1 && path.ends_with('/'))
-    path.remove_suffix(1);
-
+  std::string_view path = WithoutSlash(versioned->path);
   std::string_view encoded;
   const Route* route = FindRoute(request.method, path, encoded);
   if (route == nullptr) {

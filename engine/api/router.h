@@ -15,6 +15,8 @@ class Router {
  public:
   explicit Router(const Services& services) : services_(services) {}
   void Handle(http::ExchangePtr exchange) const;
+  // Whether the route of a request takes its body in pieces.
+  static bool StreamsBody(const http::Request& request);
 
  private:
   Services services_;

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import re
 import time
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from engine import REGISTRY
 from harness import faulty, oci
 from harness import registry as registries
+from outcome import assert_clean, one_clear_error
 
 pytestmark = pytest.mark.machines('host')
 
@@ -21,22 +21,6 @@ CONTENT = b''.join(hashlib.sha256(b'%d' % i).digest() for i in range(9600))
 def make_image(arch, compression='gzip'):
     tar = oci.tar([oci.entry('data', data=CONTENT), oci.entry('end', data=b'end\n')])
     return oci.image([oci.layer(tar, compression)], arch)
-
-
-def assert_clean(engine):
-    """No image, no layer, no object, no transaction; the daemon still serves."""
-    assert engine.images() == []
-    left = [path for path in engine.store_files()
-            if re.search('/(tree|layer|obj/..|img|txn|quarantine)/', path)]
-    assert left == []
-
-
-def one_clear_error(result, pattern):
-    """Failed with code 1 and one line that matches; no trace of internals."""
-    result.fails(1, pattern)
-    lines = [line for line in result.err.splitlines() if line.strip()]
-    assert len(lines) == 1, f'one error expected\n{result}'
-    assert len(lines[0]) < 700, str(result)
 
 
 # Servers that cannot be reached or trusted

@@ -33,19 +33,19 @@ class LayOut {
     IngestTarget target{.objects = writer, .split = split, .inline_bytes = inline_bytes_};
     IngestedLayer taken = TRY(IngestLayer(layer, limits, target, progress));
     LayerIndex index = TRY(LayerIndex::Decode(
-        LayerIndex::Encode(layer.diff_id, taken.tree, taken.objects), layer.diff_id));
+        LayerIndex::Encode(taken.diff_id, taken.tree, taken.objects), taken.diff_id));
     LayerTree tree = TRY(index.Tree());
     EXPECT_EQ(index.size_bytes(), tree.size_bytes());
-    EXPECT_EQ(LayerIndex::Encode(layer.diff_id, tree, taken.objects),
-              LayerIndex::Encode(layer.diff_id, taken.tree, taken.objects));
+    EXPECT_EQ(LayerIndex::Encode(taken.diff_id, tree, taken.objects),
+              LayerIndex::Encode(taken.diff_id, taken.tree, taken.objects));
     if (mkdir(path.c_str(), 0700) != 0)
       return FailSys("mkdir", path);
     UniqueFd root = TRY(OpenDir(path));
     TRY(CheckOut(tree, objects, root.get()));
-    EXPECT_EQ(Rebuilt(objects, index, limits), layer.diff_id);
+    EXPECT_EQ(Rebuilt(objects, index, limits), taken.diff_id);
     written_bytes_ = writer.written_bytes();
     objects_ = index.object_count();
-    return LayerInfo{layer.diff_id, index.size_bytes()};
+    return LayerInfo{taken.diff_id, index.size_bytes()};
   }
 
   uint64_t written_bytes() const { return written_bytes_; }

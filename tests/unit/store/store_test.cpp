@@ -71,6 +71,43 @@ TEST_F(StoreTest, KnownLayersAreNotRead) {
   EXPECT_EQ(transaction->AddLayer({.diff_id = DiffId("two")}, {}).error().code(), Errc::kNotFound);
 }
 
+TEST_F(StoreTest, LayersOfUnknownDiffId) {
+  OpenStore();
+  std::string tar = LayerTar("one");
+  auto transaction = *store_->Begin();
+  for (int times = 0; times < 2; ++times) {
+    StringSource source(tar);
+    auto info = transaction->AddLayer({.source = &source}, {});
+    ASSERT_TRUE(info) << info.error().message();
+    EXPECT_EQ(info->diff_id, DiffId("one"));
+    EXPECT_EQ(info->size_bytes, 1000u);
+  }
+  StringSource other(LayerTar("two"));
+  ASSERT_TRUE(transaction->AddLayer({.source = &other}, {}));
+  ASSERT_TRUE(transaction->Commit(Record({"one"}), {"x:1"}));
+  EXPECT_EQ(Layers(), 2u);
+  transaction.reset();
+  ExpectClean(1);  // what the image does not have is gone
+  EXPECT_EQ(*store_->ArchiveSize(DiffId("one")), tar.size());
+  EXPECT_EQ(store_->ArchiveSize(DiffId("two")).error().code(), Errc::kNotFound);
+  // Of a layer that is there already, too.
+  transaction = *store_->Begin();
+  StringSource again(tar);
+  ASSERT_TRUE(transaction->AddLayer({.source = &again}, {}));
+  transaction.reset();
+  ExpectClean(1);
+}
+
+TEST_F(StoreTest, LayersOfUnknownDiffIdAreComparedWithTheirBlob) {
+  OpenStore();
+  auto transaction = *store_->Begin();
+  StringSource source(LayerTar("one"));
+  auto info = transaction->AddLayer({.source = &source, .blob_digest = Digest::Of("other")}, {});
+  EXPECT_EQ(info.error().code(), Errc::kCorrupt);
+  transaction.reset();
+  ExpectClean(0);
+}
+
 TEST_F(StoreTest, AbandonedTransactionsLeaveNothing) {
   OpenStore();
   {

@@ -53,7 +53,10 @@ class CommitTest : public StoreFixture, public testing::WithParamInterface<Tier>
         auto archive = store_->OpenLayer(layer.diff_id);
         ASSERT_TRUE(archive) << archive.error().message();
         auto content = ReadToEnd(**archive);
-        EXPECT_TRUE(content) << content.error().message();
+        ASSERT_TRUE(content) << content.error().message();
+        auto size = store_->ArchiveSize(layer.diff_id);
+        ASSERT_TRUE(size) << size.error().message();
+        EXPECT_EQ(*size, content->size());
       }
     }
     ExpectClean(layers.size());

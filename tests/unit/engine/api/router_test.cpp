@@ -44,6 +44,21 @@ TEST(MatchPattern, ImageNamesHaveSlashes) {
   EXPECT_EQ(MatchPattern("/images/{name}", "/images/a/b"), "a/b");
 }
 
+TEST(StreamsBody, OnlyOfLoads) {
+  auto streams = [](const char* method, const char* path) {
+    http::Request request;
+    request.method = method;
+    request.path = path;
+    return Router::StreamsBody(request);
+  };
+  EXPECT_TRUE(streams("POST", "/v1.47/images/load"));
+  EXPECT_TRUE(streams("POST", "/images/load/"));
+  EXPECT_FALSE(streams("GET", "/images/load"));
+  EXPECT_FALSE(streams("POST", "/v1.12/images/load"));
+  EXPECT_FALSE(streams("POST", "/containers/create"));
+  EXPECT_FALSE(streams("POST", "/no/such/path"));
+}
+
 TEST(Errors, EveryCodeHasAnHttpStatus) {
   EXPECT_EQ(HttpStatus(Errc::kNotFound), 404);
   EXPECT_EQ(HttpStatus(Errc::kConflict), 409);

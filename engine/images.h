@@ -15,6 +15,7 @@
 
 #include "core/base/result.h"
 #include "core/oci/image_spec.h"
+#include "engine/store_check.h"
 #include "net/registry/credentials.h"
 #include "net/registry/options.h"
 #include "net/registry/reference.h"
@@ -76,6 +77,20 @@ struct PullRequest {
   std::shared_ptr<std::atomic<bool>> cancel;  // set by the caller to end the pull; may be null
 };
 
+// What a pull would do.
+struct PullPlan {
+  struct Layer {
+    std::string id;  // short digest
+    uint64_t size = 0;
+    bool here = false;
+  };
+  bool known = false;  // the whole image is here
+  std::vector<Layer> layers;
+  uint64_t download_bytes = 0;
+  uint64_t write_bytes = 0;  // an estimate, and also the peak: nothing temporary is written
+  std::string refusal;       // why it does not fit; empty: it does
+};
+
 // A container that uses an image, as remove needs to know it.
 struct ImageUser {
   Digest manifest_digest;
@@ -86,6 +101,11 @@ struct ImageUser {
 struct RemoveResult {
   std::vector<std::string> untagged;  // familiar names
   std::vector<Digest> deleted;        // image IDs and layers
+};
+
+struct PruneResult {
+  RemoveResult removed;
+  uint64_t freed_bytes = 0;
 };
 
 struct ImageSummary {
@@ -110,9 +130,17 @@ class Images {
   // Worker. Pulls and commits (pull.cpp); finding the image complete already is success without a
   // download.
   Result<Digest> Pull(PullRequest request, ProgressSink progress);
+  // Worker. Asks the registry; writes nothing.
+  Result<PullPlan> Plan(PullRequest request);
+  // Any thread.
+  store::WriteCount written() const { return store_->written(); }
   // Any thread: running pulls end with kCancelled within a second, and no new one begins. For the
   // end of the daemon.
   void CancelPulls();
+  // Worker. engine/store_check.h; ends with kCancelled as pulls do.
+  Result<CheckReport> CheckStore(CheckRequest request, CheckListener& listener);
+  // Worker. See engine/store_check.h.
+  Result<> CheckSizes();
   // Worker. The image with its names, or kNotFound.
   Result<ImageSummary> Inspect(std::string_view name);
   // Worker. All images, newest first.
@@ -122,6 +150,10 @@ class Images {
   enum class Force : uint8_t { kNo, kYes };
   Result<RemoveResult> Remove(std::string_view name, Force force,
                               const std::vector<ImageUser>& users);
+  // Worker. Removes those `images`, all their names included, that nothing uses.
+  Result<PruneResult> Prune(const std::set<Digest>& images);
+  // Worker.
+  Result<store::Usage> Measure() { return store_->Measure(); }
   // Worker. Checks user and password against the registry.
   Result<> CheckLogin(std::string_view host, const registry::Credentials& credentials);
 
@@ -137,12 +169,16 @@ class Images {
   ImageSummary Summarise(std::shared_ptr<const store::Image> image,
                          const std::vector<store::Ref>& refs);
 
+  // Makes `cancel` one of the flags that CancelPulls sets.
+  Result<> Enlist(std::shared_ptr<std::atomic<bool>>& cancel);
+  void Discharge(const std::shared_ptr<std::atomic<bool>>& cancel);
+
   store::Store* store_;
   registry::Options registry_options_;
   std::shared_ptr<PinTable> pins_ = std::make_shared<PinTable>();
   std::mutex mutex_;
   std::set<std::shared_ptr<std::atomic<bool>>> pulls_;  // flags of the running pulls, guarded
-  bool cancelled_ = false;
+  std::atomic<bool> cancelled_ = false;
 };
 
 }  // namespace wherry::engine

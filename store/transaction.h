@@ -22,6 +22,7 @@ class TransactionImpl final : public Transaction {
 
   Result<LayerInfo> AddLayer(LayerSource layer, IngestProgress progress) override;
   Result<Digest> Commit(const ImageRecord& record, const std::vector<std::string>& refs) override;
+  WriteCount written() const override { return written_; }
 
  private:
   Result<LayerInfo> Ingest(const LayerSource& layer, IngestProgress& progress);
@@ -29,10 +30,14 @@ class TransactionImpl final : public Transaction {
   Result<StoredRecord> CheckRecord(const ImageRecord& record,
                                    const std::vector<std::string>& refs) const;
 
+  uint64_t SizeOf(const char* name) const;
+  void Account(const WriteCount& more);
+
   StoreImpl& store_;
   const std::string name_;
   UniqueFd dir_;
   UniqueFd sync_;
+  WriteCount written_;
   std::map<Digest, LayerInfo> pinned_;  // protected from Collect
 };
 

@@ -30,7 +30,8 @@ void ReplySwarm(http::Exchange& exchange, std::string_view path) {
 }
 
 const Route* FindRoute(std::string_view method, std::string_view path, std::string_view& name) {
-  const std::span<const Route> tables[] = {ContainerRoutes(), ImageRoutes(), SystemRoutes()};
+  const std::span<const Route> tables[] = {ContainerRoutes(), ImageRoutes(), StoreRoutes(),
+                                           SystemRoutes(), UsageRoutes()};
   std::string_view wanted = method == "HEAD" ? std::string_view("GET") : method;
   for (auto table : tables) {
     for (const Route& route : table) {

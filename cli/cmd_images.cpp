@@ -4,11 +4,14 @@
 #include <algorithm>
 
 #include "cli/commands.h"
+#include "cli/credentials.h"
 #include "cli/pull.h"
+#include "cli/stream.h"
 #include "cli/table.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
+#include "net/registry/reference.h"
 
 namespace wherry::cli {
 
@@ -18,6 +21,7 @@ constexpr OptionKind kFlag = OptionKind::kFlag;
 constexpr OptionKind kValue = OptionKind::kValue;
 
 constexpr Option kPull[] = {
+    {"plan", 0, kFlag, "", "Show what would be downloaded and written; pull nothing"},
     {"platform", 0, kValue, "OS/ARCH",
      "Another platform than this machine's, for example linux/arm/v7"},
     {"quiet", 'q', kFlag, "", "No progress"},
@@ -46,6 +50,38 @@ std::vector<std::string> ImageRow(JsonValue image, std::string_view tag, bool wh
           FormatSize(static_cast<uint64_t>(image["Size"].integer()))};
 }
 
+// 0: it fits.
+Result<int> ShowPlan(const Invocation& call) {
+  auto reference = TRY(registry::Reference::Parse(call.word(0)));
+  std::vector<http::Header> headers = TRY(AuthHeaders(reference.registry));
+  auto answer = TRY(call.client.Open(
+      "GET",
+      Target("/wherry/v1/pull/plan", {{"fromImage", reference.Canonical()},
+                                      {"platform", call.arguments.Value("platform")}}),
+      {}, headers));
+  std::string text;
+  TRY(ForEachLine(*answer, [&](std::string_view line) -> Result<> {
+    text += line;
+    return {};
+  }));
+  auto plan = TRY(JsonDocument::Parse(text, "plan"));
+  std::vector<std::vector<std::string>> rows{{"LAYER", "SIZE", "STATE"}};
+  for (JsonValue layer : plan["Layers"]) {
+    rows.push_back({std::string(layer["Id"].str()),
+                    FormatSize(static_cast<uint64_t>(layer["Size"].integer())),
+                    layer["Here"].boolean() ? "here" : "to download"});
+  }
+  auto size = [&](std::string_view key) {
+    return FormatSize(static_cast<uint64_t>(plan[key].integer()));
+  };
+  bool fits = plan["Fits"].boolean();
+  std::string shown = Cat(FormatTable(rows), "\nDownload: ", size("Download"), "\nWrite: about ",
+                          size("Write"), "\nPeak: about ", size("Peak"),
+                          "\nFits: ", fits ? "yes" : Cat("no: ", plan["Refusal"].str()), "\n");
+  TRY(WriteAll(STDOUT_FILENO, shown, "standard output"));
+  return fits ? 0 : 1;
+}
+
 }  // namespace
 
 std::span<const Option> PullOptions() {
@@ -59,6 +95,8 @@ std::span<const Option> RmiOptions() {
 }
 
 Result<int> PullCommand(const Invocation& call) {
+  if (call.arguments.Flag("plan"))
+    return ShowPlan(call);
   TRY(PullImage(call.client, call.word(0),
                 {call.arguments.Value("platform"), call.arguments.Flag("quiet"), STDOUT_FILENO}));
   return 0;

@@ -55,6 +55,10 @@ void Describe(std::string& text, JsonValue object, size_t indent) {
     } else if (member.IsObject() && member.size() > 0) {
       Append(text, std::string(indent, ' '), key, ":\n");
       Describe(text, member, indent + 1);
+    } else if (member.IsArray() && key == "DriverStatus") {
+      for (JsonValue pair : member) {
+        Append(text, std::string(indent + 1, ' '), pair.at(0).str(), ": ", pair.at(1).str(), "\n");
+      }
     }
   }
 }

@@ -26,6 +26,7 @@ constexpr Command kCommands[] = {
     {"daemon", "", "Run the engine in the foreground", 0, 0, kMixed, DaemonOptions, DaemonCommand},
     {"delta", "create OLD NEW OUT", "Make deltas from image OLD to NEW; all three are OCI layouts (DIRECTORY[:TAG])", 4, 4, kMixed, DeltaOptions, DeltaCommand},
     {"events", "", "Follow what happens in the engine", 0, 0, kMixed, EventsOptions, EventsCommand},
+    {"image prune", "", "Remove images that nothing uses", 0, 0, kMixed, ImagePruneOptions, ImagePruneCommand},
     {"images", "[NAME]", "List images", 0, 1, kMixed, ImagesOptions, ImagesCommand},
     {"info", "", "Describe the engine and this machine", 0, 0, kMixed, FormatOptions, InfoCommand},
     {"inspect", "NAME...", "Show all about containers or images as JSON", 1, kAny, kMixed, NoOptions, InspectCommand},
@@ -42,6 +43,8 @@ constexpr Command kCommands[] = {
     {"save", "IMAGE...", "Write images to an archive that load and docker load read", 1, kAny, kMixed, SaveOptions, SaveCommand},
     {"start", "CONTAINER...", "Start created or ended containers", 1, kAny, kMixed, StartOptions, StartCommand},
     {"stop", "CONTAINER...", "End containers: signal, then kill after a time", 1, kAny, kMixed, StopOptions, StopCommand},
+    {"store check", "", "Look for damage in the store of images", 0, 0, kMixed, StoreCheckOptions, StoreCheckCommand},
+    {"system df", "", "Show what images and containers take on the disk", 0, 0, kMixed, SystemDfOptions, SystemDfCommand},
     {"tag", "IMAGE NAME", "Give an image another name", 2, 2, kMixed, NoOptions, TagCommand},
     {"version", "", "Show the versions of client and engine", 0, 0, kMixed, FormatOptions, VersionCommand},
     {"wait", "CONTAINER...", "Wait until containers end and print their exit codes", 1, kAny, kMixed, NoOptions, WaitCommand},
@@ -96,12 +99,16 @@ int Complain(std::string_view who, std::string_view message, int status) {
   return status;
 }
 
-const Command* FindCommand(std::string_view name) {
+// The command that the first one or two words name, and how many they are.
+std::pair<const Command*, size_t> FindCommand(std::span<const std::string> words) {
+  std::string two = words.size() > 1 ? Cat(words[0], " ", words[1]) : std::string();
   for (const Command& command : kCommands) {
-    if (command.name == name)
-      return &command;
+    if (command.name == words[0])
+      return {&command, 1};
+    if (command.name == two)
+      return {&command, 2};
   }
-  return nullptr;
+  return {nullptr, 0};
 }
 
 // The socket: option, environment, configuration, default.
@@ -184,11 +191,11 @@ int Main(std::span<const std::string> words) {
     return global->positional().empty() && !global->Flag("help") ? 1 : 0;
   }
   std::span<const std::string> rest(global->positional());
-  const Command* command = FindCommand(rest[0]);
+  auto [command, words_used] = FindCommand(rest);
   if (command == nullptr) {
     return Complain("wherry", Cat("unknown command ", rest[0], "; see `wherry --help`"), 125);
   }
-  return RunOne(*command, *global, rest.subspan(1));
+  return RunOne(*command, *global, rest.subspan(words_used));
 }
 
 }  // namespace wherry::cli

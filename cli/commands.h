@@ -85,6 +85,12 @@ Result<int> InspectCommand(const Invocation&);  // cmd_inspect.cpp
 Result<int> LoginCommand(const Invocation&);    // cmd_login.cpp
 Result<int> LogoutCommand(const Invocation&);
 std::span<const Option> LoginOptions();
+Result<int> StoreCheckCommand(const Invocation&);  // cmd_store.cpp
+std::span<const Option> StoreCheckOptions();
+Result<int> SystemDfCommand(const Invocation&);  // cmd_usage.cpp
+Result<int> ImagePruneCommand(const Invocation&);
+std::span<const Option> SystemDfOptions();
+std::span<const Option> ImagePruneOptions();
 Result<int> VersionCommand(const Invocation&);  // cmd_system.cpp
 Result<int> InfoCommand(const Invocation&);
 Result<int> EventsCommand(const Invocation&);

@@ -101,6 +101,21 @@ void RemoveCgroups(const Config& config) {
     LogWarning("cgroups are left behind, ignoring: ", removed.error().message());
 }
 
+// A stop that was not clean may have cost the end of files. Nothing on flash tells: the first start
+// since boot counts as such, which the run directory in memory knows.
+void CheckAfterBoot(const Config& config, Images& images, WorkerPool& workers, bool known_damage) {
+  std::string marker = Cat(config.run, "/store-checked");
+  if (!known_damage && PathExists(marker))
+    return;
+  workers.Run([&images, marker] {
+    auto checked = images.CheckSizes();
+    if (checked)
+      checked = ReplaceFile(marker, "", 0600, Durability::kVolatile);
+    if (!checked && checked.error().code() != Errc::kCancelled)
+      LogWarning("check of the store: ", checked.error().message());
+  });
+}
+
 Result<std::unique_ptr<store::Store>> OpenStore(const Config& config) {
   TRY(OwnDirectory(config.root, 0711, "root"));
   std::vector<std::string> notices;
@@ -133,6 +148,8 @@ Result<> RunDaemon(Config config) {
   WorkerPool archives(kArchives);
   Containers containers({&config, loop.get(), &workers, &events, &images});
   TRY(containers.Restore());
+
+  CheckAfterBoot(config, images, workers, image_store->HasQuarantine());
 
   api::Services services{&config,   loop.get(), &workers, &transfers,
                          &archives, &events,    &images,  &containers};

@@ -168,11 +168,13 @@ bool Filters::MatchesPrefix(std::string_view key, std::string_view text) const {
 }
 
 bool Filters::MatchesLabels(const std::map<std::string, std::string>& labels) const {
-  return std::ranges::all_of(Values("label"), [&](const std::string& wanted) {
+  auto holds = [&](const std::string& wanted) {
     auto pair = SplitFirst(wanted, '=');
     auto found = labels.find(std::string(pair ? pair->head : wanted));
     return found != labels.end() && (!pair || found->second == pair->tail);
-  });
+  };
+  return std::ranges::all_of(Values("label"), holds) &&
+         std::ranges::none_of(Values("label!"), holds);
 }
 
 // All places the text so far can have led to are followed at once: the work is pattern times text,

@@ -32,7 +32,7 @@ class Filters {
                       std::string_view text) const;  // any value equal to `text`
   bool MatchesPrefix(std::string_view key,
                      std::string_view text) const;  // any value a prefix of `text`
-  // Every value of "label" ("key" or "key=value") holds.
+  // Every value of "label" ("key" or "key=value") holds, and none of "label!".
   bool MatchesLabels(const std::map<std::string, std::string>& labels) const;
 
  private:

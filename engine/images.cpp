@@ -234,13 +234,44 @@ Result<RemoveResult> Images::Remove(std::string_view name, Force force,
     auto reference = registry::Reference::Parse(ref);
     result.untagged.push_back(reference ? reference->Familiar() : ref);
   }
-  if (only_one)
+  if (only_one) {
+    TRY(store_->Collect({}, pins_->All()));  // on a full file system: was the name saved?
     return result;
+  }
   auto collected = TRY(store_->Collect({found.image->manifest_digest}, pins_->All()));
   if (!collected.images.empty())
     result.deleted.push_back(found.image->config_digest);
   for (const Digest& layer : collected.layers)
     result.deleted.push_back(layer);
+  return result;
+}
+
+Result<PruneResult> Images::Prune(const std::set<Digest>& images) {
+  std::set<Digest> unused = images;
+  for (const Digest& used : pins_->All())
+    unused.erase(used);
+  PruneResult result;
+  std::vector<std::string> names;
+  std::map<Digest, Digest> ids;
+  for (const Digest& digest : unused) {
+    auto image = store_->Find(digest);
+    ids[digest] = image != nullptr ? image->config_digest : digest;
+  }
+  for (const store::Ref& ref : store_->Refs()) {
+    if (!unused.contains(ref.manifest_digest))
+      continue;
+    auto reference = registry::Reference::Parse(ref.name);
+    names.push_back(ref.name);
+    result.removed.untagged.push_back(reference ? reference->Familiar() : ref.name);
+  }
+  if (!names.empty())
+    TRY(store_->RemoveRefs(names));
+  auto collected = TRY(store_->Collect(unused, pins_->All()));
+  for (const Digest& digest : collected.images)
+    result.removed.deleted.push_back(ids[digest]);
+  for (const Digest& layer : collected.layers)
+    result.removed.deleted.push_back(layer);
+  result.freed_bytes = collected.freed_bytes;
   return result;
 }
 

@@ -17,6 +17,7 @@
 #include "core/base/byte_source.h"
 #include "core/base/result.h"
 #include "core/oci/image_spec.h"
+#include "engine/store_check.h"
 #include "net/registry/credentials.h"
 #include "net/registry/options.h"
 #include "net/registry/reference.h"
@@ -92,6 +93,20 @@ struct LoadedImage {
   std::vector<std::pair<std::string, Digest>> taken;
 };
 
+// What a pull would do.
+struct PullPlan {
+  struct Layer {
+    std::string id;  // short digest
+    uint64_t size = 0;
+    bool here = false;
+  };
+  bool known = false;  // the whole image is here
+  std::vector<Layer> layers;
+  uint64_t download_bytes = 0;
+  uint64_t write_bytes = 0;  // an estimate, and also the peak: nothing temporary is written
+  std::string refusal;       // why it does not fit; empty: it does
+};
+
 // A container that uses an image, as remove needs to know it.
 struct ImageUser {
   Digest manifest_digest;
@@ -102,6 +117,11 @@ struct ImageUser {
 struct RemoveResult {
   std::vector<std::string> untagged;  // familiar names
   std::vector<Digest> deleted;        // image IDs and layers
+};
+
+struct PruneResult {
+  RemoveResult removed;
+  uint64_t freed_bytes = 0;
 };
 
 struct ImageSummary {
@@ -126,6 +146,10 @@ class Images {
   // Worker. Pulls and commits (pull.cpp); finding the image complete already is success without a
   // download.
   Result<Digest> Pull(PullRequest request, ProgressSink progress);
+  // Worker. Asks the registry; writes nothing.
+  Result<PullPlan> Plan(PullRequest request);
+  // Any thread.
+  store::WriteCount written() const { return store_->written(); }
   // Worker. Writes an archive of images that is both an OCI layout and Docker's (image_save.cpp). A
   // name without tag stands for all of its tags. Errors before the first byte wherever possible.
   // `cancel` is set by CancelTransfers; sink and source then have to end.
@@ -136,9 +160,13 @@ class Images {
   Result<std::vector<LoadedImage>> Load(ByteSource& archive, const CancelFlag& cancel);
   // Saves and loads at a time; kBusy beyond.
   static constexpr size_t kMaxArchives = 6;
-  // Any thread: running pulls, saves and loads end with kCancelled within a second, and no new one
-  // begins. For the end of the daemon.
+  // Any thread: running pulls, checks, saves and loads end with kCancelled within a second, and no
+  // new one begins. For the end of the daemon.
   void CancelTransfers();
+  // Worker. engine/store_check.h; ends with kCancelled as pulls do.
+  Result<CheckReport> CheckStore(CheckRequest request, CheckListener& listener);
+  // Worker. See engine/store_check.h.
+  Result<> CheckSizes();
   // Worker. The image with its names, or kNotFound.
   Result<ImageSummary> Inspect(std::string_view name);
   // Worker. All images, newest first.
@@ -148,13 +176,18 @@ class Images {
   enum class Force : uint8_t { kNo, kYes };
   Result<RemoveResult> Remove(std::string_view name, Force force,
                               const std::vector<ImageUser>& users);
+  // Worker. Removes those `images`, all their names included, that nothing uses.
+  Result<PruneResult> Prune(const std::set<Digest>& images);
+  // Worker.
+  Result<store::Usage> Measure() { return store_->Measure(); }
   // Worker. Checks user and password against the registry.
   Result<> CheckLogin(std::string_view host, const registry::Credentials& credentials);
 
  private:
   friend class SaveJob;
   enum class TransferKind : uint8_t { kPull, kArchive };
-  // kCancelled at the end of the daemon, kBusy beyond kMaxArchives.
+  // Makes `cancel` one of the flags that CancelTransfers sets. kCancelled at the end of the daemon,
+  // kBusy beyond kMaxArchives.
   Result<> BeginTransfer(const CancelFlag& cancel, TransferKind kind);
   void EndTransfer(const CancelFlag& cancel, TransferKind kind);
   struct Found {
@@ -174,7 +207,7 @@ class Images {
   std::mutex mutex_;
   std::set<CancelFlag> transfers_;  // of those that are running, guarded
   size_t archives_ = 0;             // of these, guarded
-  bool cancelled_ = false;
+  std::atomic<bool> cancelled_ = false;
 };
 
 }  // namespace wherry::engine

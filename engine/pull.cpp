@@ -1,4 +1,6 @@
 // Pulling an image: manifest, configuration, missing layers, commit. One job on one worker.
+#include "engine/pull.h"
+
 #include "core/base/text.h"
 #include "engine/delta.h"
 #include "engine/images.h"
@@ -10,17 +12,9 @@ namespace wherry::engine {
 
 namespace {
 
-store::Compression StoreCompression(oci::LayerCompression compression) {
-  switch (compression) {
-    case oci::LayerCompression::kNone:
-      return store::Compression::kNone;
-    case oci::LayerCompression::kGzip:
-      return store::Compression::kGzip;
-    case oci::LayerCompression::kZstd:
-      return store::Compression::kZstd;
-  }
-  return store::Compression::kNone;
-}
+// What layers unpack to is known only afterwards; those of distributions are below this.
+constexpr uint64_t kUsualExpansion = 3;
+constexpr uint64_t kMetadataShare = 100;
 
 // Counts a layer's bytes on their way from the network.
 class CountingSource final : public ByteSource {
@@ -54,7 +48,7 @@ class PullJob {
     pulled_digest_ = first.digest;
     TRY(Tell({Cat("Pulling from ", RepositoryPath()), reference.TagOrDigest()}));
     auto manifest = TRY_CTX(reference.Familiar(), ResolvePlatform(std::move(first)));
-    bool known = store_->Find(manifest.digest) != nullptr;
+    bool known = store_->Find(manifest.digest) != nullptr && store_->Sound(manifest.digest);
     if (known) {
       TRY(SetRefs(manifest.digest));
     } else {
@@ -66,6 +60,32 @@ class PullJob {
              reference.Familiar()),
          {}}));
     return manifest.digest;
+  }
+
+  Result<PullPlan> Plan() {
+    PullPlan plan;
+    const registry::Reference& reference = request_.reference;
+    auto first = TRY(client_.GetManifest());
+    auto fetched = TRY_CTX(reference.Familiar(), ResolvePlatform(std::move(first)));
+    plan.known = store_->Find(fetched.digest) != nullptr && store_->Sound(fetched.digest);
+    auto manifest = TRY(oci::ParseManifest(fetched.bytes, fetched.media_type));
+    std::string config_json = TRY(client_.GetBlob(manifest.config));
+    auto config = TRY(CheckConfig(config_json, manifest));
+    for (size_t i = 0; i < manifest.layers.size(); ++i) {
+      const oci::Layer& layer = manifest.layers[i];
+      bool here = store_->HasLayer(config.diff_ids[i]);
+      plan.layers.push_back({LayerName(layer), layer.descriptor.size, here});
+      if (here)
+        continue;
+      plan.download_bytes += layer.descriptor.size;
+      bool compressed = layer.compression != oci::LayerCompression::kNone;
+      plan.write_bytes += layer.descriptor.size * (compressed ? kUsualExpansion : 1);
+    }
+    plan.write_bytes += plan.write_bytes / kMetadataShare;
+    auto fits = store_->CheckSpace(plan.write_bytes);
+    if (!fits)
+      plan.refusal = fits.error().message();
+    return plan;
   }
 
  private:
@@ -135,7 +155,13 @@ class PullJob {
     }
     TRY(transaction->Commit({fetched.bytes, manifest.media_type, config_json, config.diff_ids},
                             Refs()));
-    return {};
+    return Tell({WrittenText(transaction->written()), {}});
+  }
+
+  static std::string WrittenText(const store::WriteCount& written) {
+    return Cat("Written: ", FormatSize(written.content), " of content and ",
+               FormatSize(written.metadata), " of metadata; ", FormatSize(written.known),
+               " of content were here already");
   }
 
   Result<> FetchLayer(store::Transaction& transaction, Deltas& deltas, const oci::Layer& layer,
@@ -211,15 +237,52 @@ class PullJob {
   Digest pulled_digest_;
 };
 
+void EnsureFlag(CancelFlag& cancel) {
+  if (cancel == nullptr)
+    cancel = std::make_shared<std::atomic<bool>>(false);
+}
+
 }  // namespace
 
+store::Compression StoreCompression(oci::LayerCompression compression) {
+  switch (compression) {
+    case oci::LayerCompression::kNone:
+      return store::Compression::kNone;
+    case oci::LayerCompression::kGzip:
+      return store::Compression::kGzip;
+    case oci::LayerCompression::kZstd:
+      return store::Compression::kZstd;
+  }
+  return store::Compression::kNone;
+}
+
 Result<Digest> Images::Pull(PullRequest request, ProgressSink progress) {
-  if (request.cancel == nullptr)
-    request.cancel = std::make_shared<std::atomic<bool>>(false);
+  EnsureFlag(request.cancel);
   TRY(BeginTransfer(request.cancel, TransferKind::kPull));
   auto result = PullJob(store_, registry_options_, request, progress).Run();
   EndTransfer(request.cancel, TransferKind::kPull);
   return result;
+}
+
+Result<PullPlan> Images::Plan(PullRequest request) {
+  EnsureFlag(request.cancel);
+  TRY(BeginTransfer(request.cancel, TransferKind::kPull));
+  ProgressSink nobody = [](const Progress&) { return true; };
+  auto plan = PullJob(store_, registry_options_, request, nobody).Plan();
+  EndTransfer(request.cancel, TransferKind::kPull);
+  return plan;
+}
+
+Result<CheckReport> Images::CheckStore(CheckRequest request, CheckListener& listener) {
+  EnsureFlag(request.cancel);
+  TRY(BeginTransfer(request.cancel, TransferKind::kPull));
+  auto result = engine::CheckStore(*store_, registry_options_, request, listener);
+  EndTransfer(request.cancel, TransferKind::kPull);
+  return result;
+}
+
+Result<> Images::CheckSizes() {
+  return engine::CheckSizes(*store_, cancelled_);
 }
 
 Result<> Images::CheckLogin(std::string_view host, const registry::Credentials& credentials) {

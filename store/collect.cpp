@@ -1,6 +1,9 @@
 // What keeps layers, and how images, layers and objects go away: record first and durably, then the
 // rest. A cut in between leaves garbage that the next start removes, never an image with a part
 // missing.
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -10,10 +13,21 @@
 
 namespace wherry::store {
 
+namespace {
+
+// While an index is damaged nobody knows what it needs: objects wait until it has been repaired.
+Result<> WhileReadable(Result<> removed) {
+  bool unknown = !removed && (removed.error().code() == Errc::kCorrupt ||
+                              removed.error().code() == Errc::kNotFound);
+  return unknown ? Result<>() : std::move(removed);
+}
+
+}  // namespace
+
 std::optional<LayerInfo> StoreImpl::Pin(const Digest& diff_id) {
   std::lock_guard lock(mutex_);
   auto layer = layers_.find(diff_id);
-  if (layer == layers_.end()) {
+  if (layer == layers_.end() || broken_.contains(diff_id)) {
     return std::nullopt;
   }
   ++layer->second.pins;
@@ -25,7 +39,7 @@ void StoreImpl::Unpin(const std::set<Digest>& diff_ids) {
   bool garbage = false;
   {
     std::lock_guard lock(mutex_);
-    garbage = !suspects_.empty() || !dropped_chains_.empty();
+    garbage = !suspects_.empty() || suspect_all_ || !dropped_chains_.empty();
     for (const Digest& diff_id : diff_ids) {
       LayerState& layer = layers_[diff_id];
       --layer.pins;
@@ -60,7 +74,10 @@ Result<CollectResult> StoreImpl::Collect(const std::set<Digest>& candidates,
     }
   }
   TRY_CTX("remove images", RemoveRecords(result.images));
-  TRY_CTX("remove layers", Sweep(result));
+  auto swept = Sweep(result);
+  auto saved = SaveRefs();
+  TRY_CTX("remove layers", std::move(swept));
+  TRY(std::move(saved));
   return result;
 }
 
@@ -90,6 +107,7 @@ Result<> StoreImpl::Sweep(CollectResult& result) {
     }
     for (const Digest& diff_id : unused) {
       layers_.erase(diff_id);  // from here on nobody can pin it
+      broken_.erase(diff_id);
     }
   }
   Result<> done;
@@ -99,12 +117,12 @@ Result<> StoreImpl::Sweep(CollectResult& result) {
     done = done ? std::move(removed) : std::move(done);
   }
   TRY(std::move(done));
-  TRY(RemoveImages());
+  TRY(RemoveImages(result));
   TRY(RemoveObjects(result));
   // Last: while an index is there that no image needs, the next start looks for unused objects.
   for (const Digest& diff_id : unused) {
-    TRY(ops_.RemoveFile(layer_.get(), Cat(diff_id.hex(), kSplitSuffix)));
-    TRY(ops_.RemoveFile(layer_.get(), Cat(diff_id.hex(), kIndexSuffix)));
+    result.freed_bytes += TRY(RemoveLayerFile(Cat(diff_id.hex(), kSplitSuffix)));
+    result.freed_bytes += TRY(RemoveLayerFile(Cat(diff_id.hex(), kIndexSuffix)));
     result.layers.push_back(diff_id);
   }
   return {};
@@ -113,12 +131,20 @@ Result<> StoreImpl::Sweep(CollectResult& result) {
 void StoreImpl::SuspectObjectsOf(const Digest& diff_id) {
   auto index = ReadIndex(diff_id);
   std::lock_guard lock(mutex_);
+  suspect_all_ = suspect_all_ || !index;
   for (size_t i = 0; index && i < index->object_count(); ++i) {
     suspects_.push_back(index->object(i).digest);
   }
 }
 
-Result<> StoreImpl::RemoveImages() {
+Result<uint64_t> StoreImpl::RemoveLayerFile(const std::string& name) {
+  struct stat info;
+  bool there = fstatat(layer_.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0;
+  TRY(ops_.RemoveFile(layer_.get(), name));
+  return there ? static_cast<uint64_t>(info.st_blocks) * 512 : 0;
+}
+
+Result<> StoreImpl::RemoveImages(CollectResult& result) {
   std::set<Digest> chains;
   {
     std::lock_guard lock(mutex_);
@@ -128,7 +154,7 @@ Result<> StoreImpl::RemoveImages() {
     }
   }
   for (const Digest& chain_id : chains) {
-    TRY(ops_.RemoveFile(layer_.get(), Cat(chain_id.hex(), kImageSuffix)));
+    result.freed_bytes += TRY(RemoveLayerFile(Cat(chain_id.hex(), kImageSuffix)));
   }
   return {};
 }
@@ -141,9 +167,19 @@ Result<> StoreImpl::RemoveObjects(CollectResult& result) {
     return {};
   }
   std::vector<Digest> suspects;
+  bool all = false;
   {
     std::lock_guard lock(mutex_);
     suspects = std::exchange(suspects_, {});
+    all = std::exchange(suspect_all_, false);
+  }
+  if (all) {
+    auto removed = RemoveUnusedObjects(result);
+    if (!removed) {
+      std::lock_guard lock(mutex_);
+      suspect_all_ = true;
+    }
+    return WhileReadable(std::move(removed));
   }
   if (suspects.empty()) {
     return {};
@@ -159,7 +195,7 @@ Result<> StoreImpl::RemoveObjects(CollectResult& result) {
   });
   if (!marked) {
     Suspect(suspects);
-    return marked;
+    return WhileReadable(std::move(marked));
   }
   for (size_t i = 0; i < suspects.size(); ++i) {
     if (!needed[i]) {

@@ -141,6 +141,25 @@ Result<> ClearXattrs(int fd) {
   return {};
 }
 
+Result<> CopyXattrs(int from, int to) {
+  TRY(ClearXattrs(to));
+  std::vector<std::string> names = TRY(AllowedNames(from));
+  if (IsOpaque(from)) {
+    names.emplace_back(kOpaqueXattr);
+  } else if (fremovexattr(to, kOpaqueXattr) != 0 && errno != ENODATA) {
+    return FailSys("removexattr", kOpaqueXattr);
+  }
+  std::string value(kMaxXattrBytes, '\0');
+  for (const std::string& name : names) {
+    ssize_t length = fgetxattr(from, name.c_str(), value.data(), value.size());
+    if (length < 0 ||
+        fsetxattr(to, name.c_str(), value.data(), static_cast<size_t>(length), 0) != 0) {
+      return FailSys("copy the attribute", name);
+    }
+  }
+  return {};
+}
+
 Result<> MakeOpaque(int dir) {
   if (fsetxattr(dir, kOpaqueXattr, "y", 1, 0) != 0) {
     return FailSys("setxattr", kOpaqueXattr);

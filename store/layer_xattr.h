@@ -26,6 +26,9 @@ bool HasXattrs(int fd, const std::vector<TarXattr>& xattrs);
 Result<> MakeOpaque(int dir);
 bool IsOpaque(int dir);
 
+// Makes those of `to` what `from` has, the opaque mark of directories included.
+Result<> CopyXattrs(int from, int to);
+
 // Removes what an earlier entry of the same name has set. What overlayfs needs stays.
 Result<> ClearXattrs(int fd);
 

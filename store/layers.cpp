@@ -125,8 +125,8 @@ bool StoreImpl::HasImage(const Digest& chain_id) const {
   return faccessat(layer_.get(), Cat(chain_id.hex(), kImageSuffix).c_str(), F_OK, 0) == 0;
 }
 
-Result<> StoreImpl::MakeImage(const std::vector<LayerInfo>& layers, const Digest& chain_id,
-                              int dir) {
+// As overlayfs would show the layers together.
+Result<LayerTree> StoreImpl::MergedTree(const std::vector<LayerInfo>& layers) const {
   std::vector<LayerTree> trees;
   for (const LayerInfo& layer : layers) {
     LayerIndex index = TRY(ReadIndex(layer.diff_id));
@@ -137,20 +137,31 @@ Result<> StoreImpl::MakeImage(const std::vector<LayerInfo>& layers, const Digest
     merged.Overlay(trees[i]);
   merged.HideObjects();
   merged.Seal();
+  return merged;
+}
+
+Result<uint64_t> StoreImpl::MakeImage(const std::vector<LayerInfo>& layers, const Digest& chain_id,
+                                      int dir) {
+  LayerTree merged = TRY(MergedTree(layers));
   UniqueFd fd = TRY(ops_.Create(dir, kImagePart, kPrivateFile));
-  TRY(WriteErofs(merged, fd.get()));
-  return ops_.Rename(dir, kImagePart, layer_.get(), Cat(chain_id.hex(), kImageSuffix));
+  ErofsStats stats = TRY(WriteErofs(merged, fd.get()));
+  TRY(ops_.Rename(dir, kImagePart, layer_.get(), Cat(chain_id.hex(), kImageSuffix)));
+  return stats.size_bytes;
 }
 
 // Into a directory of its own first: a name in tree/ always stands for the complete layer.
 Result<bool> StoreImpl::MakeTree(const LayerTree& tree, const Digest& diff_id, int dir) {
   std::string name = diff_id.hex();
+  TRY(FillTree(tree, name, dir));
+  return ops_.RenameNew(dir, name, tree_.get(), name);
+}
+
+Result<> StoreImpl::FillTree(const LayerTree& tree, const std::string& name, int dir) {
   TRY(ops_.RemoveTree(dir, name));
   TRY(ops_.MakeDir(dir, name));
   UniqueFd root = TRY(OpenAt(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   std::lock_guard lock(checkout_mutex_);
-  TRY(CheckOut(tree, *objects_, root.get()));
-  return ops_.RenameNew(dir, name, tree_.get(), name);
+  return CheckOut(tree, *objects_, root.get());
 }
 
 // After a change of tier.
@@ -223,6 +234,7 @@ Result<RootFs> StoreImpl::Root(const Digest& manifest_digest) {
     layers = image->second.layers;
     chain_id = image->second.chain_id;
   }
+  TRY(Sound(manifest_digest));
   if (layers.empty())
     return Fail(Errc::kUnsupported, "the image has no layers: there is nothing to run");
   TRY(EnsureRoot(layers, chain_id));

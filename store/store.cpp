@@ -17,13 +17,13 @@ Result<> StoreImpl::CheckSpace(uint64_t needed_bytes) const {
 
 bool StoreImpl::HasLayer(const Digest& diff_id) const {
   std::lock_guard lock(mutex_);
-  return layers_.contains(diff_id);
+  return layers_.contains(diff_id) && !broken_.contains(diff_id);
 }
 
 std::optional<LayerInfo> StoreImpl::FindLayer(const Digest& diff_id) const {
   std::lock_guard lock(mutex_);
   auto layer = layers_.find(diff_id);
-  if (layer == layers_.end()) {
+  if (layer == layers_.end() || broken_.contains(diff_id)) {
     return std::nullopt;
   }
   return LayerInfo{diff_id, layer->second.size_bytes};
@@ -56,6 +56,11 @@ std::shared_ptr<const Image> StoreImpl::Find(const Digest& manifest_digest) cons
   }
   state->second.parsed = image;
   return image;
+}
+
+WriteCount StoreImpl::written() const {
+  std::lock_guard lock(mutex_);
+  return written_;
 }
 
 std::vector<Digest> StoreImpl::Images() const {
@@ -106,7 +111,29 @@ Result<> StoreImpl::RemoveRefs(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     removed += changed.erase(name);
   }
-  return removed == 0 ? Result<>() : ReplaceRefs(std::move(changed));
+  if (removed == 0)
+    return {};
+  auto replaced = ReplaceRefs(changed);
+  if (replaced || replaced.error().code() != Errc::kNoSpace)
+    return replaced;
+  // A full file system must not keep anybody from making room: Collect writes the names when it has
+  // freed some. Until then a start drops names whose image is gone, or finds all as it was.
+  std::lock_guard lock(mutex_);
+  refs_ = std::move(changed);
+  refs_unsaved_ = true;
+  return {};
+}
+
+// REQUIRES: write_mutex_ held.
+Result<> StoreImpl::SaveRefs() {
+  if (!refs_unsaved_)
+    return {};
+  RefMap refs;
+  {
+    std::lock_guard lock(mutex_);
+    refs = refs_;
+  }
+  return ReplaceRefs(std::move(refs));
 }
 
 Result<> StoreImpl::AddRefs(const std::vector<std::string>& names, const Digest& manifest_digest) {
@@ -127,6 +154,7 @@ Result<> StoreImpl::AddRefs(const std::vector<std::string>& names, const Digest&
 Result<> StoreImpl::ReplaceRefs(RefMap refs) {
   TRY_CTX("write the names of the images",
           ops_.ReplaceFile(dir_.get(), kRefsName, EncodeRefs(refs)));
+  refs_unsaved_ = false;
   std::lock_guard lock(mutex_);
   refs_ = std::move(refs);
   return {};

@@ -106,6 +106,21 @@ struct ImageRecord {
 // cancel (kCancelled). Empty: not told.
 using IngestProgress = std::move_only_function<bool(uint64_t unpacked_bytes)>;
 
+// Bytes given to the file system.
+struct WriteCount {
+  uint64_t content = 0;    // of objects
+  uint64_t discarded = 0;  // of that: proved known afterwards
+  uint64_t known = 0;      // not written, because the store had it
+  uint64_t metadata = 0;   // indexes, archives, metadata images, records
+
+  void Add(const WriteCount& more) {
+    content += more.content;
+    discarded += more.discarded;
+    known += more.known;
+    metadata += more.metadata;
+  }
+};
+
 // One pull, load or build in progress. Destroying it without Commit removes everything it wrote
 // that no image uses.
 class Transaction {
@@ -152,12 +167,63 @@ class Transaction {
   // unless it was before or taking its record back fails too. kNotFound: a layer is missing.
   virtual Result<Digest> Commit(const ImageRecord& record,
                                 const std::vector<std::string>& refs) = 0;
+  virtual WriteCount written() const = 0;
 };
 
 struct CollectResult {
   std::vector<Digest> images;  // manifest digests whose records were removed
   std::vector<Digest> layers;  // diffIDs that went with them
   uint64_t freed_bytes = 0;    // on the file system
+};
+
+// Bytes on the disk.
+struct ImageUsage {
+  Digest manifest_digest;
+  uint64_t size_bytes = 0;    // of all it needs
+  uint64_t unique_bytes = 0;  // of what no other image needs
+};
+struct Usage {
+  uint64_t total_bytes = 0;  // of the store, everything once
+  std::vector<ImageUsage> images;
+};
+
+enum class DamageKind : uint8_t {
+  kRefs,      // the names
+  kRecord,    // img/<manifest digest>
+  kIndex,     // layer/<diffID>.idx
+  kArchive,   // layer/<diffID>.tar
+  kMetadata,  // layer/<chainID>.erofs
+  kTree,      // tree/<diffID>
+  kObject,    // obj/
+};
+
+// One damaged or missing thing that an image needs.
+struct Damage {
+  DamageKind kind = DamageKind::kObject;
+  Digest digest;               // what it is named by; none for the names
+  std::string path;            // below the store's directory
+  std::string what;            // "is missing", "has other content", ...
+  std::vector<Digest> images;  // manifest digests of those that need it
+};
+
+struct CheckCount {
+  uint64_t files = 0;
+  uint64_t bytes = 0;  // read
+  uint64_t damaged = 0;
+};
+
+// Both are called on the checking thread; false cancels (kCancelled).
+class CheckSink {
+ public:
+  virtual ~CheckSink() = default;
+  virtual bool OnDamage(const Damage& damage) = 0;
+  // After each file and each piece of a large one.
+  virtual bool OnProgress(const CheckCount& count) = 0;
+};
+
+enum class CheckDepth : uint8_t {
+  kSizes,    // indexes are read, everything else is there and has its size
+  kContent,  // everything is read
 };
 
 class Store {
@@ -189,7 +255,8 @@ class Store {
 
   // Durable when they return; on an error nothing has changed. SetRef: kNotFound without such an
   // image, kInvalid for a name that is empty, longer than 1024 bytes or has white space or control
-  // characters. RemoveRefs: unknown names are skipped.
+  // characters. RemoveRefs: unknown names are skipped; on a full file system it is durable after
+  // the next Collect.
   virtual Result<> SetRef(const std::string& name, const Digest& manifest_digest) = 0;
   virtual Result<> RemoveRefs(const std::vector<std::string>& names) = 0;
   // Removes the records of those `candidates` that have no ref and are not in `in_use`, then every
@@ -198,6 +265,26 @@ class Store {
   // goes on.
   virtual Result<CollectResult> Collect(const std::set<Digest>& candidates,
                                         const std::set<Digest>& in_use) = 0;
+
+  // By transactions since the store was opened.
+  virtual WriteCount written() const = 0;
+  // One stat for each file. What is added or removed meanwhile may be missing.
+  virtual Result<Usage> Measure() const = 0;
+
+  // Looks at everything the images need, beside all other operations. Memory: the largest index and
+  // a few MiB. Changes nothing. Metadata images and directories that are absent are no damage: they
+  // are made when they are needed.
+  virtual Result<CheckCount> Check(CheckDepth depth, CheckSink& sink) = 0;
+  // Takes what a Check has found out of use: damaged objects go to quarantine/, metadata images,
+  // directories and names are made again. Layers that lack something then count as absent
+  // (HasLayer) until AddLayer takes them in again, which writes just what is bad. Waits for layers
+  // that are being added.
+  virtual Result<> SetAside(const std::vector<Damage>& damages) = 0;
+  // kCorrupt with the object, the cause and the remedy when something of the image is known to be
+  // damaged; kNotFound without such an image.
+  virtual Result<> Sound(const Digest& manifest_digest) const = 0;
+  // Whether an earlier repair has left something in quarantine.
+  virtual bool HasQuarantine() const = 0;
 
   // Makes what the tier needs and is not there, as after a change of tier. kNotFound without such
   // an image; kUnsupported for one without layers.

@@ -1,5 +1,6 @@
 // The one implementation of Store and Transaction. Split over store.cpp (queries and refs),
-// startup.cpp, transaction.cpp and collect.cpp. Included by those and by tests only.
+// startup.cpp, transaction.cpp, collect.cpp, layers.cpp, check.cpp and repair.cpp. Included by
+// those and by tests only.
 //
 // Locks: write_mutex_ serialises what changes layer/, tree/, img/ and refs and is held over syncs;
 // ingest_mutex_ is shared by layers that are being added, whose objects nothing refers to yet, and
@@ -23,6 +24,7 @@
 #include "store/disk_ops.h"
 #include "store/image_record.h"
 #include "store/layer_index.h"
+#include "store/layer_tree.h"
 #include "store/objects.h"
 #include "store/partial_layer.h"
 #include "store/refs.h"
@@ -43,6 +45,8 @@ inline constexpr uint64_t kStoreVersion = 1;
 inline constexpr std::string_view kIndexSuffix = ".idx";
 inline constexpr std::string_view kSplitSuffix = ".tar";
 inline constexpr std::string_view kImageSuffix = ".erofs";
+// Of a file that is kept with the metadata: a file of its own would take a block and an inode.
+inline constexpr size_t kInlineBytes = 512;
 
 // What a stack of layers is, lowest first: the name of its metadata image. The chainID of the OCI
 // image specification (config.md, "Layer ChainID").
@@ -68,6 +72,12 @@ class StoreImpl final : public Store {
   Result<> RemoveRefs(const std::vector<std::string>& names) override;
   Result<CollectResult> Collect(const std::set<Digest>& candidates,
                                 const std::set<Digest>& in_use) override;
+  WriteCount written() const override;
+  Result<Usage> Measure() const override;
+  Result<CheckCount> Check(CheckDepth depth, CheckSink& sink) override;
+  Result<> SetAside(const std::vector<Damage>& damages) override;
+  Result<> Sound(const Digest& manifest_digest) const override;
+  bool HasQuarantine() const override;
   Result<RootFs> Root(const Digest& manifest_digest) override;
   Result<std::unique_ptr<ByteSource>> OpenLayer(const Digest& diff_id) override;
   Result<std::unique_ptr<ByteSource>> ApplyDelta(const Digest& from, ByteSource& delta) override;
@@ -77,6 +87,8 @@ class StoreImpl final : public Store {
 
  private:
   friend class TransactionImpl;
+  friend class Checker;
+  friend class UsageCounter;
   struct LayerState {
     uint64_t size_bytes = 0;
     uint32_t images = 0;  // records that list it
@@ -86,7 +98,16 @@ class StoreImpl final : public Store {
   struct ImageState {
     std::vector<LayerInfo> layers;  // lowest first
     Digest chain_id;
+    bool record_damaged = false;
     mutable std::weak_ptr<const Image> parsed;
+  };
+  // What a layer lacks. While it is known the layer counts as absent.
+  struct Broken {
+    std::string what;        // "its object sha256:... is missing"
+    bool files = false;      // index or archive
+    bool new_index = false;  // has been replaced: what was made from the old one is not trusted
+    std::optional<size_t> inline_bytes;  // as the index was written, when it can be read
+    std::vector<ObjectSize> objects;     // that were damaged
   };
   struct FoundRefs;  // names that records carry
 
@@ -116,6 +137,7 @@ class StoreImpl final : public Store {
 
   // REQUIRES: write_mutex_ held. Writes the file, then takes `refs` as the state.
   Result<> ReplaceRefs(RefMap refs);
+  Result<> SaveRefs();
   Result<> AddRefs(const std::vector<std::string>& names, const Digest& manifest_digest);
 
   // layers.cpp: from indexes and objects to what a tier needs, and back to archives.
@@ -123,17 +145,32 @@ class StoreImpl final : public Store {
   // Those of `wanted` that are kept in the index of any layer.
   Result<SmallContents> FindSmall(const WantedContents& wanted) const;
   bool HasImage(const Digest& chain_id) const;
+  Result<LayerTree> MergedTree(const std::vector<LayerInfo>& layers) const;
   // Not durable yet. REQUIRES: write_mutex_ held; `dir` is a directory of the caller's own.
-  Result<> MakeImage(const std::vector<LayerInfo>& layers, const Digest& chain_id, int dir);
+  // Returns its size.
+  Result<uint64_t> MakeImage(const std::vector<LayerInfo>& layers, const Digest& chain_id, int dir);
   // False: it is there already.
   Result<bool> MakeTree(const LayerTree& tree, const Digest& diff_id, int dir);
+  // Into the new directory `name` below `dir`.
+  Result<> FillTree(const LayerTree& tree, const std::string& name, int dir);
   Result<> EnsureRoot(const std::vector<LayerInfo>& layers, const Digest& chain_id);
   Result<RootFs> ImageRoot(const Digest& chain_id) const;
   Result<RootFs> TreeRoot(const std::vector<LayerInfo>& layers) const;
 
+  // repair.cpp
+  Result<> QuarantineObject(const Digest& digest);
+  void Break(const Digest& diff_id, std::string what);
+  Result<> BreakLayersWith(std::vector<Digest> objects);
+  Result<> RemakeTree(const Digest& diff_id);
+  Result<> RemakeImages(const Digest& diff_id);
+  std::optional<Broken> FindBroken(const Digest& diff_id) const;
+  // Takes those layers into use again that lack nothing any more.
+  Result<> Heal();
+  Result<bool> HealLayer(const Digest& diff_id, const Broken& broken);
+
   // transaction.cpp. REQUIRES: write_mutex_ held. False: the image is there already. `dir`: a
   // directory of the transaction's own; `sync`: see DiskOps::SyncFileSystem.
-  Result<bool> WriteDown(const StoredRecord& record, int dir, int sync);
+  Result<bool> WriteDown(const StoredRecord& record, int dir, int sync, WriteCount& written);
   Result<bool> WriteRecord(const StoredRecord& record);
 
   // collect.cpp
@@ -145,7 +182,8 @@ class StoreImpl final : public Store {
   Result<> RemoveRecords(const std::vector<Digest>& digests);
   Result<> Sweep(CollectResult& result);
   void SuspectObjectsOf(const Digest& diff_id);
-  Result<> RemoveImages();
+  Result<uint64_t> RemoveLayerFile(const std::string& name);
+  Result<> RemoveImages(CollectResult& result);
   Result<> RemoveObjects(CollectResult& result);
   Result<> RemoveUnusedObjects(CollectResult& result);
   Result<> RemoveLayerTree(const std::string& name);
@@ -166,6 +204,7 @@ class StoreImpl final : public Store {
   std::mutex write_mutex_;
   bool records_unsynced_ =
       false;                   // guarded by write_mutex_: records whose removal may not be durable
+  bool refs_unsaved_ = false;  // guarded by write_mutex_: refs_ is not what the file has
   uint64_t next_garbage_ = 1;  // guarded by write_mutex_
   std::shared_mutex ingest_mutex_;
   std::mutex checkout_mutex_;  // one CheckOut at a time
@@ -173,9 +212,12 @@ class StoreImpl final : public Store {
   mutable std::mutex mutex_;
   std::map<Digest, LayerState> layers_;  // those whose index is there and complete
   std::map<Digest, ImageState> images_;
+  std::map<Digest, Broken> broken_;  // by diffID
   std::set<Digest> dropped_chains_;  // of images that were removed
   std::vector<Digest> suspects_;     // objects that may be garbage
+  bool suspect_all_ = false;         // an index that named some could not be read
   RefMap refs_;
+  WriteCount written_;
   uint64_t next_transaction_ = 1;
 };
 

@@ -5,6 +5,7 @@
 #include "store/transaction.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 
@@ -22,8 +23,6 @@ namespace {
 // Names in a transaction's directory.
 constexpr const char* kSplitPart = "headers";
 constexpr const char* kIndexPart = "index";
-// Of a file that is kept with the metadata: a file of its own would take a block and an inode.
-constexpr size_t kInlineBytes = 512;
 
 constexpr size_t kMaxLargeObjects = 50'000;  // 2 MB of memory
 
@@ -72,7 +71,7 @@ Result<LayerInfo> TransactionImpl::AddLayer(LayerSource layer, IngestProgress pr
     return IngestLayer(layer, store_.limits_, target, progress);
   };
   std::shared_lock ingest_lock(store_.ingest_mutex_);
-  auto info = Ingest(take);
+  auto info = Ingest(layer.diff_id, take);
   ingest_lock.unlock();
   return Keep(std::move(info));
 }
@@ -89,7 +88,8 @@ Result<std::optional<LayerInfo>> TransactionImpl::AddLayerByParts(LayerParts lay
   if (!TRY(partial.Prepare(inline_bytes(), find_small))) {
     return std::nullopt;
   }
-  auto info = Ingest([&](const IngestTarget& target) { return partial.Take(target, progress); });
+  auto info = Ingest(layer.diff_id,
+                     [&](const IngestTarget& target) { return partial.Take(target, progress); });
   ingest_lock.unlock();
   return TRY(Keep(std::move(info)));
 }
@@ -98,6 +98,12 @@ Result<std::optional<LayerInfo>> TransactionImpl::AddLayerByParts(LayerParts lay
 Result<LayerInfo> TransactionImpl::Keep(Result<LayerInfo> info) {
   if (info && !pinned_.emplace(info->diff_id, *info).second) {
     store_.Unpin({info->diff_id});
+  }
+  if (info) {
+    auto healed = store_.Heal();
+    if (!healed && store_.FindBroken(info->diff_id)) {
+      return std::unexpected(std::move(healed).error());
+    }
   }
   return info;
 }
@@ -118,25 +124,33 @@ size_t TransactionImpl::inline_bytes() const {
   return store_.tier_ == Tier::kDirectories ? 0 : kInlineBytes;
 }
 
-Result<LayerInfo> TransactionImpl::Ingest(const TakeLayer& take_layer) {
+Result<LayerInfo> TransactionImpl::Ingest(const std::optional<Digest>& diff_id,
+                                          const TakeLayer& take_layer) {
   DiskOps& ops = store_.ops_;
   // A lower bound: files take less than their archive only by its headers, unless they are known.
   TRY(CheckFreeSpace(dir_.get(), 0, store_.limits_.reserve_bytes));
   ObjectWriter objects(*store_.objects_, dir_.get(), ops, store_.limits_.reserve_bytes,
                        [this](uint64_t size) { return FindTwins(size); });
   auto split = TRY(SplitWriter::Create(TRY(ops.Create(dir_.get(), kSplitPart, 0600)), ops));
-  IngestTarget target{.objects = objects, .split = split, .inline_bytes = inline_bytes()};
+  auto broken = diff_id ? store_.FindBroken(*diff_id) : std::nullopt;
+  IngestTarget target{
+      .objects = objects,
+      .split = split,
+      .inline_bytes = broken ? broken->inline_bytes.value_or(inline_bytes()) : inline_bytes()};
+  uint64_t metadata = 0;
   auto take = [&]() -> Result<LayerInfo> {
     IngestedLayer taken = TRY(take_layer(target));
     std::string index = LayerIndex::Encode(taken.diff_id, taken.tree, taken.objects);
     UniqueFd fd = TRY(ops.Create(dir_.get(), kIndexPart, 0600));
     TRY(ops.Write(fd.get(), std::as_bytes(std::span(index)), 0));
-    if (store_.tier_ == Tier::kDirectories) {
+    metadata = index.size() + SizeOf(kSplitPart);
+    if (store_.tier_ == Tier::kDirectories && !broken) {
       TRY(store_.MakeTree(taken.tree, taken.diff_id, dir_.get()));
     }
     return Publish({taken.diff_id, taken.tree.size_bytes()});
   };
   auto info = take();
+  Account({objects.written_bytes(), objects.discarded_bytes(), objects.known_bytes(), metadata});
   if (!info) {
     store_.Suspect(objects.added());
   }
@@ -167,11 +181,25 @@ std::vector<Digest> TransactionImpl::FindTwins(uint64_t size) {
   return twins;
 }
 
+uint64_t TransactionImpl::SizeOf(const char* name) const {
+  struct stat info;
+  bool there = fstatat(dir_.get(), name, &info, AT_SYMLINK_NOFOLLOW) == 0;
+  return there ? static_cast<uint64_t>(info.st_size) : 0;
+}
+
+void TransactionImpl::Account(const WriteCount& more) {
+  written_.Add(more);
+  std::lock_guard lock(store_.mutex_);
+  store_.written_.Add(more);
+}
+
 // Another transaction may have added the same layer meanwhile: what that has made is as good.
 Result<LayerInfo> TransactionImpl::Publish(const LayerInfo& info) {
   std::lock_guard lock(store_.mutex_);
   StoreImpl::LayerState& state = store_.layers_[info.diff_id];
-  if (state.images == 0 && state.pins == 0) {
+  auto broken = store_.broken_.find(info.diff_id);
+  bool repaired = broken != store_.broken_.end() && broken->second.files;
+  if ((state.images == 0 && state.pins == 0) || repaired) {
     std::string name = info.diff_id.hex();
     auto named =
         store_.ops_.Rename(dir_.get(), kSplitPart, store_.layer_.get(), Cat(name, kSplitSuffix));
@@ -180,10 +208,15 @@ Result<LayerInfo> TransactionImpl::Publish(const LayerInfo& info) {
           store_.ops_.Rename(dir_.get(), kIndexPart, store_.layer_.get(), Cat(name, kIndexSuffix));
     }
     if (!named) {
-      store_.layers_.erase(info.diff_id);
+      if (!repaired)
+        store_.layers_.erase(info.diff_id);
       return std::unexpected(std::move(named).error());
     }
     state.size_bytes = info.size_bytes;
+    if (repaired) {
+      broken->second.files = false;
+      broken->second.new_index = true;
+    }
   }
   ++state.pins;
   return info;
@@ -230,8 +263,13 @@ Result<Digest> TransactionImpl::Commit(const ImageRecord& record,
     }
   }
   StoredRecord stored = TRY(CheckRecord(record, refs));
+  WriteCount written;
   std::lock_guard write_lock(store_.write_mutex_);
-  bool fresh = TRY_CTX("commit the image", store_.WriteDown(stored, dir_.get(), sync_.get()));
+  bool fresh =
+      TRY_CTX("commit the image", store_.WriteDown(stored, dir_.get(), sync_.get(), written));
+  if (fresh)
+    written.metadata += EncodeRecord(stored).size();
+  Account(written);
   auto named = store_.AddRefs(refs, stored.image.manifest_digest);
   if (!named && fresh) {
     (void)store_.RemoveRecords({stored.image.manifest_digest});
@@ -241,12 +279,13 @@ Result<Digest> TransactionImpl::Commit(const ImageRecord& record,
 }
 
 // Everything the record needs becomes durable, then the record. False: the image is there already.
-Result<bool> StoreImpl::WriteDown(const StoredRecord& record, int dir, int sync) {
+Result<bool> StoreImpl::WriteDown(const StoredRecord& record, int dir, int sync,
+                                  WriteCount& written) {
   const std::vector<LayerInfo>& layers = record.image.layers;
   Digest chain_id = ChainId(layers);
   bool image = tier_ != Tier::kDirectories && !layers.empty() && !HasImage(chain_id);
   if (image) {
-    TRY(MakeImage(layers, chain_id, dir));
+    written.metadata += TRY(MakeImage(layers, chain_id, dir));
     std::lock_guard lock(mutex_);
     dropped_chains_.insert(chain_id);  // should this fail; no matter otherwise
   }
@@ -272,11 +311,21 @@ Result<bool> StoreImpl::WriteRecord(const StoredRecord& record) {
   const Digest& digest = record.image.manifest_digest;
   {
     std::lock_guard lock(mutex_);
-    if (images_.contains(digest)) {
+    auto image = images_.find(digest);
+    if (image != images_.end() && !image->second.record_damaged) {
       return false;
     }
   }
   auto written = ops_.ReplaceFile(img_.get(), digest.hex(), EncodeRecord(record));
+  {
+    std::lock_guard lock(mutex_);
+    auto image = images_.find(digest);
+    if (image != images_.end()) {  // in place of a damaged one
+      image->second.record_damaged = !written;
+      TRY(std::move(written));
+      return false;
+    }
+  }
   if (!written) {
     // It may be visible although it is not durable.
     records_unsynced_ = true;

@@ -28,6 +28,7 @@ class TransactionImpl final : public Transaction {
   Result<std::optional<LayerInfo>> AddLayerByParts(LayerParts layer,
                                                    IngestProgress progress) override;
   Result<Digest> Commit(const ImageRecord& record, const std::vector<std::string>& refs) override;
+  WriteCount written() const override { return written_; }
 
  private:
   using TakeLayer = std::function<Result<IngestedLayer>(const IngestTarget& target)>;
@@ -35,7 +36,8 @@ class TransactionImpl final : public Transaction {
   std::optional<LayerInfo> Known(const Digest& diff_id);
   size_t inline_bytes() const;
   // REQUIRES: ingest_mutex_ held.
-  Result<LayerInfo> Ingest(const TakeLayer& take_layer);
+  // `diff_id`: when it is known before.
+  Result<LayerInfo> Ingest(const std::optional<Digest>& diff_id, const TakeLayer& take_layer);
   Result<LayerInfo> Keep(Result<LayerInfo> info);
   Result<LayerInfo> Publish(const LayerInfo& info);
   Result<StoredRecord> CheckRecord(const ImageRecord& record,
@@ -43,11 +45,14 @@ class TransactionImpl final : public Transaction {
 
   // Large objects of a size, of all layers there were when it was first asked.
   std::vector<Digest> FindTwins(uint64_t size);
+  uint64_t SizeOf(const char* name) const;
+  void Account(const WriteCount& more);
 
   StoreImpl& store_;
   const std::string name_;
   UniqueFd dir_;
   UniqueFd sync_;
+  WriteCount written_;
   std::optional<std::vector<ObjectSize>> large_;  // by size
   std::map<Digest, LayerInfo> pinned_;            // protected from Collect
 };

@@ -60,7 +60,9 @@ struct Route {
 std::span<const Route> ArchiveRoutes();    // archive_routes.cpp
 std::span<const Route> ContainerRoutes();  // container_routes.cpp
 std::span<const Route> ImageRoutes();      // image_routes.cpp
+std::span<const Route> StoreRoutes();      // store_routes.cpp
 std::span<const Route> SystemRoutes();     // system_routes.cpp
+std::span<const Route> UsageRoutes();      // usage_routes.cpp
 
 // 404 {"message":"No such container: x"} and so on. Errc -> status is one table in api.cpp.
 int HttpStatus(Errc code);

@@ -109,7 +109,7 @@ std::string StatusText(const Container& container, int64_t now_nanos) {
 }
 
 void WriteContainerSummary(JsonWriter& json, const Container& container, std::string_view network,
-                           int64_t now_nanos) {
+                           int64_t now_nanos, const ContainerSize* size) {
   const ContainerConfig& config = *container.config;
   json.Object()
       .Field("Id", container.id)
@@ -120,6 +120,8 @@ void WriteContainerSummary(JsonWriter& json, const Container& container, std::st
   json.Field("Image", config.image).Field("ImageID", container.image_id.string());
   json.Field("Command", CommandText(config.args))
       .Field("Created", container.created_nanos / kNanosPerSecond);
+  if (size != nullptr)
+    json.Field("SizeRw", size->written).Field("SizeRootFs", size->root);
   json.Key("Ports").Array().End().Key("Labels").Object();
   for (const auto& [name, value] : config.labels)
     json.Field(name, value);

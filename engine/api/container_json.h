@@ -10,9 +10,14 @@
 
 namespace wherry::engine::api {
 
-// `network` is the one the container's mode means, "none" or "host".
+struct ContainerSize {
+  uint64_t written = 0;  // by the container
+  uint64_t root = 0;     // with its image
+};
+
+// `size` may be null. `network` is the one the container's mode means, "none" or "host".
 void WriteContainerSummary(JsonWriter& json, const Container& container, std::string_view network,
-                           int64_t now_nanos);
+                           int64_t now_nanos, const ContainerSize* size = nullptr);
 std::string ContainerInspectJson(const Container& container, std::string_view network);
 
 // "Up 5 minutes (Paused)", "Exited (0) 2 hours ago", "Created".

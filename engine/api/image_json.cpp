@@ -59,7 +59,13 @@ std::map<std::string, std::string> ImageLabels(const ImageSummary& summary) {
   return labels;
 }
 
-void WriteImageSummary(JsonWriter& json, const ImageSummary& summary) {
+int64_t ImageCreated(const ImageSummary& summary) {
+  auto config = ConfigOf(summary);
+  auto created = ParseRfc3339(config ? (*config)["created"].str() : "");
+  return created ? *created : 0;
+}
+
+void WriteImageSummary(JsonWriter& json, const ImageSummary& summary, const ImageSize* size) {
   const store::Image& image = *summary.image;
   auto config = ConfigOf(summary);
   JsonValue root = config ? config->root() : JsonValue();
@@ -67,13 +73,14 @@ void WriteImageSummary(JsonWriter& json, const ImageSummary& summary) {
   json.Object().Field("Id", image.config_digest.string()).Field("ParentId", "");
   json.Field("RepoTags", summary.repo_tags).Field("RepoDigests", summary.repo_digests);
   json.Field("Created", created ? *created / 1'000'000'000 : 0);
-  json.Field("Size", image.size_bytes)
-      .Field("VirtualSize", image.size_bytes)
-      .Field("SharedSize", -1);
+  uint64_t bytes = size != nullptr ? size->total : image.size_bytes;
+  json.Field("Size", bytes).Field("VirtualSize", bytes);
+  json.Field("SharedSize", size != nullptr ? static_cast<int64_t>(size->shared) : int64_t{-1});
   json.Key("Labels");
   JsonValue labels = root["config"]["Labels"];
   labels.IsObject() ? json.Value(labels) : json.Object().End();
-  json.Field("Containers", -1).End();
+  json.Field("Containers", size != nullptr ? static_cast<int64_t>(size->containers) : int64_t{-1})
+      .End();
 }
 
 Result<std::string> ImageInspectJson(const ImageSummary& summary) {
@@ -104,6 +111,19 @@ Result<std::string> ImageInspectJson(const ImageSummary& summary) {
       .Field("LastTagTime", FormatRfc3339NanoOrZero(image.created_unix_nanos))
       .End();
   json.End();
+  return json.Take();
+}
+
+std::string PullPlanJson(const PullPlan& plan) {
+  JsonWriter json;
+  json.Object().Field("Known", plan.known).Key("Layers").Array();
+  for (const PullPlan::Layer& layer : plan.layers) {
+    json.Object().Field("Id", layer.id).Field("Size", layer.size);
+    json.Field("Here", layer.here).End();
+  }
+  json.End().Field("Download", plan.download_bytes).Field("Write", plan.write_bytes);
+  json.Field("Peak", plan.write_bytes).Field("Fits", plan.refusal.empty());
+  json.Field("Refusal", plan.refusal).End();
   return json.Take();
 }
 

@@ -1,99 +1,20 @@
 // /images: pull, list, inspect, tag, remove.
 #include <atomic>
 #include <memory>
-#include <mutex>
+#include <set>
 
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
 #include "engine/api/api.h"
 #include "engine/api/image_json.h"
+#include "engine/api/line_stream.h"
 #include "engine/containers.h"
 #include "engine/filters.h"
 
 namespace wherry::engine::api {
 
 namespace {
-
-// The answer to a pull, written by a worker and sent by the loop. Before the first line an error is
-// an HTTP error, after it one line of the stream.
-class PullStream : public std::enable_shared_from_this<PullStream> {
- public:
-  PullStream(Loop* loop, http::ExchangePtr exchange)
-      : loop_(loop), exchange_(std::move(exchange)) {}
-
-  // Loop thread, once, before the worker starts.
-  void Begin() {
-    exchange_->OnClose([cancel = cancel_] { cancel->store(true); });
-  }
-
-  // Set when nobody listens any more; ends the pull.
-  const std::shared_ptr<std::atomic<bool>>& cancel() const { return cancel_; }
-
-  // Worker: false when nobody listens any more.
-  bool Report(const Progress& progress) {
-    if (cancel_->load())
-      return false;
-    std::string line = ProgressLine(progress);
-    std::lock_guard lock(mutex_);
-    lines_ += line;
-    if (!flush_posted_) {
-      flush_posted_ = true;
-      loop_->Post([self = shared_from_this()] { self->Flush(); });
-    }
-    return true;
-  }
-
-  // Loop thread.
-  void Finish(const Result<Digest>& result) {
-    Flush();
-    if (!result && !started_)
-      return ReplyError(*exchange_, HttpError(result.error()));
-    if (!result) {
-      JsonWriter json;
-      json.Object().Key("errorDetail").Object().Field("message", result.error().message()).End();
-      json.Field("error", result.error().message()).End();
-      exchange_->Write(Cat(json.text(), "\r\n"));
-    }
-    if (!started_)
-      Start();
-    exchange_->End();
-  }
-
- private:
-  // A 401 would make docker's CLI ask for a password of Docker's own registry.
-  static Error HttpError(const Error& error) {
-    return error.code() == Errc::kUnauthorized ? error.Clone().WithCode(Errc::kDenied)
-                                               : error.Clone();
-  }
-
-  void Start() {
-    started_ = true;
-    exchange_->StartStream(200, {{"Content-Type", "application/json"}});
-  }
-
-  void Flush() {
-    std::string lines;
-    {
-      std::lock_guard lock(mutex_);
-      lines.swap(lines_);
-      flush_posted_ = false;
-    }
-    if (lines.empty())
-      return;
-    if (!started_)
-      Start();
-    exchange_->Write(lines);
-  }
-
-  Loop* loop_;
-  http::ExchangePtr exchange_;
-  bool started_ = false;
-  std::shared_ptr<std::atomic<bool>> cancel_ = std::make_shared<std::atomic<bool>>(false);
-  std::mutex mutex_;
-  std::string lines_;          // guarded by mutex_
-  bool flush_posted_ = false;  // guarded by mutex_
-};
 
 // fromImage and tag, where the tag may be a digest.
 Result<registry::Reference> PullReference(const http::Request& request) {
@@ -107,30 +28,53 @@ Result<registry::Reference> PullReference(const http::Request& request) {
       Cat(image, tag.find(':') == std::string_view::npos ? ":" : "@", tag));
 }
 
-void PullImage(const Services& services, Call call) {
-  const http::Request& request = call.request();
-  auto reference = PullReference(request);
-  if (!reference)
-    return ReplyError(*call.exchange, reference.error());
-  PullRequest pull{std::move(*reference), std::nullopt,
-                   registry::CredentialsFromHeader(request.header("X-Registry-Auth")), nullptr};
+Result<PullRequest> ReadPull(const http::Request& request) {
+  PullRequest pull;
+  pull.reference = TRY(PullReference(request));
+  pull.credentials = registry::CredentialsFromHeader(request.header("X-Registry-Auth"));
   if (!request.param("platform").empty())
     pull.platform = std::string(request.param("platform"));
+  return pull;
+}
 
-  auto stream = std::make_shared<PullStream>(services.loop, call.exchange);
+void PullImage(const Services& services, Call call) {
+  auto read = ReadPull(call.request());
+  if (!read)
+    return ReplyError(*call.exchange, read.error());
+  PullRequest pull = std::move(*read);
+  auto stream = std::make_shared<LineStream>(services.loop, call.exchange);
   stream->Begin();
   pull.cancel = stream->cancel();
   std::string name = pull.reference.Familiar();
   services.transfers->Run([services, stream, name, pull = std::move(pull)]() mutable {
     auto result = std::make_shared<Result<Digest>>(services.images->Pull(
-        std::move(pull), [stream](const Progress& progress) { return stream->Report(progress); }));
+        std::move(pull),
+        [stream](const Progress& progress) { return stream->Report(ProgressLine(progress)); }));
     services.loop->Post([services, stream, name, result] {
       if (*result) {
         services.events->Publish({"image", "pull", name, {{"name", name}}});
       } else {
         LogWarning("pull of ", name, ": ", result->error().message());
       }
-      stream->Finish(*result);
+      stream->Finish(*result ? nullptr : &result->error());
+    });
+  });
+}
+
+// Our own: what a pull would do.
+void PlanPull(const Services& services, Call call) {
+  auto read = ReadPull(call.request());
+  if (!read)
+    return ReplyError(*call.exchange, read.error());
+  auto cancel = std::make_shared<std::atomic<bool>>(false);
+  call.exchange->OnClose([cancel] { cancel->store(true); });
+  read->cancel = cancel;
+  services.transfers->Run([services, exchange = call.exchange, pull = std::move(*read)]() mutable {
+    auto plan = std::make_shared<Result<PullPlan>>(services.images->Plan(std::move(pull)));
+    services.loop->Post([exchange, plan] {
+      if (!*plan)
+        return ReplyError(*exchange, plan->error());
+      ReplyJson(*exchange, 200, PullPlanJson(**plan));
     });
   });
 }
@@ -220,6 +164,15 @@ void PublishRemoval(const Services& services, const RemoveResult& removed) {
   }
 }
 
+void WriteRemoved(JsonWriter& json, const RemoveResult& removed) {
+  json.Array();
+  for (const std::string& name : removed.untagged)
+    json.Object().Field("Untagged", name).End();
+  for (const Digest& digest : removed.deleted)
+    json.Object().Field("Deleted", digest.string()).End();
+  json.End();
+}
+
 void RemoveImage(const Services& services, Call call) {
   auto force = call.request().flag("force") ? Images::Force::kYes : Images::Force::kNo;
   OnWorker<RemoveResult>(
@@ -232,12 +185,55 @@ void RemoveImage(const Services& services, Call call) {
           return ReplyError(*exchange, removed.error());
         PublishRemoval(services, *removed);
         JsonWriter json;
-        json.Array();
-        for (const std::string& name : removed->untagged)
-          json.Object().Field("Untagged", name).End();
-        for (const Digest& digest : removed->deleted)
-          json.Object().Field("Deleted", digest.string()).End();
-        json.End();
+        WriteRemoved(json, *removed);
+        ReplyJson(*exchange, 200, json.Take());
+      });
+}
+
+constexpr std::string_view kPruneFilters[] = {"dangling", "label", "label!", "until"};
+
+// What "until" allows: images made before.
+Result<int64_t> PruneBefore(const Filters& filters) {
+  if (!filters.Has("until"))
+    return INT64_MAX;
+  if (filters.Values("until").size() > 1)
+    return Fail(Errc::kInvalid, "more than one until filter specified");
+  return ParseTimestamp(filters.Values("until").front(), UnixNanosNow());
+}
+
+// By default those without a name, as Docker's.
+Result<PruneResult> Prune(Images& images, const Filters& filters, int64_t before) {
+  bool only_dangling = !filters.Has("dangling") || filters.Flag("dangling");
+  std::set<Digest> chosen;
+  for (const ImageSummary& image : TRY(images.List())) {
+    bool dangling = image.repo_tags.empty();
+    if ((dangling || !only_dangling) && ImageCreated(image) < before &&
+        filters.MatchesLabels(ImageLabels(image)))
+      chosen.insert(image.image->manifest_digest);
+  }
+  return images.Prune(chosen);
+}
+
+void PruneImages(const Services& services, Call call) {
+  auto filters = Filters::Parse(call.request().param("filters"), kPruneFilters);
+  if (!filters)
+    return ReplyError(*call.exchange, filters.error());
+  auto before = PruneBefore(*filters);
+  if (!before)
+    return ReplyError(*call.exchange, before.error());
+  OnWorker<PruneResult>(
+      services,
+      [services, before = *before, filters = std::move(*filters)] {
+        return Prune(*services.images, filters, before);
+      },
+      [services, exchange = call.exchange](Result<PruneResult> pruned) {
+        if (!pruned)
+          return ReplyError(*exchange, pruned.error());
+        PublishRemoval(services, pruned->removed);
+        JsonWriter json;
+        json.Object().Key("ImagesDeleted");
+        WriteRemoved(json, pruned->removed);
+        json.Field("SpaceReclaimed", pruned->freed_bytes).End();
         ReplyJson(*exchange, 200, json.Take());
       });
 }
@@ -245,7 +241,8 @@ void RemoveImage(const Services& services, Call call) {
 constexpr Route kRoutes[] = {
     {"POST", "/images/create", PullImage},        {"GET", "/images/json", ListImages},
     {"GET", "/images/{name}/json", InspectImage}, {"POST", "/images/{name}/tag", TagImage},
-    {"DELETE", "/images/{name}", RemoveImage},
+    {"DELETE", "/images/{name}", RemoveImage},    {"POST", "/images/prune", PruneImages},
+    {"GET", "/wherry/v1/pull/plan", PlanPull},
 };
 
 }  // namespace

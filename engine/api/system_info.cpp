@@ -129,7 +129,7 @@ std::string VersionJson() {
 }
 
 std::string InfoJson(const Config& config, const ContainerCounts& containers, size_t images,
-                     store::Tier tier) {
+                     store::Tier tier, const store::WriteCount& written) {
   utsname kernel = Kernel();
   struct sysinfo memory{};
   sysinfo(&memory);
@@ -144,6 +144,11 @@ std::string InfoJson(const Config& config, const ContainerCounts& containers, si
       .Array()
       .String("Tier")
       .String(Cat(store::TierName(tier), ": ", TierMeaning(tier)))
+      .End()
+      .Array()
+      .String("Written since start")
+      .String(Cat(FormatSize(written.content), " of content, ", FormatSize(written.metadata),
+                  " of metadata"))
       .End()
       .End();
   NoPlugins(json);

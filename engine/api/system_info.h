@@ -11,6 +11,6 @@ namespace wherry::engine::api {
 std::string VersionJson();
 
 std::string InfoJson(const Config& config, const ContainerCounts& containers, size_t images,
-                     store::Tier tier);
+                     store::Tier tier, const store::WriteCount& written);
 
 }  // namespace wherry::engine::api

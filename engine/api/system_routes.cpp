@@ -32,7 +32,7 @@ void Info(const Services& services, Call call) {
           return ReplyError(*exchange, images.error());
         ReplyJson(*exchange, 200,
                   InfoJson(*services.config, services.containers->Counts(), *images,
-                           services.images->tier()));
+                           services.images->tier(), services.images->written()));
       });
 }
 

@@ -74,7 +74,7 @@ class PullJob {
     for (size_t i = 0; i < manifest.layers.size(); ++i) {
       const oci::Layer& layer = manifest.layers[i];
       bool here = store_->HasLayer(config.diff_ids[i]);
-      plan.layers.push_back({LayerName(layer), layer.descriptor.size, here});
+      plan.layers.push_back({ShortName(layer), layer.descriptor.size, here});
       if (here)
         continue;
       plan.download_bytes += layer.descriptor.size;

@@ -161,7 +161,10 @@ def test_first_pull_is_whole(fresh_engine, faulty_registry, images):
 def test_layer_without_tar_split_is_whole(updated, faulty_registry):
     files = [oci.entry(name, data=data) for name, data in _files('v2').items()
              if len(data) < 100_000]
-    old = chunked.convert(oci.image([oci.layer(oci.tar(files))], updated.machine.arch), 'old')
+    # That skopeo leaves out what follows the end marker, which changes the diffID.
+    tar = oci.tar(files)
+    tar = tar[:(len(tar.rstrip(b'\0')) + 511) // 512 * 512 + 1024]
+    old = chunked.convert(oci.image([oci.layer(tar)], updated.machine.arch), 'old')
     assert not any(name.endswith('tarsplit-position') for name in chunked.annotations(old))
     updated.update(old).ok()
     asked = faulty_registry.seen(f'GET .*/blobs/{old.parts[1].digest}')

@@ -1,7 +1,9 @@
 """Deltas between layers in the tar-diff format, made simply, and the documents that offer them."""
 
 import io
+import json
 import os.path
+import pathlib
 import tarfile
 
 from . import oci
@@ -69,3 +71,20 @@ def index(*entries):
              'manifests': [blob.descriptor(annotations={PREFIX + 'target': target.digest})
                            for target, blob in entries]}
     return oci.Blob(oci.OCI['index'], oci.to_json(value), parts=tuple(blob for _, blob in entries))
+
+
+def load(directory):
+    """The index in a layout that `wherry delta create` has written."""
+    directory = pathlib.Path(directory)
+
+    def read(descriptor):
+        data = (directory / 'blobs/sha256' / descriptor['digest'].split(':')[1]).read_bytes()
+        below = []
+        if descriptor['mediaType'] in (oci.OCI['index'], oci.OCI['manifest']):
+            value = json.loads(data)
+            below = value.get('manifests') or [value['config'], *value['layers']]
+        return oci.Blob(descriptor['mediaType'], data, parts=tuple(read(part) for part in below))
+
+    listed, = json.loads((directory / 'index.json').read_bytes())['manifests']
+    assert listed['annotations'] == {'org.opencontainers.image.ref.name': '_deltaindex'}
+    return read(listed)

@@ -217,8 +217,7 @@ def _parts(value, load):
         return
     config_blob = load(value['config'])
     yield config_blob
-    rootfs = json.loads(config_blob.data).get('rootfs')  # only images have one
-    diff_ids = rootfs['diff_ids'] if rootfs else [''] * len(value['layers'])
+    diff_ids = json.loads(config_blob.data)['rootfs']['diff_ids']
     for item, diff_id in zip(value['layers'], diff_ids):
         yield load(item, diff_id)
 

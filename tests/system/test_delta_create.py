@@ -82,7 +82,7 @@ def test_deltas_are_made_published_and_pulled(layouts, new_engine):
     layouts.write(old=old, new=new)
     result = layouts.create().ok()
     assert re.fullmatch(r'layer 2: .*B, delta .*B\n', result.out)
-    index = oci.load_layout(layouts.out)['_deltaindex']
+    index = deltas.load(layouts.out)
     delta = index.parts[0].parts[1]
     assert delta.size < new.parts[2].size / 20
     server = registries.Registry(access_log=True)
@@ -131,7 +131,7 @@ def test_documents_name_image_and_layers(layouts):
     old, new = images(layouts.engine.machine.arch)
     layouts.write(old=old, new=new)
     layouts.create().ok()
-    index = oci.load_layout(layouts.out)['_deltaindex']
+    index = deltas.load(layouts.out)
     entry = json.loads(index.data)['manifests'][0]
     assert entry['annotations'] == {deltas.PREFIX + 'target': new.digest}
     manifest = json.loads(index.parts[0].data)
@@ -147,7 +147,7 @@ def test_images_of_an_index_by_platform(layouts):
     layouts.write(old=oci.index([(old_arm, oci.platform('arm64')), (old_amd, oci.platform('amd64'))]),
                   new=oci.index([(new_arm, oci.platform('arm64')), (new_amd, oci.platform('amd64'))]))
     layouts.create('--platform', 'linux/arm64', old='old:v', new='new:v').ok()
-    entry = json.loads(oci.load_layout(layouts.out)['_deltaindex'].data)['manifests'][0]
+    entry = json.loads(deltas.load(layouts.out).data)['manifests'][0]
     assert entry['annotations'] == {deltas.PREFIX + 'target': new_arm.digest}
 
 

@@ -68,7 +68,8 @@ def choose_cuts(log, first, count, randomness, window=0):
     """`count` cuts: up to half of them right before and after flushes, the others random with random losses."""
     flushes = [position for position in log.flushes() if position > first]
     limit = len(log.entries)
-    cuts = {writelog.Cut(place) for position in flushes for place in (position - 1, position) if place >= first}
+    cuts = {writelog.Cut(place, None, window) for position in flushes for place in (position - 1, position)
+            if place >= first}
     if len(cuts) > count // 2:
         cuts = set(randomness.sample(sorted(cuts, key=str), count // 2))
     while len(cuts) < count:

@@ -89,7 +89,7 @@ class Judge:
                 return _listed(self._outside)
             except (OSError, http.client.HTTPException):
                 assert self._daemon.running and time.monotonic() < deadline, 'the daemon does not start'
-                time.sleep(0.01)
+                time.sleep(0.01 * self._machine.slow)
 
     def _log(self):
         return (self._daemon.out + self._daemon.err).decode(errors='replace') if self._daemon else ''

@@ -96,7 +96,7 @@ def boot(setting, server, arguments, memory=384):
 
 def script_of(setting, server):
     prefix = 'crash-guest nosync' if setting.nosync else ''
-    return (EAGER if setting.eager else '') + scenario.script(
+    return 'modprobe loop\n' + (EAGER if setting.eager else '') + scenario.script(
         server.name, DEVICE, FILE_SYSTEM[setting.fs], prefix, setting.fs, setting.options)
 
 

@@ -127,7 +127,7 @@ def test_what_cannot_be_repaired_is_named_when_it_is_used(filled, registry):
         engine.wherry('run', '--rm', engine.busybox, 'true').ok()
         engine.stop()
         engine.start()
-        engine.machine.wait_for(lambda: digest in engine.log(), 'the daemon does not tell', 10)
+        engine.machine.wait_for(lambda: lost.name in engine.log(), 'the daemon does not tell', 10)
     engine.login(registry.name)
     check(engine, '--repair').ok()
     engine.wherry('run', '--rm', engine.nginx, 'nginx', '-v').ok()

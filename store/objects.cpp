@@ -173,6 +173,7 @@ Result<> ObjectWriter::Append(std::span<const std::byte> bytes, uint64_t offset)
   HashZeros(offset - stream_->position);
   stream_->hasher.Update(bytes);
   stream_->position = offset + bytes.size();
+  written_bytes_ += bytes.size();
   return {};
 }
 

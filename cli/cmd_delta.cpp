@@ -112,17 +112,7 @@ class DeltaJob {
   LayoutWriter writer_;
 };
 
-}  // namespace
-
-std::span<const Option> DeltaOptions() {
-  return kDelta;
-}
-
-Result<int> DeltaCommand(const Invocation& call) {
-  if (call.word(0) != "create")
-    return Fail(Errc::kInvalid,
-                Cat("unknown command 'delta ", call.word(0), "'; there is `delta create`"));
-  TRY(store::CanWriteDeltas());
+Result<int> Create(const Invocation& call) {
   oci::Platform platform = oci::HostPlatform();
   if (!call.arguments.Value("platform").empty())
     platform = TRY(oci::ParsePlatform(call.arguments.Value("platform")));
@@ -139,6 +129,22 @@ Result<int> DeltaCommand(const Invocation& call) {
     (void)RemoveTree(call.word(3));
     return std::unexpected(std::move(made).error());
   }
+  return 0;
+}
+
+}  // namespace
+
+std::span<const Option> DeltaOptions() {
+  return kDelta;
+}
+
+Result<int> DeltaCommand(const Invocation& call) {
+  if (call.word(0) != "create")
+    return Fail(Errc::kInvalid,
+                Cat("unknown command 'delta ", call.word(0), "'; there is `delta create`"));
+  TRY(store::CanWriteDeltas());
+  if constexpr (store::kWritesDeltas)
+    return Create(call);
   return 0;
 }
 

@@ -16,12 +16,6 @@ namespace wherry::store {
 
 namespace {
 
-#ifdef WHERRY_WRITES_DELTAS
-constexpr bool kWritesDeltas = true;
-#else
-constexpr bool kWritesDeltas = false;
-#endif
-
 constexpr int kLevel = 19;
 constexpr int kWindowLog = 23;                           // the most that devices accept: 8 MiB
 constexpr size_t kDataBytes = size_t{1} << 20;           // of one kData

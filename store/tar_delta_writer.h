@@ -17,6 +17,11 @@
 
 namespace wherry::store {
 
+#ifdef WHERRY_WRITES_DELTAS
+inline constexpr bool kWritesDeltas = true;
+#else
+inline constexpr bool kWritesDeltas = false;
+#endif
 // kUnsupported in the builds that cannot.
 Result<> CanWriteDeltas();
 

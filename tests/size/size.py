@@ -22,6 +22,7 @@ PROGRAMS = ('wherry', 'wherry-shim')
 
 # An input section of the linker's map: its name, then address, size and file, maybe on the next line.
 _SECTION = re.compile(r'^ (\.[\w.$*-]+)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+) (\S+)', re.MULTILINE)
+_LLD_SECTION = re.compile(r'^ *([0-9a-f]+) +[0-9a-f]+ +([0-9a-f]+) +\d+ +(\S+):\((\.[^)]+)\)$', re.MULTILINE)
 _NOT_LOADED = ('.bss', '.tbss', '.debug', '.comment', '.note.GNU', '.ARM.attributes', '.gnu.warning')
 
 
@@ -32,13 +33,19 @@ def binary(target, program):
 def libraries(target, program):
     """Bytes in the file by library, largest first, from the linker's map."""
     text = binary(target, program + '.map').read_text(encoding='utf-8', errors='replace')
-    text = text.split('Linker script and memory map', 1)[1]
-    text = re.sub(r'^( \.[^\s]+)\n', r'\1', text, flags=re.MULTILINE)
     total = collections.Counter()
-    for name, address, size, origin in _SECTION.findall(text):
+    for name, address, size, origin in sections(text):
         if int(address, 16) and not name.startswith(_NOT_LOADED):
             total[library_of(origin)] += int(size, 16)
     return total.most_common()
+
+
+def sections(text):
+    """Name, address, size and origin of each section that went into the program, as GNU ld or lld tell."""
+    gnu = text.split('Linker script and memory map', 1)
+    if len(gnu) == 2:
+        return _SECTION.findall(re.sub(r'^( \.[^\s]+)\n', r'\1', gnu[1], flags=re.MULTILINE))
+    return [(name, address, size, origin) for address, size, origin, name in _LLD_SECTION.findall(text)]
 
 
 def library_of(origin):

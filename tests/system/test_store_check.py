@@ -1,10 +1,15 @@
 """Damage in the store: found, named, and healed from the registry, while containers run."""
 
+import gzip
 import os
 import pathlib
 import random
 
 import pytest
+
+from harness import compile as compiler
+from harness import oci
+from images import recipes, reference
 
 pytestmark = pytest.mark.machines('host')
 
@@ -39,8 +44,21 @@ def content(engine, *parts):
     return {path: path.read_bytes() for path in files(engine, *parts)}
 
 
+@pytest.fixture(scope='module')
+def site(registry):
+    """The name of an image that has files of all sizes on top of busybox."""
+    arch = compiler.native_arch()
+    busybox = reference.load('busybox')['latest'].parts[recipes.ARCHES.index(arch)]
+    base = [oci.layer(gzip.decompress(part.data)) for part in busybox.parts[1:]]
+    chance = random.Random(5)
+    files = [oci.entry(f'srv/{number}', data=chance.randbytes(chance.choice([100, 700, 5000, 400000])))
+             for number in range(60)]
+    registry.push('web/site', '1', oci.image([*base, oci.layer(oci.tar(files))], arch, Cmd=['sh']))
+    return f'{registry.name}/web/site:1'
+
+
 @pytest.fixture(params=['A1', 'B'])
-def filled(request, new_engine, registry, nginx):
+def filled(request, new_engine, registry, site):
     """An engine with real images, of which only one is damaged in these tests."""
     config = f'[store]\ntier = {request.param}\n' + new_engine.trust(registry.name)
     engine = new_engine(config, start=False)
@@ -51,8 +69,8 @@ def filled(request, new_engine, registry, nginx):
             raise
         pytest.skip(engine.log())
     engine.login(registry.name)
-    engine.busybox, engine.nginx = f'{registry.name}/busybox', nginx
-    for name in (engine.busybox, nginx):
+    engine.busybox, engine.site = f'{registry.name}/busybox', site
+    for name in (engine.busybox, site):
         engine.wherry('pull', '-q', name).ok()
     yield engine
     engine.remove_containers()
@@ -63,12 +81,12 @@ def check(engine, *options):
     return engine.wherry('store', 'check', *options, timeout=300)
 
 
-def objects_of_nginx_alone(engine):
-    """Files that only the image nginx needs: what removing it would remove."""
+def objects_of_site_alone(engine):
+    """Files that only the image site needs: what removing it would remove."""
     before = set(files(engine, 'obj/*/*', 'layer/*', 'img/*'))
-    engine.wherry('rmi', engine.nginx).ok()
+    engine.wherry('rmi', engine.site).ok()
     after = set(files(engine, 'obj/*/*', 'layer/*', 'img/*'))
-    engine.wherry('pull', '-q', engine.nginx).ok()
+    engine.wherry('pull', '-q', engine.site).ok()
     return sorted(before - after)
 
 
@@ -82,7 +100,7 @@ def test_random_flips_are_found_and_repaired(filled):
     running = engine.run_detached(engine.busybox, 'sh', '-c',
                                   'while :; do ls -lR /bin > /tmp/x; cat /bin/busybox > /tmp/y; '
                                   'sleep 0.2; done')
-    own = objects_of_nginx_alone(engine)
+    own = objects_of_site_alone(engine)
     before = content(engine, 'obj/*/*', 'layer/*')
     names = [path for path in own if path.parent.name != 'img']
     hit = chance.sample(names, min(FLIPS, len(names)))
@@ -97,14 +115,14 @@ def test_random_flips_are_found_and_repaired(filled):
         assert told or (broken_index and (path.parent.parent.name == 'obj' or
                                           path.suffix == '.erofs')), f'{path} was not found'
     assert engine.busybox not in found, 'an undamaged image is named'
-    assert engine.nginx in found
+    assert engine.site in found
     result = check(engine, '--repair').ok()
     assert 'all repaired' in result.out
     for path, old in before.items():
         assert path.read_bytes() == old, f'{path} is not what it was'
     assert '0 damaged' in check(engine).ok().out
     assert engine.state(running)['Running']
-    out = engine.wherry('run', '--rm', engine.nginx, 'nginx', '-v')
+    out = engine.wherry('run', '--rm', engine.site, 'true')
     assert out.code == 0, out
     assert not list((store(engine) / 'quarantine').glob('obj-*'))
     assert not list((store(engine) / 'txn').iterdir())
@@ -112,17 +130,17 @@ def test_random_flips_are_found_and_repaired(filled):
 
 def test_what_cannot_be_repaired_is_named_when_it_is_used(filled, registry):
     engine, chance = filled, random.Random(5)
-    lost = chance.choice([path for path in objects_of_nginx_alone(engine)
+    lost = chance.choice([path for path in objects_of_site_alone(engine)
                           if path.parent.parent.name == 'obj'])
     digest = lost.parent.name + lost.name
     flip(lost, chance)
     engine.wherry('logout', registry.name).ok()
     result = check(engine, '--repair').fails(1)
-    assert f'image {engine.nginx} is not repaired' in result.out
+    assert f'image {engine.site} is not repaired' in result.out
     # Still there, still listed, and it says what is wrong; also after a start of the daemon.
     for _ in range(2):
         assert len(engine.images()) == 2
-        engine.wherry('run', '--rm', engine.nginx, 'true').fails(
+        engine.wherry('run', '--rm', engine.site, 'true').fails(
             125, f'{digest}.*|damaged.*store check --repair')
         engine.wherry('run', '--rm', engine.busybox, 'true').ok()
         engine.stop()
@@ -130,22 +148,22 @@ def test_what_cannot_be_repaired_is_named_when_it_is_used(filled, registry):
         engine.machine.wait_for(lambda: lost.name in engine.log(), 'the daemon does not tell', 10)
     engine.login(registry.name)
     check(engine, '--repair').ok()
-    engine.wherry('run', '--rm', engine.nginx, 'nginx', '-v').ok()
+    engine.wherry('run', '--rm', engine.site, 'true').ok()
 
 
 def test_pull_heals_what_is_known_to_be_damaged(filled):
     engine = filled
-    lost = [path for path in objects_of_nginx_alone(engine) if path.parent.parent.name == 'obj'][0]
+    lost = [path for path in objects_of_site_alone(engine) if path.parent.parent.name == 'obj'][0]
     old = lost.read_bytes()
     lost.unlink()
     engine.stop()
     pathlib.Path(engine.rundir, 'store-checked').unlink()  # as after a boot
     engine.start()
     engine.machine.wait_for(lambda: 'is missing' in engine.log(), 'the daemon does not tell', 10)
-    engine.wherry('run', '--rm', engine.nginx, 'true').fails(125, 'damaged')
-    engine.wherry('pull', engine.nginx).ok()
+    engine.wherry('run', '--rm', engine.site, 'true').fails(125, 'damaged')
+    engine.wherry('pull', engine.site).ok()
     assert lost.read_bytes() == old
-    engine.wherry('run', '--rm', engine.nginx, 'nginx', '-v').ok()
+    engine.wherry('run', '--rm', engine.site, 'true').ok()
     assert '0 damaged' in check(engine).ok().out
 
 
@@ -156,7 +174,7 @@ def test_daemon_starts_with_damaged_files(filled, name):
     flip(files(engine, name)[0], chance)
     engine.start()
     check(engine, '--repair').ok()
-    for image in (engine.busybox, engine.nginx):
+    for image in (engine.busybox, engine.site):
         engine.wherry('pull', '-q', image).ok()
     engine.wherry('run', '--rm', engine.busybox, 'true').ok()
     assert '0 damaged' in check(engine).ok().out

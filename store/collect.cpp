@@ -240,12 +240,19 @@ Result<> StoreImpl::RemoveUnusedObjects(CollectResult& result) {
     }));
     std::sort(needed.begin(), needed.end());
     for (size_t group = first; group < std::min<size_t>(first + groups, 256); ++group) {
-      std::vector<Digest> present = TRY(objects_->List(static_cast<uint8_t>(group)));
-      for (const Digest& digest : present) {
-        if (!std::binary_search(needed.begin(), needed.end(), digest)) {
-          result.freed_bytes += TRY(objects_->Remove(digest));
-        }
-      }
+      TRY(RemoveOthers(static_cast<uint8_t>(group), needed, result));
+    }
+  }
+  return {};
+}
+
+// `needed` is sorted.
+Result<> StoreImpl::RemoveOthers(uint8_t group, const std::vector<Digest>& needed,
+                                 CollectResult& result) {
+  std::vector<Digest> present = TRY(objects_->List(group));
+  for (const Digest& digest : present) {
+    if (!std::binary_search(needed.begin(), needed.end(), digest)) {
+      result.freed_bytes += TRY(objects_->Remove(digest));
     }
   }
   return {};

@@ -134,10 +134,12 @@ Result<> StoreImpl::Heal() {
   for (const Digest& diff_id : layers) {
     auto broken = FindBroken(diff_id);
     auto healed = broken ? HealLayer(diff_id, *broken) : false;
-    if (!healed)
+    if (!healed) {
       done =
           std::unexpected(std::move(healed).error().Wrap(Cat("repair layer ", diff_id.string())));
-    if (!healed || !*healed)
+      continue;
+    }
+    if (!*healed)
       continue;
     std::lock_guard lock(mutex_);
     broken_.erase(diff_id);

@@ -110,11 +110,11 @@ Result<> TarDeltaSource::OpenFile(uint64_t path_bytes) {
     rest = rest.subspan(TRY(Take(rest)));
   auto file = files_->Open(path);
   if (!file) {
-    bool missing = file.error().code() == Errc::kNotFound;
+    Errc code = file.error().code();
     return std::unexpected(
         std::move(file)
             .error()
-            .WithCode(missing ? Errc::kInvalid : file.error().code())
+            .WithCode(code == Errc::kNotFound ? Errc::kInvalid : code)
             .Wrap(Cat("the delta needs the old layer's file ", QuoteName(path))));
   }
   file_ = *std::move(file);

@@ -131,7 +131,8 @@ Result<LayerInfo> TransactionImpl::Ingest(const std::optional<Digest>& diff_id,
   TRY(CheckFreeSpace(dir_.get(), 0, store_.limits_.reserve_bytes));
   ObjectWriter objects(*store_.objects_, dir_.get(), ops, store_.limits_.reserve_bytes,
                        [this](uint64_t size) { return FindTwins(size); });
-  auto split = TRY(SplitWriter::Create(TRY(ops.Create(dir_.get(), kSplitPart, 0600)), ops));
+  UniqueFd split_file = TRY(ops.Create(dir_.get(), kSplitPart, 0600));
+  auto split = TRY(SplitWriter::Create(std::move(split_file), ops));
   auto broken = diff_id ? store_.FindBroken(*diff_id) : std::nullopt;
   IngestTarget target{
       .objects = objects,

@@ -77,7 +77,8 @@ class DeltaJob {
   Result<std::optional<oci::LayerDelta>> Make(const LayoutImage& from, size_t base,
                                               const LayoutImage& to, size_t number) {
     auto old_layer = TRY(LayerStream::Open(old_, from, base));
-    auto files = TRY(store::ArchiveFiles::Read(old_layer->source(), TRY(writer_.Scratch())));
+    auto scratch = TRY(writer_.Scratch());
+    auto files = TRY(store::ArchiveFiles::Read(old_layer->source(), std::move(scratch)));
     auto blob = TRY(writer_.BeginBlob());
     auto new_layer = TRY(LayerStream::Open(new_, to, number));
     TRY(store::WriteTarDelta(new_layer->source(), files,

@@ -105,7 +105,8 @@ Result<LayoutImage> Layout::Image(const oci::Platform& platform) const {
   image.digest = descriptor.digest;
   image.size = text.size();
   image.manifest = TRY(oci::ParseManifest(text, descriptor.media_type));
-  image.config = TRY(oci::ParseImageConfig(TRY(ReadBlob(image.manifest.config))));
+  std::string config = TRY(ReadBlob(image.manifest.config));
+  image.config = TRY(oci::ParseImageConfig(config));
   if (image.config.diff_ids.size() != image.manifest.layers.size())
     return Fail(Errc::kInvalid, "configuration and manifest name different numbers of layers");
   return image;

@@ -234,14 +234,15 @@ Result<> StoreImpl::RemoveUnusedObjects(CollectResult& result) {
     std::vector<Digest> needed;
     TRY(ForEachObject([&](const ObjectSize& object) {
       size_t group = object.digest.bytes()[0];
-      if (group >= first && group < first + groups) {
+      if (group >= first && group < first + groups)
         needed.push_back(object.digest);
-      }
     }));
     std::sort(needed.begin(), needed.end());
-    for (size_t group = first; group < std::min<size_t>(first + groups, 256); ++group) {
-      TRY(RemoveOthers(static_cast<uint8_t>(group), needed, result));
-    }
+    size_t end = std::min<size_t>(first + groups, 256);
+    Result<> removed;
+    for (size_t group = first; removed && group < end; ++group)
+      removed = RemoveOthers(static_cast<uint8_t>(group), needed, result);
+    TRY(std::move(removed));
   }
   return {};
 }

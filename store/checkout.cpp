@@ -100,18 +100,11 @@ class Checkout {
           return FailSys("symlink");
         break;
       default:
-        if (mknodat(dir, name.c_str(), NodeMode(inode),
+        if (mknodat(dir, name.c_str(), inode.FullMode(),
                     makedev(inode.device_major, inode.device_minor)) != 0)
           return FailSys("mknod");
     }
     return SetMetadataByName(dir, name, inode);
-  }
-
-  static mode_t NodeMode(const Inode& inode) {
-    mode_t type = inode.type == TarType::kCharDevice    ? S_IFCHR
-                  : inode.type == TarType::kBlockDevice ? S_IFBLK
-                                                        : S_IFIFO;
-    return type | inode.mode;
   }
 
   Result<> PlaceFile(const Inode& inode, int dir, const std::string& name) {

@@ -53,23 +53,6 @@ constexpr Integer AlignUp(Integer value, Integer to) {
   return (value + to - 1) & ~(to - 1);
 }
 
-uint32_t ModeType(TarType type) {
-  switch (type) {
-    case TarType::kDirectory:
-      return S_IFDIR;
-    case TarType::kSymlink:
-      return S_IFLNK;
-    case TarType::kCharDevice:
-      return S_IFCHR;
-    case TarType::kBlockDevice:
-      return S_IFBLK;
-    case TarType::kFifo:
-      return S_IFIFO;
-    default:
-      return S_IFREG;
-  }
-}
-
 uint8_t DirentType(TarType type) {
   switch (type) {
     case TarType::kDirectory:
@@ -340,7 +323,7 @@ class ErofsWriter {
                      static_cast<uint16_t>(kExtendedInode | static_cast<int>(item.layout) << 1));
     PutInt<uint16_t>(
         out_, static_cast<uint16_t>(xattr_size == 0 ? 0 : 1 + (xattr_size - kXattrHeader) / 4));
-    PutInt<uint16_t>(out_, static_cast<uint16_t>(ModeType(inode.type) | inode.mode));
+    PutInt<uint16_t>(out_, static_cast<uint16_t>(inode.FullMode()));
     PutInt<uint16_t>(out_, 0);
     PutInt<uint64_t>(out_, item.size);
     PutInt<uint32_t>(out_, InodeUnion(item, inode));

@@ -1,6 +1,7 @@
 #include "store/layer_tree.h"
 
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <numeric>
@@ -58,6 +59,23 @@ Result<> CheckEntry(const TarEntry& entry) {
 }
 
 }  // namespace
+
+mode_t LayerTree::Inode::FullMode() const {
+  switch (type) {
+    case TarType::kDirectory:
+      return S_IFDIR | mode;
+    case TarType::kSymlink:
+      return S_IFLNK | mode;
+    case TarType::kCharDevice:
+      return S_IFCHR | mode;
+    case TarType::kBlockDevice:
+      return S_IFBLK | mode;
+    case TarType::kFifo:
+      return S_IFIFO | mode;
+    default:
+      return S_IFREG | mode;
+  }
+}
 
 LayerTree::LayerTree() : seed_(RandomSeed()), table_(1024) {
   inodes_.emplace_back();

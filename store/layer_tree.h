@@ -5,6 +5,8 @@
 // tree only. Not thread-safe.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -43,6 +45,8 @@ class LayerTree {
     uint32_t xattrs = 0;
     uint32_t content_at = 0;
 
+    // st_mode: the file type and the permissions.
+    mode_t FullMode() const;
     bool IsWhiteout() const {
       return type == TarType::kCharDevice && device_major == 0 && device_minor == 0;
     }

@@ -18,23 +18,6 @@ namespace wherry::store {
 
 namespace {
 
-mode_t FileType(TarType type) {
-  switch (type) {
-    case TarType::kDirectory:
-      return S_IFDIR;
-    case TarType::kSymlink:
-      return S_IFLNK;
-    case TarType::kCharDevice:
-      return S_IFCHR;
-    case TarType::kBlockDevice:
-      return S_IFBLK;
-    case TarType::kFifo:
-      return S_IFIFO;
-    default:
-      return S_IFREG;
-  }
-}
-
 class Walk {
  public:
   Walk(const LayerTree& tree, const Objects& objects, TreeCheck depth, size_t most)
@@ -89,7 +72,7 @@ class Walk {
     if (fstatat(dir, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0)
       return Tell(std::move(path), errno == ENOENT ? "is missing" : "cannot be read");
     std::string_view fault = Metadata(info, inode);
-    if ((info.st_mode & S_IFMT) != FileType(inode.type))
+    if ((info.st_mode & S_IFMT) != (inode.FullMode() & S_IFMT))
       return Tell(std::move(path), fault);
     if (fault.empty())
       fault = More(dir, name, info, inode);
@@ -104,7 +87,7 @@ class Walk {
 
   // What an lstat tells.
   static std::string_view Metadata(const struct stat& info, const Inode& inode) {
-    if ((info.st_mode & S_IFMT) != FileType(inode.type))
+    if ((info.st_mode & S_IFMT) != (inode.FullMode() & S_IFMT))
       return "is of another type";
     if (inode.type == TarType::kRegular && static_cast<uint64_t>(info.st_size) != inode.size)
       return "has another size";

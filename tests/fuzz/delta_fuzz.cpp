@@ -1,32 +1,14 @@
 // Deltas between layers: the operations, behind a valid head and compressed as they have to be.
 #include <zstd.h>
 
-#include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <string>
 
 #include "store/tar_delta.h"
+#include "tests/fuzz/memory_source.h"
 
 namespace {
-
-class MemorySource : public wherry::ByteSource {
- public:
-  explicit MemorySource(std::string data) : data_(std::move(data)) {}
-
-  wherry::Result<size_t> Read(std::span<std::byte> out) override {
-    size_t count = std::min(out.size(), data_.size() - at_);
-    if (count > 0)
-      memcpy(out.data(), data_.data() + at_, count);
-    at_ += count;
-    return count;
-  }
-
- private:
-  std::string data_;
-  size_t at_ = 0;
-};
 
 class OneFile final : public wherry::store::LayerFiles {
  public:
@@ -43,7 +25,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string delta(wherry::store::kTarDeltaMagic);
   std::string packed(ZSTD_compressBound(size), '\0');
   packed.resize(ZSTD_compress(packed.data(), packed.size(), data, size, 1));
-  MemorySource source(delta + packed);
+  delta += packed;
+  MemorySource source(delta);
   wherry::store::TarDeltaSource applied(source, std::make_unique<OneFile>(), {});
   std::byte out[777];
   for (int reads = 0; reads < 10'000; ++reads) {

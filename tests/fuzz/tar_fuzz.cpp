@@ -1,30 +1,8 @@
 // Layer archives: every entry and all of its data is read.
-#include <algorithm>
 #include <cstdint>
-#include <cstring>
 
 #include "store/tar_reader.h"
-
-namespace {
-
-class MemorySource : public wherry::ByteSource {
- public:
-  explicit MemorySource(std::span<const uint8_t> data) : data_(data) {}
-
-  wherry::Result<size_t> Read(std::span<std::byte> out) override {
-    size_t count = std::min(out.size(), data_.size());
-    if (count > 0) {
-      memcpy(out.data(), data_.data(), count);
-    }
-    data_ = data_.subspan(count);
-    return count;
-  }
-
- private:
-  std::span<const uint8_t> data_;
-};
-
-}  // namespace
+#include "tests/fuzz/memory_source.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   MemorySource source({data, size});

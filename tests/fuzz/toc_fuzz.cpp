@@ -1,34 +1,13 @@
 // Tables of contents of layers, and with them JSON as a stream.
-#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 
 #include "store/toc.h"
-
-namespace {
-
-class MemorySource : public wherry::ByteSource {
- public:
-  explicit MemorySource(std::span<const uint8_t> data) : data_(data) {}
-
-  wherry::Result<size_t> Read(std::span<std::byte> out) override {
-    size_t count = std::min({out.size(), data_.size(), size_t{7}});
-    if (count > 0)
-      memcpy(out.data(), data_.data(), count);
-    data_ = data_.subspan(count);
-    return count;
-  }
-
- private:
-  std::span<const uint8_t> data_;
-};
-
-}  // namespace
+#include "tests/fuzz/memory_source.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr uint64_t kEnd = 1 << 20;
-  MemorySource source({data, size});
+  MemorySource source({data, size}, 7);
   auto toc = wherry::store::Toc::Parse(source, {}, kEnd);
   if (!toc)
     return 0;

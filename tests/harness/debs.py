@@ -4,6 +4,7 @@ Every AptRoot is a private apt state below the cache. Its sources are derived fr
 own ones, so a local mirror and proxy settings are used as they are.
 """
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -165,6 +166,25 @@ def extract(deb, directory, only=()):
         raise DebError(f'{deb} is damaged: dpkg-deb ended with {source.returncode}')
 
 
+def _native():
+    return subprocess.run(['dpkg', '--print-architecture'], check=True, capture_output=True,
+                          text=True).stdout.strip()
+
+
+def _unpacked(name, debs_of):
+    """The directory in the cache with the content of the packages `debs_of(directory)` gives."""
+    place = paths.cache_dir('tools')
+    target = place / name
+    with paths.locked(place):
+        if not target.exists():
+            with paths.replacing(target) as temporary:
+                _merged_usr(temporary)
+                (temporary / 'deb').mkdir()
+                for deb in debs_of(temporary / 'deb'):
+                    extract(deb, temporary)
+    return target
+
+
 def tool(package, program, arch=None):
     """The path of a program: the installed one, else one out of its package in the cache.
 
@@ -173,19 +193,10 @@ def tool(package, program, arch=None):
     installed = shutil.which(program)
     if installed:
         return pathlib.Path(installed)
-    release = machine_release()
-    native = subprocess.run(['dpkg', '--print-architecture'], check=True, capture_output=True,
-                            text=True).stdout.strip()
-    place = paths.cache_dir('tools')
-    target = place / f'{package}-{arch or native}'
-    with paths.locked(place):
-        if not target.exists():
-            with paths.replacing(target) as temporary:
-                (temporary / 'deb').mkdir()
-                for deb in AptRoot([release], arch or native).download([package],
-                                                                       temporary / 'deb'):
-                    extract(deb, temporary)
-    for directory in ('usr/bin', 'usr/sbin', 'bin', 'sbin'):
+    arch = arch or _native()
+    root = AptRoot([machine_release()], arch)
+    target = _unpacked(f'{package}-{arch}', lambda place: root.download([package], place))
+    for directory in ('usr/bin', 'usr/sbin'):
         if (target / directory / program).exists():
             return target / directory / program
     raise DebError(f'package {package} has no program {program}')
@@ -196,16 +207,8 @@ def tool_of(suite, package, program):
 
     Nothing is installed: the package and all it needs are unpacked in the cache.
     """
-    native = subprocess.run(['dpkg', '--print-architecture'], check=True, capture_output=True,
-                            text=True).stdout.strip()
-    place = paths.cache_dir('tools')
-    target = place / f'{package}-{suite}-{native}'
-    with paths.locked(place):
-        if not target.exists():
-            with paths.replacing(target) as temporary:
-                _merged_usr(temporary)
-                for deb in AptRoot([suite], native).closure([package]):
-                    extract(deb, temporary)
+    target = _unpacked(f'{package}-{suite}-{_native()}',
+                       lambda _: AptRoot([suite], _native()).closure([package]))
     loader = next((target / 'usr').glob('lib*/ld-linux*'))
     libraries = next((target / 'usr/lib').glob('*-linux-gnu*'))
     return [str(loader), '--library-path', str(libraries), str(target / 'usr/bin' / program)]
@@ -225,22 +228,19 @@ def missing_tree(name, packages):
     Mounted over the system's directories in a private namespace, it stands for installing them.
     Packages that cannot be had are left out.
     """
-    native = subprocess.run(['dpkg', '--print-architecture'], check=True, capture_output=True,
-                            text=True).stdout.strip()
-    place = paths.cache_dir('tools')
-    target = place / f'{name}-{native}'
-    with paths.locked(place):
-        if target.exists():
-            return target
-        with paths.replacing(target) as temporary:
-            _merged_usr(temporary)
-            release = machine_release()
-            root = AptRoot([release, f'{release}-updates', f'{release}-security'], native, True)
-            for package in packages:
-                try:
-                    files = root.closure([package])
-                except DebError:
-                    continue
-                for deb in files:
-                    extract(deb, temporary)
-    return target
+    def missing(_):
+        release = machine_release()
+        root = AptRoot([release, f'{release}-updates', f'{release}-security'], _native(), True)
+        for package in packages:
+            with contextlib.suppress(DebError):
+                yield from root.closure([package])
+
+    return _unpacked(f'{name}-{_native()}', missing)
+
+
+def environment_with(package):
+    """An environment in which the programs of the package run, installed or not."""
+    tree = missing_tree(f'with-{package}', [package])
+    libraries = ':'.join(map(str, (tree / 'usr/lib').glob('*-linux-gnu*')))
+    return {**os.environ, 'PATH': f'{os.environ["PATH"]}:{tree}/usr/bin:{tree}/usr/sbin',
+            **({'LD_LIBRARY_PATH': libraries} if libraries else {})}

@@ -5,13 +5,12 @@ import json
 import pathlib
 import random
 import re
-import shutil
 import subprocess
 
 import pytest
 
 from engine import REGISTRY
-from harness import deltas, oci
+from harness import debs, deltas, oci
 from harness import registry as registries
 
 pytestmark = pytest.mark.machines('host')
@@ -105,8 +104,6 @@ def test_deltas_are_made_published_and_pulled(layouts, new_engine):
 
 
 def test_skopeo_publishes_the_layout(layouts, new_engine):
-    if shutil.which('skopeo') is None:
-        pytest.skip('no skopeo is installed')
     old, new = images(layouts.engine.machine.arch)
     layouts.write(old=old, new=new)
     layouts.create().ok()
@@ -114,7 +111,8 @@ def test_skopeo_publishes_the_layout(layouts, new_engine):
     try:
         subprocess.run(['skopeo', 'copy', '-q', '--all', '--dest-tls-verify=false',
                         f'oci:{layouts.out}',
-                        f'docker://127.0.0.1:{server.port}/app:_deltaindex'], check=True)
+                        f'docker://127.0.0.1:{server.port}/app:_deltaindex'], check=True,
+                       env=debs.environment_with('skopeo'))
         client = server.client()
         client.push('app', 'v1', old)
         client.push('app', 'v2', new)

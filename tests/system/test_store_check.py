@@ -65,9 +65,9 @@ def filled(request, new_engine, registry, site):
     try:
         engine.start()
     except AssertionError:
-        if 'tier' not in engine.log():
+        if request.param == 'B' or 'tier A1' not in engine.log():
             raise
-        pytest.skip(engine.log())
+        pytest.skip('this kernel cannot mount images of metadata from files (tier A1)')
     engine.login(registry.name)
     engine.busybox, engine.site = f'{registry.name}/busybox', site
     for name in (engine.busybox, site):

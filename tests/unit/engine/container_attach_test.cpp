@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "core/base/text.h"
-#include "tests/unit/engine/temp_dir.h"
+#include "tests/unit/temp_dir.h"
 
 namespace wherry::engine {
 namespace {

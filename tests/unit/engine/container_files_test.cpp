@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/file.h"
-#include "tests/unit/engine/temp_dir.h"
+#include "tests/unit/temp_dir.h"
 
 namespace wherry::engine {
 namespace {

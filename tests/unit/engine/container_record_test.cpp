@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/container_status.h"
-#include "tests/unit/engine/temp_dir.h"
+#include "tests/unit/temp_dir.h"
 
 namespace wherry::engine {
 namespace {

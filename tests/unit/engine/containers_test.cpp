@@ -9,7 +9,7 @@
 #include "core/oci/image_spec.h"
 #include "engine/container_list.h"
 #include "engine/container_record.h"
-#include "tests/unit/engine/temp_dir.h"
+#include "tests/unit/temp_dir.h"
 
 namespace wherry::engine {
 namespace {

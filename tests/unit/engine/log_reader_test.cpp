@@ -7,7 +7,7 @@
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
-#include "tests/unit/engine/temp_dir.h"
+#include "tests/unit/temp_dir.h"
 
 namespace wherry::engine {
 namespace {

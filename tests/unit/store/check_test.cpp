@@ -21,17 +21,8 @@ class Sink final : public CheckSink {
   bool go_on = true;
 };
 
-class CheckTest : public StoreFixture, public testing::WithParamInterface<Tier> {
+class CheckTest : public EachTier {
  protected:
-  void SetUp() override {
-    tier_ = GetParam();
-    StoreFixture::SetUp();
-    if (IsSkipped())
-      return;
-    auto opened = TryOpen();
-    if (!opened)
-      GTEST_SKIP() << opened.error().message();
-  }
   bool Images() const { return tier_ != Tier::kDirectories; }
 
   std::vector<Damage> Check(CheckDepth depth = CheckDepth::kContent) {
@@ -68,7 +59,6 @@ class CheckTest : public StoreFixture, public testing::WithParamInterface<Tier> 
 };
 
 TEST_P(CheckTest, SoundStore) {
-  OpenStore();
   EXPECT_TRUE(Check().empty());
   Digest digest = Pull({"one", "two"}, {"x:1"});
   Pull({"one", "three"}, {"x:2"});
@@ -79,7 +69,6 @@ TEST_P(CheckTest, SoundStore) {
 }
 
 TEST_P(CheckTest, CanBeCancelled) {
-  OpenStore();
   Pull({"one"}, {"x:1"});
   Sink sink;
   sink.go_on = false;
@@ -87,7 +76,6 @@ TEST_P(CheckTest, CanBeCancelled) {
 }
 
 TEST_P(CheckTest, FlippedObjectIsFoundAndHealed) {
-  OpenStore();
   Digest hit = Pull({"one", "two"}, {"x:1"});
   Digest other = Pull({"one", "three"}, {"x:2"});
   Flip(ObjectOf("two"), 500);
@@ -119,7 +107,6 @@ TEST_P(CheckTest, FlippedObjectIsFoundAndHealed) {
 }
 
 TEST_P(CheckTest, ShortAndMissingObjectsAreFoundByTheirSizes) {
-  OpenStore();
   Digest digest = Pull({"one", "two"}, {"x:1"});
   ASSERT_EQ(truncate(Path(ObjectOf("one")).c_str(), 3), 0);
   ASSERT_EQ(unlink(Path(ObjectOf("two")).c_str()), 0);
@@ -133,7 +120,6 @@ TEST_P(CheckTest, ShortAndMissingObjectsAreFoundByTheirSizes) {
 
 // One layer that is fetched again heals every other one that lacks the same object.
 TEST_P(CheckTest, SharedObjectsAreFetchedOnce) {
-  OpenStore();
   std::string tar = TarBuilder().File("copy", Body("one")).File("more", "x").Done();
   StringSource source(tar);
   auto transaction = *store_->Begin();
@@ -153,7 +139,6 @@ TEST_P(CheckTest, SharedObjectsAreFetchedOnce) {
 }
 
 TEST_P(CheckTest, IndexAndArchive) {
-  OpenStore();
   Digest digest = Pull({"one", "two"}, {"x:1"});
   std::string index = Content(Path("layer/" + DiffId("one").hex() + ".idx"));
   std::string archive = Content(Path("layer/" + DiffId("two").hex() + ".tar"));
@@ -174,7 +159,6 @@ TEST_P(CheckTest, IndexAndArchive) {
 }
 
 TEST_P(CheckTest, MetadataImagesAndTreesAreMadeAgain) {
-  OpenStore();
   Digest digest = Pull({"one", "two"}, {"x:1"});
   ASSERT_TRUE(store_->Root(digest));
   size_t cases = Images() ? 1 : 5;
@@ -210,7 +194,6 @@ TEST_P(CheckTest, MetadataImagesAndTreesAreMadeAgain) {
 }
 
 TEST_P(CheckTest, RecordAndNames) {
-  OpenStore();
   Digest digest = Pull({"one"}, {"x:1"});
   Flip("img/" + digest.hex(), 90);
   Flip("refs", 80);
@@ -230,7 +213,6 @@ TEST_P(CheckTest, RecordAndNames) {
 
 // What cannot be repaired now stays known for as long as it takes.
 TEST_P(CheckTest, QuarantineOutlivesTheDaemon) {
-  OpenStore();
   Digest digest = Pull({"one"}, {"x:1"});
   Flip(ObjectOf("one"), 9);
   ASSERT_TRUE(store_->SetAside(Check()));
@@ -245,7 +227,6 @@ TEST_P(CheckTest, QuarantineOutlivesTheDaemon) {
 }
 
 TEST_P(CheckTest, DamagedImagesCanBeRemoved) {
-  OpenStore();
   Digest digest = Pull({"one", "two"}, {"x:1"});
   Pull({"three"}, {"x:2"});
   Flip("layer/" + DiffId("one").hex() + ".idx", 60);
@@ -261,7 +242,6 @@ TEST_P(CheckTest, DamagedImagesCanBeRemoved) {
 
 // Another image's index that cannot be read tells nothing of what it needs: nothing may go.
 TEST_P(CheckTest, ObjectsStayWhileAnIndexCannotBeRead) {
-  OpenStore();
   Digest digest = Pull({"one"}, {"x:1"});
   Pull({"two"}, {"x:2"});
   Flip("layer/" + DiffId("two").hex() + ".idx", 60);
@@ -278,7 +258,6 @@ TEST_P(CheckTest, ObjectsStayWhileAnIndexCannotBeRead) {
 
 // A random bit of a random file, many times: all are found, all are healed.
 TEST_P(CheckTest, RandomFlips) {
-  OpenStore();
   std::vector<std::string> layers;
   for (int i = 0; i < 20; ++i)
     layers.push_back(Cat("layer", i));
@@ -309,7 +288,6 @@ TEST_P(CheckTest, RandomFlips) {
 }
 
 TEST_P(CheckTest, UsageAddsUp) {
-  OpenStore();
   Digest first = Pull({"one", "two"}, {"x:1"});
   Digest second = Pull({"one", "three"}, {"x:2"});
   ASSERT_TRUE(store_->Root(first));
@@ -349,6 +327,7 @@ class FullOps final : public DiskOps {
 
 TEST_P(CheckTest, FullFileSystemCanBeCleared) {
   FullOps ops;
+  store_.reset();
   OpenStore(ops);
   Digest digest = Pull({"one"}, {"x:1"});
   Pull({"two"}, {"x:2"});
@@ -366,6 +345,7 @@ TEST_P(CheckTest, FullFileSystemCanBeCleared) {
 // When nothing could be freed the names are not saved, and that is said.
 TEST_P(CheckTest, NamesThatCannotBeSavedAreAnError) {
   FullOps ops;
+  store_.reset();
   OpenStore(ops);
   Digest digest = Pull({"one"}, {"x:1", "x:2"});
   ops.full = true;

@@ -9,7 +9,7 @@
 
 #include "core/base/text.h"
 #include "tests/unit/store/lay_out.h"
-#include "tests/unit/store/temp_dir.h"
+#include "tests/unit/store/files.h"
 
 namespace wherry::store {
 namespace {

@@ -12,7 +12,7 @@
 #include "store/decompress.h"
 #include "store/ingest.h"
 #include "tests/unit/store/tar_builder.h"
-#include "tests/unit/store/temp_dir.h"
+#include "tests/unit/store/files.h"
 
 namespace wherry::store {
 

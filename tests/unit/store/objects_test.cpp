@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/text.h"
-#include "tests/unit/store/temp_dir.h"
+#include "tests/unit/store/files.h"
 
 namespace wherry::store {
 namespace {

@@ -99,18 +99,12 @@ std::string Text(unsigned seed, size_t size) {
   return text;
 }
 
-class PartialTest : public StoreFixture, public testing::WithParamInterface<Tier> {
+class PartialTest : public EachTier {
  protected:
   void SetUp() override {
-    StoreFixture::SetUp();
-    if (IsSkipped())
-      return;
-    tier_ = GetParam();
-    auto opened = TryOpen();
-    if (!opened && opened.error().code() == Errc::kUnsupported)
-      GTEST_SKIP() << opened.error().message();
-    store_ = *std::move(opened);
-    AddWhole(Image(1).Done());
+    EachTier::SetUp();
+    if (store_)
+      AddWhole(Image(1).Done());
   }
 
   static Chunked Image(unsigned version) {

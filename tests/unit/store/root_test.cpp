@@ -55,7 +55,7 @@ std::vector<std::string> Layers3() {
               .Done()};
 }
 
-class RootTest : public StoreFixture, public testing::WithParamInterface<Tier> {
+class RootTest : public EachTier {
  protected:
   // What a container would see, and whether it can write.
   Snapshot Mounted(const RootFs& root) {
@@ -97,12 +97,6 @@ class RootTest : public StoreFixture, public testing::WithParamInterface<Tier> {
 };
 
 TEST_P(RootTest, LooksTheSame) {
-  tier_ = GetParam();
-  auto opened = TryOpen();
-  if (!opened && opened.error().code() == Errc::kUnsupported)
-    GTEST_SKIP() << opened.error().message();
-  ASSERT_TRUE(opened);
-  store_ = *std::move(opened);
   auto transaction = *store_->Begin();
   ImageRecord record{"m", "application/test", "c", {}};
   for (const std::string& layer : Layers3()) {

@@ -12,7 +12,7 @@
 
 #include "core/base/digest.h"
 #include "core/base/text.h"
-#include "tests/unit/store/temp_dir.h"
+#include "tests/unit/store/files.h"
 
 namespace wherry::store {
 

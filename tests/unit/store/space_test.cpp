@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/unit/store/temp_dir.h"
+#include "tests/unit/store/files.h"
 
 namespace wherry::store {
 namespace {

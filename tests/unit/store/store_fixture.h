@@ -10,7 +10,7 @@
 #include "core/base/text.h"
 #include "store/store_impl.h"
 #include "tests/unit/store/tar_builder.h"
-#include "tests/unit/store/temp_dir.h"
+#include "tests/unit/store/files.h"
 
 namespace wherry::store {
 
@@ -114,11 +114,28 @@ class StoreFixture : public testing::Test {
     return false;
   }
 
-  TempDir temp_;
+  // What is tested does not depend on the file system, and makes many files.
+  TempDir temp_{TempDir::Where::kMemory};
   Limits limits_{.reserve_bytes = 0};
   Tier tier_ = Tier::kDirectories;
   std::vector<std::string> notices_;
   std::unique_ptr<StoreImpl> store_;
+};
+
+// In each tier this machine can have.
+class EachTier : public StoreFixture, public testing::WithParamInterface<Tier> {
+ protected:
+  void SetUp() override {
+    StoreFixture::SetUp();
+    if (IsSkipped())
+      return;
+    tier_ = GetParam();
+    auto opened = TryOpen();
+    if (!opened && opened.error().code() == Errc::kUnsupported)
+      GTEST_SKIP() << opened.error().message();
+    ASSERT_TRUE(opened) << opened.error().message();
+    store_ = *std::move(opened);
+  }
 };
 
 }  // namespace wherry::store

@@ -174,14 +174,8 @@ TEST(TarDelta, SurvivesMutations) {
 
 // --- Against layers of a store
 
-class StoreDelta : public StoreFixture, public testing::WithParamInterface<Tier> {
+class StoreDelta : public EachTier {
  protected:
-  void SetUp() override {
-    StoreFixture::SetUp();
-    tier_ = GetParam();
-    OpenStore();
-  }
-
   // An image of this one layer.
   Digest AddImage(const std::string& tar) {
     Digest diff_id = Digest::Of(tar);

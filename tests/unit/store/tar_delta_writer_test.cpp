@@ -11,7 +11,7 @@
 #include "store/tar_delta.h"
 #include "tests/unit/store/compress_helper.h"
 #include "tests/unit/store/tar_builder.h"
-#include "tests/unit/store/temp_dir.h"
+#include "tests/unit/store/files.h"
 
 namespace wherry::store {
 namespace {

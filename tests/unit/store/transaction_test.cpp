@@ -13,17 +13,12 @@
 namespace wherry::store {
 namespace {
 
-class CommitTest : public StoreFixture, public testing::WithParamInterface<Tier> {
+class CommitTest : public EachTier {
  protected:
   void SetUp() override {
-    StoreFixture::SetUp();
-    if (IsSkipped())
-      return;
-    tier_ = GetParam();
-    auto works = TryOpen();
-    if (!works && works.error().code() == Errc::kUnsupported)
-      GTEST_SKIP() << works.error().message();
-    Fresh();
+    EachTier::SetUp();
+    if (store_)
+      Fresh();
   }
 
   // An empty store, whose operations are recorded.

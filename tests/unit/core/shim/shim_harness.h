@@ -33,13 +33,13 @@ class TestClient {
   size_t TrySend(std::string_view bytes);
   void Attach(uint8_t flags);  // and waits for kAttached
   // The next message; nullopt at the end or after the time.
-  std::optional<Message> Next(milliseconds timeout = milliseconds(5000));
+  std::optional<Message> Next(milliseconds timeout = milliseconds(30000));
   // Everything until `end` has come: the payloads of `kind` put together.
   std::string Collect(Kind kind, Kind end = kExit);
   // Until the collected payload of `kind` contains `text`.
   std::string CollectUntil(Kind kind, std::string_view text);
   // True when the shim has closed the connection.
-  bool AtEnd(milliseconds timeout = milliseconds(5000));
+  bool AtEnd(milliseconds timeout = milliseconds(30000));
   void Close() { fd_.Reset(); }
   int fd() const { return fd_.get(); }
 

@@ -1,5 +1,4 @@
-// A directory of its own for a test, on a file system where layers can be unpacked, and small file
-// helpers.
+// Looking at files in tests.
 #pragma once
 
 #include <fcntl.h>
@@ -12,29 +11,9 @@
 
 #include "core/base/fd.h"
 #include "core/base/file.h"
+#include "tests/unit/temp_dir.h"
 
 namespace wherry::store {
-
-class TempDir {
- public:
-  TempDir() {
-    const char* base = getenv("TMPDIR");
-    path_ = std::string(base != nullptr ? base : "/tmp") + "/wherry-store-test.XXXXXX";
-    if (mkdtemp(path_.data()) == nullptr) {
-      abort();
-    }
-  }
-  ~TempDir() { (void)RemoveTree(path_); }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-
-  const std::string& path() const { return path_; }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-  UniqueFd Fd() const { return UniqueFd(open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)); }
-
- private:
-  std::string path_;
-};
 
 inline struct stat Lstat(const std::string& path) {
   struct stat info{};

@@ -2,6 +2,7 @@
 
 #include <unordered_map>
 
+#include "core/base/read_ahead.h"
 #include "core/base/text.h"
 #include "store/decompress.h"
 #include "store/hashing_source.h"
@@ -155,6 +156,13 @@ class Ingest final : public TarReader::Observer {
   uint64_t told_bytes_ = 0;
 };
 
+Result<> ExpectEnd(ByteSource& source) {
+  std::byte more;
+  if (TRY(source.Read({&more, 1})) > 0)
+    return Fail(Errc::kInvalid, "its content (diffID) goes on after its end");
+  return {};
+}
+
 // What a failure means: damage on the way is told apart from an archive that was made broken.
 Error Diagnose(Error error, HashingSource& blob) {
   bool content = error.code() == Errc::kCorrupt || error.code() == Errc::kInvalid;
@@ -175,12 +183,24 @@ Result<IngestedLayer> IngestLayer(const Transaction::LayerSource& layer, const L
   HashingSource blob(*layer.source, {"its blob", layer.blob_digest, layer.blob_size});
   auto ingest = [&]() -> Result<IngestedLayer> {
     auto plain = TRY(Decompress(blob, layer.compression, limits));
-    HashingSource archive(*plain, {"its content (diffID)", layer.diff_id, std::nullopt},
+    ByteSource* content = plain.get();
+    std::optional<ReadAhead> unpacked;
+    // What comes without compression may be made from objects that this very layer adds.
+    bool in_step = layer.compression == Compression::kNone;
+    if (!in_step)
+      content = &unpacked.emplace(*plain);
+    HashingSource archive(*content, {"its content (diffID)", layer.diff_id, std::nullopt},
                           HashingSource::Hash::kAlways);
     CappedSource capped(archive, limits.max_layer_bytes);
-    IngestedLayer ingested = TRY(Ingest(capped, limits, target, progress).Run());
+    content = &capped;
+    std::optional<ReadAhead> hashed;
+    if (!in_step)
+      content = &hashed.emplace(capped);
+    IngestedLayer ingested = TRY(Ingest(*content, limits, target, progress).Run());
     // The archive may end at a block boundary without its end marker having been asked for.
-    TRY(archive.Drain(0));
+    TRY(ExpectEnd(*content));
+    hashed.reset();
+    unpacked.reset();
     TRY(blob.Drain(0));
     ingested.diff_id = archive.digest();
     return ingested;

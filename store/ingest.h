@@ -1,6 +1,7 @@
-// The pull pipeline of one layer, on the calling thread: blob -> digest of the blob ->
-// decompression -> diffID -> tar -> objects. Memory: about 64 KiB of input, 128 KiB of archive, 32
-// KiB of gzip window or the zstd window, 256 KiB of a file, and 150 bytes for each entry.
+// The pull pipeline of one layer: blob -> digest of the blob -> decompression | -> diffID | -> tar
+// -> objects, on three threads when the layer is compressed, the last of them the caller's. Memory:
+// about 64 KiB of input, 512 KiB between the threads, 128 KiB of archive, 32 KiB of gzip window or
+// the zstd window, 256 KiB of a file, and 150 bytes for each entry.
 #pragma once
 
 #include <cstddef>

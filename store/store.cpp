@@ -97,7 +97,8 @@ Result<> StoreImpl::SetRef(const std::string& name, const Digest& manifest_diges
       return Fail(Errc::kNotFound, Cat("there is no image ", manifest_digest.string()));
     }
   }
-  return AddRefs({name}, manifest_digest);
+  auto changed = WithRefs({name}, manifest_digest);
+  return changed ? ReplaceRefs(*std::move(changed)) : Result<>();
 }
 
 Result<> StoreImpl::RemoveRefs(const std::vector<std::string>& names) {
@@ -136,19 +137,16 @@ Result<> StoreImpl::SaveRefs() {
   return ReplaceRefs(std::move(refs));
 }
 
-Result<> StoreImpl::AddRefs(const std::vector<std::string>& names, const Digest& manifest_digest) {
-  RefMap changed;
-  {
-    std::lock_guard lock(mutex_);
-    changed = refs_;
-    for (const std::string& name : names) {
-      changed.insert_or_assign(name, manifest_digest);
-    }
-    if (changed == refs_) {
-      return {};
-    }
+std::optional<RefMap> StoreImpl::WithRefs(const std::vector<std::string>& names,
+                                          const Digest& manifest_digest) const {
+  std::lock_guard lock(mutex_);
+  RefMap changed = refs_;
+  for (const std::string& name : names) {
+    changed.insert_or_assign(name, manifest_digest);
   }
-  return ReplaceRefs(std::move(changed));
+  if (changed == refs_)
+    return std::nullopt;
+  return changed;
 }
 
 Result<> StoreImpl::ReplaceRefs(RefMap refs) {

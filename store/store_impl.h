@@ -138,7 +138,9 @@ class StoreImpl final : public Store {
   // REQUIRES: write_mutex_ held. Writes the file, then takes `refs` as the state.
   Result<> ReplaceRefs(RefMap refs);
   Result<> SaveRefs();
-  Result<> AddRefs(const std::vector<std::string>& names, const Digest& manifest_digest);
+  // The names as they will be; nothing when these are so already.
+  std::optional<RefMap> WithRefs(const std::vector<std::string>& names,
+                                 const Digest& manifest_digest) const;
 
   // layers.cpp: from indexes and objects to what a tier needs, and back to archives.
   Result<LayerIndex> ReadIndex(const Digest& diff_id) const;
@@ -168,10 +170,11 @@ class StoreImpl final : public Store {
   Result<> Heal();
   Result<bool> HealLayer(const Digest& diff_id, const Broken& broken);
 
-  // transaction.cpp. REQUIRES: write_mutex_ held. False: the image is there already. `dir`: a
-  // directory of the transaction's own; `sync`: see DiskOps::SyncFileSystem.
-  Result<bool> WriteDown(const StoredRecord& record, int dir, int sync, WriteCount& written);
-  Result<bool> WriteRecord(const StoredRecord& record);
+  // transaction.cpp. REQUIRES: write_mutex_ held. `dir`: a directory of the transaction's own;
+  // `sync`: see DiskOps::SyncFileSystem.
+  Result<> WriteDown(const StoredRecord& record, int dir, int sync, WriteCount& written);
+  Result<> Stage(int dir, const char* name, std::string_view content);
+  Result<> Publish(const Image& image, std::optional<RefMap> names, int dir, int sync);
 
   // collect.cpp
   std::optional<LayerInfo> Pin(const Digest& diff_id);

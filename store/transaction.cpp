@@ -1,7 +1,7 @@
 // The commit protocol. Order is everything here (docs/store.md, "Commit"):
-//   objects, indexes and what the tier needs get their names -> syncfs -> record (fsync, rename,
-//   fsync) -> refs (same). What no record needs means nothing, so a cut before the record leaves
-//   garbage at most.
+//   objects, indexes and what the tier needs get their names; record and refs are written aside ->
+//   syncfs -> record and refs get their names -> syncfs. What no record needs means nothing, so a
+//   cut before the record leaves garbage at most.
 #include "store/transaction.h"
 
 #include <fcntl.h>
@@ -23,6 +23,8 @@ namespace {
 // Names in a transaction's directory.
 constexpr const char* kSplitPart = "headers";
 constexpr const char* kIndexPart = "index";
+constexpr const char* kRecordPart = "record";
+constexpr const char* kRefsPart = "refs";
 
 constexpr size_t kMaxLargeObjects = 50'000;  // 2 MB of memory
 
@@ -266,23 +268,16 @@ Result<Digest> TransactionImpl::Commit(const ImageRecord& record,
   StoredRecord stored = TRY(CheckRecord(record, refs));
   WriteCount written;
   std::lock_guard write_lock(store_.write_mutex_);
-  bool fresh =
-      TRY_CTX("commit the image", store_.WriteDown(stored, dir_.get(), sync_.get(), written));
-  if (fresh)
-    written.metadata += EncodeRecord(stored).size();
+  TRY_CTX("commit the image", store_.WriteDown(stored, dir_.get(), sync_.get(), written));
   Account(written);
-  auto named = store_.AddRefs(refs, stored.image.manifest_digest);
-  if (!named && fresh) {
-    (void)store_.RemoveRecords({stored.image.manifest_digest});
-  }
-  TRY(std::move(named));
   return stored.image.manifest_digest;
 }
 
-// Everything the record needs becomes durable, then the record. False: the image is there already.
-Result<bool> StoreImpl::WriteDown(const StoredRecord& record, int dir, int sync,
-                                  WriteCount& written) {
+// Everything the record needs becomes durable, and the record and the names under names that mean
+// nothing; then both get their places.
+Result<> StoreImpl::WriteDown(const StoredRecord& record, int dir, int sync, WriteCount& written) {
   const std::vector<LayerInfo>& layers = record.image.layers;
+  const Digest& digest = record.image.manifest_digest;
   Digest chain_id = ChainId(layers);
   bool image = tier_ != Tier::kDirectories && !layers.empty() && !HasImage(chain_id);
   if (image) {
@@ -291,51 +286,81 @@ Result<bool> StoreImpl::WriteDown(const StoredRecord& record, int dir, int sync,
     dropped_chains_.insert(chain_id);  // should this fail; no matter otherwise
   }
   auto is_durable = [this](const LayerInfo& layer) { return layers_[layer.diff_id].durable; };
+  bool fresh = false;
   bool durable = false;
   {
     std::lock_guard lock(mutex_);
-    durable = !image && std::all_of(layers.begin(), layers.end(), is_durable);
+    auto there = images_.find(digest);
+    fresh = there == images_.end() || there->second.record_damaged;
+    durable = !fresh && !image && std::all_of(layers.begin(), layers.end(), is_durable);
+  }
+  auto names = WithRefs(record.refs, digest);
+  if (fresh) {
+    std::string text = EncodeRecord(record);
+    written.metadata += text.size();
+    TRY(Stage(dir, kRecordPart, text));
+    if (names)
+      TRY(Stage(dir, kRefsPart, EncodeRefs(*names)));
   }
   if (!durable) {
     TRY_CTX("write the image to disk", ops_.SyncFileSystem(sync));
   }
-  bool fresh = TRY(WriteRecord(record));
-  std::lock_guard lock(mutex_);
-  for (const LayerInfo& layer : layers) {
-    layers_[layer.diff_id].durable = true;
+  {
+    std::lock_guard lock(mutex_);
+    for (const LayerInfo& layer : layers) {
+      layers_[layer.diff_id].durable = true;
+    }
   }
-  return fresh;
+  if (fresh)
+    return Publish(record.image, std::move(names), dir, sync);
+  return names ? ReplaceRefs(*std::move(names)) : Result<>();
 }
 
-// False: the image is there already.
-Result<bool> StoreImpl::WriteRecord(const StoredRecord& record) {
-  const Digest& digest = record.image.manifest_digest;
+Result<> StoreImpl::Stage(int dir, const char* name, std::string_view content) {
+  UniqueFd file = TRY(ops_.Create(dir, name, 0600));
+  return ops_.Write(file.get(), std::as_bytes(std::span(content)), 0);
+}
+
+// Names of one file system become durable in their order, so no name comes before its record.
+Result<> StoreImpl::Publish(const Image& image, std::optional<RefMap> names, int dir, int sync) {
+  const Digest& digest = image.manifest_digest;
+  bool named = false;
+  auto publish = [&]() -> Result<> {
+    TRY(ops_.Rename(dir, kRecordPart, img_.get(), digest.hex()));
+    if (names) {
+      named = true;
+      TRY(ops_.Rename(dir, kRefsPart, dir_.get(), kRefsName));
+    }
+    return ops_.SyncFileSystem(sync);
+  };
+  auto published = publish();
+  bool known = false;
+  RefMap before;
   {
     std::lock_guard lock(mutex_);
-    auto image = images_.find(digest);
-    if (image != images_.end() && !image->second.record_damaged) {
-      return false;
-    }
+    known = images_.contains(digest);  // in place of a damaged one
+    before = refs_;
   }
-  auto written = ops_.ReplaceFile(img_.get(), digest.hex(), EncodeRecord(record));
-  {
-    std::lock_guard lock(mutex_);
-    auto image = images_.find(digest);
-    if (image != images_.end()) {  // in place of a damaged one
-      image->second.record_damaged = !written;
-      TRY(std::move(written));
-      return false;
-    }
-  }
-  if (!written) {
+  if (!published) {
     // It may be visible although it is not durable.
-    records_unsynced_ = true;
-    (void)ops_.RemoveFile(img_.get(), digest.hex());
-    return std::unexpected(std::move(written).error());
+    if (named)
+      (void)ReplaceRefs(std::move(before));
+    if (!known) {
+      records_unsynced_ = true;
+      (void)ops_.RemoveFile(img_.get(), digest.hex());
+    }
+    return published;
   }
   std::lock_guard lock(mutex_);
-  AddImageLocked(record.image);
-  return true;
+  if (known)
+    images_[digest].record_damaged = false;
+  else
+    AddImageLocked(image);
+  if (names) {
+    refs_ = *std::move(names);
+    refs_unsaved_ = false;
+  }
+  return {};
 }
 
 }  // namespace wherry::store

@@ -14,7 +14,7 @@ RECIPES=$HERE/deps
 JOBS=2
 
 # Libraries another one is compiled against; everything else stands alone.
-declare -A USES=([curl]="mbedtls cares")
+declare -A USES=([mbedtls]="ring" [curl]="mbedtls cares")
 
 die() { echo "deps.sh: $*" >&2; exit 1; }
 

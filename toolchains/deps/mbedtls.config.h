@@ -20,6 +20,7 @@
 #define MBEDTLS_MD_C
 #define MBEDTLS_SHA1_C
 #define MBEDTLS_SHA256_C
+#define MBEDTLS_SHA256_ALT
 #define MBEDTLS_SHA384_C
 #define MBEDTLS_SHA512_C
 #define MBEDTLS_HKDF_C
@@ -38,7 +39,6 @@
 #define MBEDTLS_AESNI_C
 #elif defined(__aarch64__)
 #define MBEDTLS_AESCE_C
-#define MBEDTLS_SHA256_USE_ARMV8_A_CRYPTO_IF_PRESENT
 #endif
 
 // Public keys

@@ -72,11 +72,19 @@ class PowerOps final : public DiskOps {
                   const std::string& to) override {
     return Step("rename", to, [&]() -> Result<> {
       std::string target = PathOf(to_dir, to);
-      if (PathExists(PathOf(from_dir, from)) && PathExists(SplitPath(target).dir))
-        Bury(target);
+      std::string source = PathOf(from_dir, from);
+      std::string grave;
+      if (PathExists(source) && PathExists(target)) {
+        grave = NewGrave();
+        rename(target.c_str(), grave.c_str());
+      }
       TRY(DiskOps::Rename(from_dir, from, to_dir, to));
-      Undoable(
-          [target, source = PathOf(from_dir, from)] { rename(target.c_str(), source.c_str()); });
+      // Both at once: a cut leaves the old or the new.
+      Undoable([target, source, grave] {
+        rename(target.c_str(), source.c_str());
+        if (!grave.empty())
+          rename(grave.c_str(), target.c_str());
+      });
       return {};
     });
   }
@@ -187,11 +195,13 @@ class PowerOps final : public DiskOps {
     undo_.push_back(std::move(undo));
   }
 
+  std::string NewGrave() { return Cat(graveyard_, "/", ++graves_); }
+
   // Takes a file or a directory out of the way.
   void Bury(const std::string& path) {
     if (!PathExists(path))
       return;
-    std::string grave = Cat(graveyard_, "/", ++graves_);
+    std::string grave = NewGrave();
     if (rename(path.c_str(), grave.c_str()) == 0)
       Undoable([path, grave] { rename(grave.c_str(), path.c_str()); });
   }

@@ -67,9 +67,10 @@ TEST_P(CommitTest, Order) {
   std::vector<std::string> steps = ops_->steps;
   auto sync = std::find(steps.begin(), steps.end(), "syncfs");
   ASSERT_NE(sync, steps.end());
-  // Nothing gets its final name after the one sync but record and refs, and those in this order.
+  // Nothing gets its final name after the first sync but record and refs, and those in this order.
   EXPECT_EQ(std::vector<std::string>(sync + 1, steps.end()),
-            (std::vector<std::string>{Cat("replace ", digest.hex()), "replace refs", "rmtree 1"}));
+            (std::vector<std::string>{Cat("rename ", digest.hex()), "rename refs", "syncfs",
+                                      "rmtree 1"}));
   for (const char* last : {".idx", ".tar"})
     EXPECT_TRUE(std::any_of(steps.begin(), sync, [&](const std::string& step) {
       return step == Cat("rename ", DiffId("two").hex(), last);

@@ -229,26 +229,27 @@ Result<> StoreImpl::RemoveUnusedObjects(CollectResult& result) {
   constexpr size_t kAtOnce = 1 << 16;
   size_t total = 0;
   TRY(ForEachObject([&](const ObjectSize&) { ++total; }));
-  size_t groups = std::clamp<size_t>(256 / (total / kAtOnce + 1), 1, 256);
-  for (size_t first = 0; first < 256; first += groups) {
+  constexpr size_t kAll = kObjectGroups.size();
+  size_t groups = std::clamp<size_t>(kAll / (total / kAtOnce + 1), 1, kAll);
+  for (size_t first = 0; first < kAll; first += groups) {
     std::vector<Digest> needed;
     TRY(ForEachObject([&](const ObjectSize& object) {
-      size_t group = object.digest.bytes()[0];
+      size_t group = ObjectGroup(object.digest);
       if (group >= first && group < first + groups)
         needed.push_back(object.digest);
     }));
     std::sort(needed.begin(), needed.end());
-    size_t end = std::min<size_t>(first + groups, 256);
+    size_t end = std::min<size_t>(first + groups, kAll);
     Result<> removed;
     for (size_t group = first; removed && group < end; ++group)
-      removed = RemoveOthers(static_cast<uint8_t>(group), needed, result);
+      removed = RemoveOthers(group, needed, result);
     TRY(std::move(removed));
   }
   return {};
 }
 
 // `needed` is sorted.
-Result<> StoreImpl::RemoveOthers(uint8_t group, const std::vector<Digest>& needed,
+Result<> StoreImpl::RemoveOthers(size_t group, const std::vector<Digest>& needed,
                                  CollectResult& result) {
   std::vector<Digest> present = TRY(objects_->List(group));
   for (const Digest& digest : present) {

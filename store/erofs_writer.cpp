@@ -10,6 +10,7 @@
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "store/bytes.h"
+#include "store/objects.h"
 
 namespace wherry::store {
 
@@ -244,10 +245,9 @@ class ErofsWriter {
     if (inode.type == TarType::kDirectory && inode.opaque)
       xattrs.push_back({"trusted.overlay.opaque", "y"});
     if (inode.type == TarType::kRegular && inode.content == LayerTree::Content::kObject) {
-      std::string hex = tree_.Object(inode).hex();
       xattrs.push_back({"trusted.overlay.metacopy", ""});
       xattrs.push_back(
-          {"trusted.overlay.redirect", Cat("/", hex.substr(0, 2), "/", hex.substr(2))});
+          {"trusted.overlay.redirect", Cat("/", ObjectPath(tree_.Object(inode)))});
     }
     return xattrs;
   }

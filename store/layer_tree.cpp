@@ -8,6 +8,7 @@
 
 #include "core/base/text.h"
 #include "store/layer_xattr.h"
+#include "store/objects.h"
 
 namespace wherry::store {
 
@@ -416,23 +417,20 @@ void LayerTree::Overlay(const LayerTree& upper) {
 }
 
 void LayerTree::HideObjects() {
-  constexpr std::string_view kHex = "0123456789abcdef";
   std::optional<InodeId> whiteout;
-  for (char high : kHex) {
-    for (char low : kHex) {
-      std::string name = {high, low};
-      if (auto found = Find(kRoot, name)) {
-        InodeAt(*found).opaque = InodeAt(*found).type == TarType::kDirectory;
-        continue;
-      }
-      if (!whiteout) {
-        Inode inode;
-        inode.type = TarType::kCharDevice;
-        inode.mode = 0;
-        whiteout = AddInode(inode, {});
-      }
-      Insert(kRoot, name, *whiteout);
+  for (char group : kObjectGroups) {
+    std::string name(1, group);
+    if (auto found = Find(kRoot, name)) {
+      InodeAt(*found).opaque = InodeAt(*found).type == TarType::kDirectory;
+      continue;
     }
+    if (!whiteout) {
+      Inode inode;
+      inode.type = TarType::kCharDevice;
+      inode.mode = 0;
+      whiteout = AddInode(inode, {});
+    }
+    Insert(kRoot, name, *whiteout);
   }
 }
 

@@ -24,15 +24,14 @@ constexpr size_t kCopyBytes = size_t{64} << 10;
 constexpr size_t kMaxTwins = 4;
 constexpr uint64_t kSpaceCheckEvery = uint64_t{16} << 20;
 
-std::string GroupName(uint8_t group) {
-  constexpr std::string_view kHex = "0123456789abcdef";
-  return {kHex[group >> 4], kHex[group & 15]};
-}
-
 }  // namespace
 
+size_t ObjectGroup(const Digest& digest) {
+  return digest.bytes()[0] >> 4;
+}
+
 std::string ObjectPath(const Digest& digest) {
-  return digest.hex().insert(2, 1, '/');
+  return digest.hex().insert(1, 1, '/');
 }
 
 Result<Objects> Objects::Open(int store_dir, DiskOps& ops) {
@@ -55,7 +54,7 @@ Result<> Objects::Place(int dir, const std::string& name, const Digest& digest) 
   auto placed = ops_->Rename(dir, name, dir_.get(), ObjectPath(digest));
   if (placed || placed.error().code() != Errc::kNotFound)
     return placed;
-  TRY(ops_->MakeDir(dir_.get(), GroupName(digest.bytes()[0])));
+  TRY(ops_->MakeDir(dir_.get(), std::string(1, kObjectGroups[ObjectGroup(digest)])));
   return ops_->Rename(dir, name, dir_.get(), ObjectPath(digest));
 }
 
@@ -68,9 +67,9 @@ Result<uint64_t> Objects::Remove(const Digest& digest) {
   return info.st_nlink > 1 ? 0 : static_cast<uint64_t>(info.st_blocks) * 512;
 }
 
-Result<std::vector<Digest>> Objects::List(uint8_t group) {
+Result<std::vector<Digest>> Objects::List(size_t group) {
   std::vector<Digest> digests;
-  std::string prefix = GroupName(group);
+  std::string prefix(1, kObjectGroups[group]);
   auto dir = OpenAt(dir_.get(), prefix, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!dir && dir.error().code() == Errc::kNotFound)
     return digests;

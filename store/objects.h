@@ -1,4 +1,4 @@
-// File contents, each once: obj/<2 hex>/<62 hex>, named by SHA-256. An object gets its name when
+// File contents, each once: obj/<1 hex>/<63 hex>, named by SHA-256. An object gets its name when
 // all of its content has been given to the kernel; it counts as durable only once an image whose
 // record was written after the next syncfs needs it (docs/store.md, "Commit").
 #pragma once
@@ -20,7 +20,12 @@ namespace wherry::store {
 
 inline constexpr const char* kObjectsName = "obj";  // below the store directory
 
-// "ab/cdef...": below obj/, and with "/" in front the redirect of overlayfs.
+// The directories below obj/, by the first digit of a digest. Not more of them, because each costs
+// an update a block, and a journal that block again, for a few names.
+inline constexpr std::string_view kObjectGroups = "0123456789abcdef";
+size_t ObjectGroup(const Digest& digest);
+
+// "a/bcdef...": below obj/, and with "/" in front the redirect of overlayfs.
 std::string ObjectPath(const Digest& digest);
 
 // The directory obj/ of a store. Any thread.
@@ -37,8 +42,8 @@ class Objects {
   Result<> Place(int dir, const std::string& name, const Digest& digest);
   // Returns the bytes that became free; absent is success.
   Result<uint64_t> Remove(const Digest& digest);
-  // Those whose digest begins with the byte `group`; what is no object there is removed.
-  Result<std::vector<Digest>> List(uint8_t group);
+  // Those of one of the kObjectGroups; what is no object there is removed.
+  Result<std::vector<Digest>> List(size_t group);
   int dir() const { return dir_.get(); }
 
  private:

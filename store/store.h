@@ -3,7 +3,7 @@
 // bytes.
 //
 // Layout below the store directory (docs/store.md):
-//   VERSION LOCK  obj/<hh>/<62 hex>  layer/<diffid>.idx .tar  layer/<chain id>.erofs tree/<diffid>/
+//   VERSION LOCK  obj/<h>/<63 hex>  layer/<diffid>.idx .tar  layer/<chain id>.erofs tree/<diffid>/
 //   img/<manifest digest>  refs  txn/<id>/  quarantine/
 // Rules: nothing that is not final reaches flash (no temporary blob); each content is stored once;
 // an image exists when its commit record does, which is written after one syncfs of all it needs.

@@ -189,7 +189,7 @@ class StoreImpl final : public Store {
   Result<> RemoveImages(CollectResult& result);
   Result<> RemoveObjects(CollectResult& result);
   Result<> RemoveUnusedObjects(CollectResult& result);
-  Result<> RemoveOthers(uint8_t group, const std::vector<Digest>& needed, CollectResult& result);
+  Result<> RemoveOthers(size_t group, const std::vector<Digest>& needed, CollectResult& result);
   Result<> RemoveLayerTree(const std::string& name);
   Result<> ForEachObject(const std::function<void(const ObjectSize&)>& use) const;
 

@@ -25,7 +25,7 @@ Result<> MakeProbe(const std::string& path) {
   Digest digest = Digest::Of(kContent);
   LayerTree tree;
   TarEntry entry;
-  entry.name = "f";
+  entry.name = "file";
   entry.mode = 0644;
   entry.size = kContent.size();
   auto file = TRY(tree.Add(entry));
@@ -54,10 +54,10 @@ Result<> Try(Tier tier, const std::string& path) {
       .is_volatile = true};
   UniqueFd target = TRY(Open(Cat(path, "/root"), O_PATH | O_DIRECTORY));
   UniqueFd root = TRY(sys::MountOverlay(options, target.get()));
-  std::string content = TRY(ReadFileAt(root.get(), "f", kContent.size()));
+  std::string content = TRY(ReadFileAt(root.get(), "file", kContent.size()));
   if (content != kContent)
     return Fail(Errc::kUnsupported, "a file of the image reads wrong");
-  std::string group = ObjectPath(Digest::Of(kContent)).substr(0, 2);
+  std::string group(1, kObjectGroups[ObjectGroup(Digest::Of(kContent))]);
   if (faccessat(root.get(), group.c_str(), F_OK, 0) == 0)
     return Fail(Errc::kUnsupported, "the objects show in the image");
   return {};

@@ -238,7 +238,7 @@ def assert_content(engine, server):
     layers = engine.inspect(name)['RootFS']['Layers']
     assert len(layers) == 1
     name = hashlib.sha256(CONTENT).hexdigest()
-    found = engine.machine.run(['cat', f'{engine.root}/store/obj/{name[:2]}/{name[2:]}'])
+    found = engine.machine.run(['cat', f'{engine.root}/store/obj/{name[:1]}/{name[1:]}'])
     assert found.raw_out == CONTENT
 
 

@@ -34,13 +34,13 @@ TEST_F(ObjectsTest, AreNamedByTheirContent) {
   auto digest = writer.Put(Bytes("hello"));
   ASSERT_TRUE(digest);
   EXPECT_EQ(*digest, Digest::Of("hello"));
-  EXPECT_EQ(ObjectPath(*digest), Cat(digest->hex().substr(0, 2), "/", digest->hex().substr(2)));
+  EXPECT_EQ(ObjectPath(*digest), Cat(digest->hex().substr(0, 1), "/", digest->hex().substr(1)));
   EXPECT_TRUE(objects_.Has(*digest, 5));
   EXPECT_FALSE(objects_.Has(*digest, 4));
   EXPECT_EQ(Stored(*digest), "hello");
   EXPECT_EQ(Lstat(temp_ / ("obj/" + ObjectPath(*digest))).st_mode, S_IFREG | 0400u);
   EXPECT_EQ(writer.added(), std::vector<Digest>{*digest});
-  EXPECT_EQ(*objects_.List(digest->bytes()[0]), std::vector<Digest>{*digest});
+  EXPECT_EQ(*objects_.List(ObjectGroup(*digest)), std::vector<Digest>{*digest});
 }
 
 TEST_F(ObjectsTest, WhatIsKnownIsNotWrittenAgain) {
@@ -133,7 +133,7 @@ TEST_F(ObjectsTest, GoOneByOne) {
   auto digest = Writer().Put(Bytes("content"));
   EXPECT_GT(*objects_.Remove(*digest), 0u);
   EXPECT_EQ(*objects_.Remove(*digest), 0u);
-  EXPECT_TRUE(objects_.List(digest->bytes()[0])->empty());
+  EXPECT_TRUE(objects_.List(ObjectGroup(*digest))->empty());
 }
 
 TEST_F(ObjectsTest, LeavesTheReserveAlone) {

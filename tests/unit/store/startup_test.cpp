@@ -70,9 +70,9 @@ TEST_F(StartupTest, LeftoversAreRemoved) {
   Overwrite(Path("layer/" + DiffId("orphan").hex() + ".erofs"), "");
   Overwrite(Path("layer/junk"), "");
   std::string orphan = ObjectPath(Digest::Of("orphan"));
-  ASSERT_TRUE(MakeDirs(Path("obj/" + orphan.substr(0, 2)), 0700));
+  ASSERT_TRUE(MakeDirs(Path("obj/" + orphan.substr(0, 1)), 0700));
   Overwrite(Path("obj/" + orphan), "orphan");
-  Overwrite(Path("obj/" + orphan.substr(0, 2) + "/junk"), "junk");
+  Overwrite(Path("obj/" + orphan.substr(0, 1) + "/junk"), "junk");
   OpenStore();
   EXPECT_TRUE(Noticed("txn/7"));
   EXPECT_TRUE(Noticed("removed 4 files of layers that no image uses"));

@@ -100,8 +100,8 @@ class ExpansionGuard {
 
 class GzipSource final : public ByteSource {
  public:
-  GzipSource(InputBuffer input, const Limits& limits)
-      : input_(std::move(input)), guard_(limits.max_expansion) {}
+  GzipSource(InputBuffer input, const Limits& limits, GzipSum sum)
+      : input_(std::move(input)), guard_(limits.max_expansion), sum_(sum) {}
   ~GzipSource() override { inflateEnd(&stream_); }
   GzipSource(const GzipSource&) = delete;
   GzipSource& operator=(const GzipSource&) = delete;
@@ -111,6 +111,7 @@ class GzipSource final : public ByteSource {
     if (inflateInit2(&stream_, MAX_WBITS + kGzipOnly) != Z_OK) {
       return Fail(Errc::kNoSpace, "gzip: out of memory");
     }
+    inflateValidate(&stream_, sum_ == GzipSum::kCheck ? 1 : 0);
     return {};
   }
 
@@ -192,6 +193,7 @@ class GzipSource final : public ByteSource {
 
   InputBuffer input_;
   ExpansionGuard guard_;
+  const GzipSum sum_;
   z_stream stream_{};
   uint64_t members_ = 0;
   bool between_members_ = true;
@@ -324,9 +326,10 @@ Result<Compression> Detect(std::span<const std::byte> bytes, Compression declare
                                         " data as announced, nor any other known layer format"));
 }
 
-template <class Source>
-Result<std::unique_ptr<ByteSource>> Opened(InputBuffer input, const Limits& limits) {
-  auto source = std::make_unique<Source>(std::move(input), limits);
+template <class Source, class... Options>
+Result<std::unique_ptr<ByteSource>> Opened(InputBuffer input, const Limits& limits,
+                                           Options... options) {
+  auto source = std::make_unique<Source>(std::move(input), limits, options...);
   TRY(source->Init());
   return source;
 }
@@ -339,14 +342,14 @@ std::string_view CompressionName(Compression compression) {
 }
 
 Result<std::unique_ptr<ByteSource>> Decompress(ByteSource& input, Compression declared,
-                                               const Limits& limits) {
+                                               const Limits& limits, GzipSum sum) {
   InputBuffer buffer(input);
   TRY(buffer.Ensure(kProbeBytes));
   switch (TRY(Detect(buffer.bytes(), declared))) {
     case Compression::kNone:
       return std::make_unique<PlainSource>(std::move(buffer));
     case Compression::kGzip:
-      return Opened<GzipSource>(std::move(buffer), limits);
+      return Opened<GzipSource>(std::move(buffer), limits, sum);
     case Compression::kZstd:
       return Opened<ZstdSource>(std::move(buffer), limits);
   }

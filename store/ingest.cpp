@@ -182,7 +182,8 @@ Result<IngestedLayer> IngestLayer(const Transaction::LayerSource& layer, const L
                                   const IngestTarget& target, IngestProgress& progress) {
   HashingSource blob(*layer.source, {"its blob", layer.blob_digest, layer.blob_size});
   auto ingest = [&]() -> Result<IngestedLayer> {
-    auto plain = TRY(Decompress(blob, layer.compression, limits));
+    GzipSum sum = layer.blob_digest || layer.diff_id ? GzipSum::kIgnore : GzipSum::kCheck;
+    auto plain = TRY(Decompress(blob, layer.compression, limits, sum));
     ByteSource* content = plain.get();
     std::optional<ReadAhead> unpacked;
     // What comes without compression may be made from objects that this very layer adds.

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import statistics
 import tarfile
 import time
 
@@ -175,7 +176,7 @@ def measure(machine, make):
                 results[version] = {'seconds': seconds, 'written': written, 'flushes': flushes}
                 if hasattr(contender, 'peak'):
                     results[version]['peak'] = contender.peak()
-            return contender.name, results
+            return results
         finally:
             contender.close()
     finally:
@@ -199,11 +200,13 @@ def bench_store(options):
             'podman': lambda device: PodmanPulls(machine, server, device),
             'curl|gzip|tar': lambda device: BarePulls(machine, server, device, arch),
         }
-        for name, make in makers.items():
-            try:
-                _, measured[name] = measure(machine, make)
-            except (engines.Absent, AssertionError, FileNotFoundError) as error:
-                absent[name] = str(error).strip().splitlines()[0][:200]
+        for _ in range(options.rounds):  # in turns, so that all see the same disturbances
+            for name, make in makers.items():
+                try:
+                    measured.setdefault(name, []).append(measure(machine, make))
+                except (engines.Absent, AssertionError, FileNotFoundError) as error:
+                    absent[name] = str(error).strip().splitlines()[0][:200]
+                    measured.pop(name, None)
         unique = {}
         known = {}
         for version in VERSIONS:
@@ -217,18 +220,29 @@ def bench_store(options):
     return 0 if 'wherry A1' in measured or 'wherry B' in measured else 1
 
 
+def middle(rounds, version):
+    """The median of each figure of an engine."""
+    return {key: statistics.median(results[version][key] for results in rounds)
+            for key in rounds[0][version]}
+
+
 def report(measured, unique, absent, options):
     if options.json:
         print(json.dumps({'store': measured, 'unique_bytes': unique, 'absent': absent}))
         return
+    print(f'medians of {options.rounds}; "/ bare" and "/ docker" are of the time')
     for version in VERSIONS:
         title = 'first pull of' if version == 'v1' else 'then'
         print(f'{title} {IMAGE} {version}: {unique[version] / 1e6:.1f} MB of file content not there yet')
-        print(f'{"":15}{"time":>9}{"written":>13}{"/ new content":>15}{"flushes":>9}{"peak RSS":>11}')
-        for name, results in measured.items():
-            row = results[version]
+        print(f'{"":15}{"time":>9}{"/ bare":>8}{"/ docker":>10}{"written":>13}{"/ new content":>15}'
+              f'{"flushes":>9}{"peak RSS":>11}')
+        rows = {name: middle(rounds, version) for name, rounds in measured.items()}
+        for name, row in rows.items():
+            ratios = [f'{row["seconds"] / rows[other]["seconds"]:.2f}' if other in rows else '-'
+                      for other in (BarePulls.name, DockerPulls.name)]
             peak = f'{row["peak"] / 1e6:.1f} MB' if 'peak' in row else ''
-            print(f'{name:15}{row["seconds"]:>7.2f} s{row["written"] / 1e6:>10.1f} MB'
-                  f'{row["written"] / unique[version]:>15.3f}{row["flushes"]:>9}{peak:>11}')
+            print(f'{name:15}{row["seconds"]:>7.2f} s{ratios[0]:>8}{ratios[1]:>10}'
+                  f'{row["written"] / 1e6:>10.1f} MB{row["written"] / unique[version]:>15.3f}'
+                  f'{row["flushes"]:>9.0f}{peak:>11}')
     for name, why in absent.items():
         print(f'{name:15}absent: {why}')

@@ -96,6 +96,22 @@ TEST(Decompress, ReportsDamage) {
   EXPECT_EQ(Unpack(bad_crc, Compression::kGzip).error().code(), Errc::kCorrupt);
 }
 
+TEST(Decompress, TheSumOfGzipIsForThoseWhoHaveNoDigest) {
+  std::string packed = Gzip(kText) + Gzip("more");
+  packed[packed.size() - 8] ^= 1;  // the CRC-32 of the second member
+  auto unpack = [&](GzipSum sum) -> Result<std::string> {
+    StringSource source(packed);
+    auto plain = TRY(Decompress(source, Compression::kGzip, {}, sum));
+    return ReadToEnd(*plain);
+  };
+  auto checked = unpack(GzipSum::kCheck);
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().code(), Errc::kCorrupt);
+  auto ignored = unpack(GzipSum::kIgnore);
+  ASSERT_TRUE(ignored) << ignored.error().message();
+  EXPECT_EQ(*ignored, kText + "more");
+}
+
 TEST(Decompress, AcceptsOnlyZerosAfterGzip) {
   EXPECT_EQ(*Unpack(Gzip("ab") + std::string(100'000, '\0'), Compression::kGzip), "ab");
   for (const std::string& trailer :

@@ -4,8 +4,9 @@
 //
 // Locks: write_mutex_ serialises what changes layer/, tree/, img/ and refs and is held over syncs;
 // ingest_mutex_ is shared by layers that are being added, whose objects nothing refers to yet, and
-// exclusive for the removal of objects; mutex_ guards the maps and is held for a moment only. They
-// are taken in this order.
+// exclusive for the removal of objects; mutex_ guards the maps and is held for a moment only. The
+// order is ingest_mutex_, write_mutex_, mutex_; who holds write_mutex_ only tries to get
+// ingest_mutex_.
 #pragma once
 
 #include <functional>

@@ -60,6 +60,22 @@ Result<> SetSeconds(std::chrono::seconds& target, std::string_view value) {
   return {};
 }
 
+Result<> SetScrubInterval(Config& config, std::string_view value) {
+  auto duration = TRY(ParseGoDuration(value));
+  if (duration.count() < 0)
+    return Fail(Errc::kInvalid, "must not be negative; 0s switches the background check off");
+  config.scrub_interval = std::chrono::ceil<std::chrono::seconds>(duration);
+  return {};
+}
+
+Result<> SetScrubRate(Config& config, std::string_view value) {
+  uint64_t rate = TRY(ParseSize(value));
+  if (rate == 0)
+    return Fail(Errc::kInvalid, "must not be 0; scrub-interval = 0s switches the check off");
+  config.scrub_rate = rate;
+  return {};
+}
+
 Result<> SetBool(bool& target, std::string_view value) {
   if (value != "true" && value != "false")
     return Fail(Errc::kInvalid, "must be true or false");
@@ -167,6 +183,8 @@ constexpr Key kKeys[] = {
     {"store", "max-zstd-window", [](Config& c, std::string_view v) { return SetSize(c.store.max_zstd_window, v); },
                                  [](const Config& c) { return Cat(c.store.max_zstd_window); }},
     {"store", "tier", SetTier, TierSetting},
+    {"store", "scrub-interval", SetScrubInterval, [](const Config& c) { return Seconds(c.scrub_interval.count()); }},
+    {"store", "scrub-rate", SetScrubRate, [](const Config& c) { return Cat(c.scrub_rate); }},
     {"registries", "ca", [](Config& c, std::string_view v) { return SetPath(c.registry.system_ca, v); },
                          [](const Config& c) { return c.registry.system_ca; }},
     {"registries", "connect-timeout",

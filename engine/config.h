@@ -3,6 +3,7 @@
 // wrong value names file and line.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -31,6 +32,8 @@ struct Config {
   int stop_timeout_seconds = 10;
   store::Limits store;
   std::optional<store::Tier> store_tier;  // absent: the best that works
+  std::chrono::seconds scrub_interval = std::chrono::hours(720);  // 0: never
+  uint64_t scrub_rate = 1 << 20;                                  // bytes a second
   registry::Options registry;
   std::map<std::string, std::string>
       origins;  // "daemon.root" -> "default", "/etc/wherry/wherry.conf:3", "command line"

@@ -22,6 +22,7 @@
 #include "engine/containers.h"
 #include "engine/events.h"
 #include "engine/images.h"
+#include "engine/scrub.h"
 #include "net/http/server.h"
 #include "store/store.h"
 
@@ -150,6 +151,10 @@ Result<> RunDaemon(Config config) {
   TRY(containers.Restore());
 
   CheckAfterBoot(config, images, workers, image_store->HasQuarantine());
+
+  Scrub scrub(*image_store, {.interval = config.scrub_interval,
+                             .bytes_per_second = config.scrub_rate,
+                             .stamp = Cat(config.root, "/store-scrubbed")});
 
   api::Services services{&config,   loop.get(), &workers, &transfers,
                          &archives, &events,    &images,  &containers};

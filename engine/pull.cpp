@@ -282,7 +282,8 @@ Result<CheckReport> Images::CheckStore(CheckRequest request, CheckListener& list
 }
 
 Result<> Images::CheckSizes() {
-  return engine::CheckSizes(*store_, cancelled_);
+  return CheckAndSetAside(*store_, store::CheckDepth::kSizes,
+                          [this](const store::CheckCount&) { return !cancelled_; });
 }
 
 Result<> Images::CheckLogin(std::string_view host, const registry::Credentials& credentials) {

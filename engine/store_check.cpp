@@ -189,22 +189,21 @@ class CheckJob final : public store::CheckSink {
 // Tells the log.
 class LogSink final : public store::CheckSink {
  public:
-  LogSink(const store::Store& store, const std::atomic<bool>& cancel)
-      : store_(store), cancel_(cancel) {}
+  LogSink(const store::Store& store, const GoOn& go_on) : store_(store), go_on_(go_on) {}
   bool OnDamage(const store::Damage& damage) override {
     LogWarning(damage.path, " ", damage.what, "; needed by ",
                Join(NamesOf(store_, damage.images), ", "),
                "; `wherry store check --repair` fetches it again");
     if (damages_.size() < kMaxDamages)
       damages_.push_back(damage);
-    return !cancel_;
+    return true;
   }
-  bool OnProgress(const store::CheckCount&) override { return !cancel_; }
+  bool OnProgress(const store::CheckCount& count) override { return go_on_(count); }
   const std::vector<store::Damage>& damages() const { return damages_; }
 
  private:
   const store::Store& store_;
-  const std::atomic<bool>& cancel_;
+  const GoOn& go_on_;
   std::vector<store::Damage> damages_;
 };
 
@@ -235,9 +234,9 @@ Result<CheckReport> CheckStore(store::Store& store, const registry::Options& opt
   return CheckJob(store, options, request, listener).Run();
 }
 
-Result<> CheckSizes(store::Store& store, const std::atomic<bool>& cancel) {
-  LogSink sink(store, cancel);
-  TRY(store.Check(store::CheckDepth::kSizes, sink));
+Result<> CheckAndSetAside(store::Store& store, store::CheckDepth depth, const GoOn& go_on) {
+  LogSink sink(store, go_on);
+  TRY(store.Check(depth, sink));
   if (sink.damages().empty())
     return {};
   return store.SetAside(sink.damages());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -43,9 +44,10 @@ class CheckListener {
 Result<CheckReport> CheckStore(store::Store& store, const registry::Options& options,
                                const CheckRequest& request, CheckListener& listener);
 
-// After a stop that may have been unclean: sizes only. What is damaged is taken out of use; each
-// thing is a sentence in the log.
-Result<> CheckSizes(store::Store& store, const std::atomic<bool>& cancel);
+// Without anybody who asked: what is damaged is taken out of use; each thing is a sentence in the
+// log. `go_on` is called on this thread, after each file and piece; false cancels (kCancelled).
+using GoOn = std::function<bool(const store::CheckCount&)>;
+Result<> CheckAndSetAside(store::Store& store, store::CheckDepth depth, const GoOn& go_on);
 
 std::string_view DamageName(store::DamageKind kind);
 

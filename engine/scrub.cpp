@@ -80,8 +80,7 @@ seconds Scrub::UntilDue() const {
 }
 
 void Scrub::Stamp() const {
-  auto written =
-      ReplaceFile(options_.stamp, Cat(Now().count(), "\n"), 0600, Durability::kVolatile);
+  auto written = ReplaceFile(options_.stamp, Cat(Now().count(), "\n"), 0600, Durability::kVolatile);
   if (!written)
     LogWarning("time of the check of the store: ", written.error().message());
 }

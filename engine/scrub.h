@@ -15,9 +15,9 @@
 namespace wherry::engine {
 
 struct ScrubOptions {
-  std::chrono::seconds interval{0};    // from the end of one pass to the next; 0: never
+  std::chrono::seconds interval{0};  // from the end of one pass to the next; 0: never
   uint64_t bytes_per_second = 1 << 20;
-  std::string stamp;                   // file that keeps the time of the last pass
+  std::string stamp;  // file that keeps the time of the last pass
 };
 
 // A thread of its own, at idle priority for processor and disk; it waits while the disk is under

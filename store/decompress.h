@@ -19,12 +19,11 @@ namespace wherry::store {
 // further member or frame; zero bytes after a gzip member are padding), kUnsupported (zstd window
 // above limits.max_zstd_window), kInvalid (expands beyond limits.max_expansion), those of `input`.
 //
-// GzipSum::kIgnore: for content that is compared with a digest anyway; the CRC-32 of gzip members is
-// not computed then.
+// GzipSum::kIgnore: for content that is compared with a digest anyway; the CRC-32 of gzip members
+// is not computed then.
 enum class GzipSum : uint8_t { kCheck, kIgnore };
 Result<std::unique_ptr<ByteSource>> Decompress(ByteSource& input, Compression declared,
-                                               const Limits& limits,
-                                               GzipSum sum = GzipSum::kCheck);
+                                               const Limits& limits, GzipSum sum = GzipSum::kCheck);
 
 // The same for what may be zstd alone.
 Result<std::unique_ptr<ByteSource>> DecompressZstd(ByteSource& input, const Limits& limits);

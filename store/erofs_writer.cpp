@@ -246,8 +246,7 @@ class ErofsWriter {
       xattrs.push_back({"trusted.overlay.opaque", "y"});
     if (inode.type == TarType::kRegular && inode.content == LayerTree::Content::kObject) {
       xattrs.push_back({"trusted.overlay.metacopy", ""});
-      xattrs.push_back(
-          {"trusted.overlay.redirect", Cat("/", ObjectPath(tree_.Object(inode)))});
+      xattrs.push_back({"trusted.overlay.redirect", Cat("/", ObjectPath(tree_.Object(inode)))});
     }
     return xattrs;
   }

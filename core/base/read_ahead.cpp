@@ -44,25 +44,28 @@ bool ReadAhead::Fill(Block& block, Result<>& outcome) {
   block.used = 0;
   while (block.used < kBlockBytes) {
     auto count = inner_.Read(std::span(block.bytes).subspan(block.used));
-    if (!count)
+    if (!count) {
       outcome = std::unexpected(std::move(count).error());
-    if (!count || *count == 0)
+      return false;
+    }
+    if (*count == 0)
       return false;
     block.used += *count;
   }
   return true;
 }
 
+Result<bool> ReadAhead::Await() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return filled_ > taken_ || outcome_; });
+  if (filled_ > taken_)
+    return true;
+  TRY(std::move(*outcome_));
+  return false;
+}
+
 Result<size_t> ReadAhead::Read(std::span<std::byte> out) {
-  for (;;) {
-    {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return filled_ > taken_ || outcome_; });
-      if (filled_ == taken_) {
-        TRY(std::move(*outcome_));
-        return 0;
-      }
-    }
+  while (TRY(Await())) {
     Block& block = blocks_[taken_ % kBlocks];
     size_t count = std::min(out.size(), block.used - position_);
     if (count > 0) {
@@ -77,6 +80,7 @@ Result<size_t> ReadAhead::Read(std::span<std::byte> out) {
     }
     changed_.notify_all();
   }
+  return 0;
 }
 
 }  // namespace wherry

@@ -39,6 +39,8 @@ class ReadAhead final : public ByteSource {
   void Run();
   // Fills a block as far as `inner` goes; false after the end or an error.
   bool Fill(Block& block, Result<>& outcome);
+  // Until there is a block to take; false at the end.
+  Result<bool> Await();
 
   ByteSource& inner_;
   std::mutex mutex_;

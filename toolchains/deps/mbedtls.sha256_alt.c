@@ -1,12 +1,11 @@
 /* SHA-256 for mbedTLS (MBEDTLS_SHA256_ALT): FIPS 180-4, section 6.2, around the assembly of ring.
  * mbedTLS's own takes up to twice the time on processors without instructions for it, and hashing
  * is most of the work of a pull. */
-#include "mbedtls/sha256.h"
-
 #include <string.h>
 
 #include "mbedtls/error.h"
 #include "mbedtls/platform_util.h"
+#include "mbedtls/sha256.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -14,7 +13,7 @@
 #include <sys/auxv.h>
 #endif
 
-typedef void block_function(uint32_t state[8], const void *data, size_t blocks);
+typedef void block_function(uint32_t state[8], const void* data, size_t blocks);
 
 block_function sha256_block_data_order_nohw;
 block_function sha256_block_data_order_hw;
@@ -23,11 +22,10 @@ block_function sha256_block_data_order_ssse3;
 block_function sha256_block_data_order_avx;
 
 /* The fastest one for this processor. */
-static block_function *choose(void) {
+static block_function* choose(void) {
 #if defined(__x86_64__)
   unsigned a, b, c, d;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & 1u << 29) &&
-      __builtin_cpu_supports("sse4.1"))
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & 1u << 29) && __builtin_cpu_supports("sse4.1"))
     return sha256_block_data_order_hw;
   if (__builtin_cpu_supports("avx"))
     return sha256_block_data_order_avx;
@@ -45,9 +43,9 @@ static block_function *choose(void) {
   return sha256_block_data_order_nohw;
 }
 
-static void process(uint32_t state[8], const void *data, size_t blocks) {
-  static block_function *chosen; /* all threads find the same */
-  block_function *function = __atomic_load_n(&chosen, __ATOMIC_RELAXED);
+static void process(uint32_t state[8], const void* data, size_t blocks) {
+  static block_function* chosen; /* all threads find the same */
+  block_function* function = __atomic_load_n(&chosen, __ATOMIC_RELAXED);
   if (function == NULL) {
     function = choose();
     __atomic_store_n(&chosen, function, __ATOMIC_RELAXED);
@@ -55,18 +53,20 @@ static void process(uint32_t state[8], const void *data, size_t blocks) {
   function(state, data, blocks);
 }
 
-void mbedtls_sha256_init(mbedtls_sha256_context *ctx) { memset(ctx, 0, sizeof(*ctx)); }
+void mbedtls_sha256_init(mbedtls_sha256_context* ctx) {
+  memset(ctx, 0, sizeof(*ctx));
+}
 
-void mbedtls_sha256_free(mbedtls_sha256_context *ctx) {
+void mbedtls_sha256_free(mbedtls_sha256_context* ctx) {
   if (ctx != NULL)
     mbedtls_platform_zeroize(ctx, sizeof(*ctx));
 }
 
-void mbedtls_sha256_clone(mbedtls_sha256_context *dst, const mbedtls_sha256_context *src) {
+void mbedtls_sha256_clone(mbedtls_sha256_context* dst, const mbedtls_sha256_context* src) {
   *dst = *src;
 }
 
-int mbedtls_sha256_starts(mbedtls_sha256_context *ctx, int is224) {
+int mbedtls_sha256_starts(mbedtls_sha256_context* ctx, int is224) {
   static const uint32_t first[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                     0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
   if (is224)
@@ -76,12 +76,12 @@ int mbedtls_sha256_starts(mbedtls_sha256_context *ctx, int is224) {
   return 0;
 }
 
-int mbedtls_internal_sha256_process(mbedtls_sha256_context *ctx, const unsigned char data[64]) {
+int mbedtls_internal_sha256_process(mbedtls_sha256_context* ctx, const unsigned char data[64]) {
   process(ctx->state, data, 1);
   return 0;
 }
 
-int mbedtls_sha256_update(mbedtls_sha256_context *ctx, const unsigned char *input, size_t length) {
+int mbedtls_sha256_update(mbedtls_sha256_context* ctx, const unsigned char* input, size_t length) {
   size_t held = ctx->bytes % 64;
   ctx->bytes += length;
   if (held > 0) {
@@ -100,16 +100,16 @@ int mbedtls_sha256_update(mbedtls_sha256_context *ctx, const unsigned char *inpu
   return 0;
 }
 
-int mbedtls_sha256_finish(mbedtls_sha256_context *ctx, unsigned char *output) {
+int mbedtls_sha256_finish(mbedtls_sha256_context* ctx, unsigned char* output) {
   size_t held = ctx->bytes % 64;
   unsigned char end[128] = {0};
   size_t blocks = held < 56 ? 1 : 2;
   memcpy(end, ctx->block, held);
   end[held] = 0x80;
   for (int i = 0; i < 8; i++)
-    end[blocks * 64 - 1 - i] = (unsigned char) ((ctx->bytes << 3) >> (8 * i));
+    end[blocks * 64 - 1 - i] = (unsigned char)((ctx->bytes << 3) >> (8 * i));
   process(ctx->state, end, blocks);
   for (int i = 0; i < 32; i++)
-    output[i] = (unsigned char) (ctx->state[i / 4] >> (24 - 8 * (i % 4)));
+    output[i] = (unsigned char)(ctx->state[i / 4] >> (24 - 8 * (i % 4)));
   return 0;
 }

@@ -6,8 +6,8 @@
 
 typedef struct mbedtls_sha256_context {
   uint32_t state[8];
-  uint64_t bytes;           /* seen so far */
-  unsigned char block[64];  /* the last bytes % 64 */
+  uint64_t bytes;          /* seen so far */
+  unsigned char block[64]; /* the last bytes % 64 */
 } mbedtls_sha256_context;
 
 #endif

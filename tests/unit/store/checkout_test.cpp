@@ -8,8 +8,8 @@
 #include <map>
 
 #include "core/base/text.h"
-#include "tests/unit/store/lay_out.h"
 #include "tests/unit/store/files.h"
+#include "tests/unit/store/lay_out.h"
 
 namespace wherry::store {
 namespace {

@@ -11,8 +11,8 @@
 #include "store/checkout.h"
 #include "store/decompress.h"
 #include "store/ingest.h"
-#include "tests/unit/store/tar_builder.h"
 #include "tests/unit/store/files.h"
+#include "tests/unit/store/tar_builder.h"
 
 namespace wherry::store {
 

@@ -9,8 +9,8 @@
 
 #include "core/base/text.h"
 #include "store/store_impl.h"
-#include "tests/unit/store/tar_builder.h"
 #include "tests/unit/store/files.h"
+#include "tests/unit/store/tar_builder.h"
 
 namespace wherry::store {
 

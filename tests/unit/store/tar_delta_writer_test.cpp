@@ -10,8 +10,8 @@
 #include "store/file_diff.h"
 #include "store/tar_delta.h"
 #include "tests/unit/store/compress_helper.h"
-#include "tests/unit/store/tar_builder.h"
 #include "tests/unit/store/files.h"
+#include "tests/unit/store/tar_builder.h"
 
 namespace wherry::store {
 namespace {

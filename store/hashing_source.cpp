@@ -29,8 +29,8 @@ Result<size_t> HashingSource::Read(std::span<std::byte> out) {
   bytes_ += *count;
   if (expected_.size && bytes_ > *expected_.size) {
     state_ = State::kFailed;
-    return Fail(Errc::kCorrupt,
-                Cat(expected_.what, " is longer than the ", *expected_.size, " bytes announced"));
+    return Mismatch(
+        Cat(expected_.what, " is longer than the ", *expected_.size, " bytes announced"));
   }
   if (hashes_) {
     hasher_.Update(out.first(*count));
@@ -38,18 +38,23 @@ Result<size_t> HashingSource::Read(std::span<std::byte> out) {
   return count;
 }
 
+std::unexpected<Error> HashingSource::Mismatch(std::string what) {
+  mismatch_ = what;
+  return Fail(Errc::kCorrupt, std::move(what));
+}
+
 Result<> HashingSource::VerifyEnd() {
   if (expected_.size && bytes_ != *expected_.size) {
-    return Fail(Errc::kCorrupt,
-                Cat(expected_.what, " ended after ", bytes_, " of ", *expected_.size, " bytes"));
+    return Mismatch(
+        Cat(expected_.what, " ended after ", bytes_, " of ", *expected_.size, " bytes"));
   }
   if (!hashes_) {
     return {};
   }
   actual_ = hasher_.Finish();
   if (expected_.digest && actual_ != *expected_.digest) {
-    return Fail(Errc::kCorrupt, Cat(expected_.what, " does not match its digest: expected ",
-                                    expected_.digest->string(), ", got ", actual_.string()));
+    return Mismatch(Cat(expected_.what, " does not match its digest: expected ",
+                        expected_.digest->string(), ", got ", actual_.string()));
   }
   return {};
 }

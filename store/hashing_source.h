@@ -40,10 +40,13 @@ class HashingSource final : public ByteSource {
   bool verified() const { return state_ == State::kVerified; }
   // An error was returned, of `inner` or a mismatch: nothing more can be read.
   bool failed() const { return state_ == State::kFailed; }
+  // What does not match, when that was it; else empty.
+  const std::string& mismatch() const { return mismatch_; }
 
  private:
   enum class State : uint8_t { kOpen, kVerified, kFailed };
   Result<> VerifyEnd();
+  std::unexpected<Error> Mismatch(std::string what);
 
   ByteSource& inner_;
   Expected expected_;
@@ -52,6 +55,7 @@ class HashingSource final : public ByteSource {
   Digest actual_;
   uint64_t bytes_ = 0;
   State state_ = State::kOpen;
+  std::string mismatch_;
 };
 
 }  // namespace wherry::store

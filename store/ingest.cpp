@@ -166,14 +166,12 @@ Result<> ExpectEnd(ByteSource& source) {
 // What a failure means: damage on the way is told apart from an archive that was made broken.
 Error Diagnose(Error error, HashingSource& blob) {
   bool content = error.code() == Errc::kCorrupt || error.code() == Errc::kInvalid;
-  if (!content || blob.failed() || blob.verified()) {
+  if (!content)
     return error;
-  }
-  auto rest = blob.Drain(kMaxDiagnosis);
-  if (!rest && rest.error().code() == Errc::kCorrupt) {
-    return std::move(rest).error();
-  }
-  return error;
+  if (!blob.failed() && !blob.verified())
+    (void)blob.Drain(kMaxDiagnosis);
+  // Read ahead, that may be known before the archive was found broken.
+  return blob.mismatch().empty() ? std::move(error) : Error(Errc::kCorrupt, blob.mismatch());
 }
 
 }  // namespace

@@ -100,17 +100,18 @@ class UsageCounter {
   Result<> Objects() {
     size_t total = 0;
     TRY(ForEachNeed([&](const Need&) { ++total; }));
-    size_t groups = std::clamp<size_t>(256 / (total / kAtOnce + 1), 1, 256);
-    for (size_t first = 0; first < 256; first += groups) {
+    constexpr size_t kAll = kObjectGroups.size();
+    size_t groups = std::clamp<size_t>(kAll / (total / kAtOnce + 1), 1, kAll);
+    for (size_t first = 0; first < kAll; first += groups) {
       std::vector<Need> needs;
       TRY(ForEachNeed([&](const Need& need) {
-        size_t group = need.digest.bytes()[0];
+        size_t group = ObjectGroup(need.digest);
         if (group >= first && group < first + groups)
           needs.push_back(need);
       }));
       std::sort(needs.begin(), needs.end(),
                 [](const Need& a, const Need& b) { return a.digest < b.digest; });
-      for (size_t group = first; group < std::min<size_t>(first + groups, 256); ++group)
+      for (size_t group = first; group < std::min<size_t>(first + groups, kAll); ++group)
         TRY(Group(group, needs));
     }
     return {};
@@ -127,7 +128,7 @@ class UsageCounter {
   }
 
   Result<> Group(size_t group, const std::vector<Need>& needs) {
-    std::string prefix = HexEncode(std::array<uint8_t, 1>{static_cast<uint8_t>(group)});
+    std::string prefix(1, kObjectGroups[group]);
     auto opened = OpenAt(store_.objects_->dir(), prefix, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (!opened)
       return {};

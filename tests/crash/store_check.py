@@ -164,7 +164,7 @@ class Checker:
 
     def _object(self, digest, size):
         if digest not in self._objects:
-            path = self._store / 'obj' / digest[:2] / digest[2:]
+            path = self._store / 'obj' / digest[:1] / digest[1:]
             data = path.read_bytes() if path.is_file() else None
             if data is None:
                 self._wrong(f'object {digest} is missing')

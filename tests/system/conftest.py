@@ -205,12 +205,13 @@ def engine(session_engine):
     yield session_engine
     if not session_engine.running:
         session_engine.start()
-    session_engine.remove_containers()
+    removed = session_engine.remove_containers()
     script = f'find {session_engine.rundir}/c {session_engine.root}/containers -mindepth 1 ' \
              f'2>/dev/null; find {session_engine.cgroup}/c -mindepth 1 -type d 2>/dev/null; ' \
              f'grep -F {session_engine.dir}/ /proc/self/mounts'
     left = session_engine.machine.shell(script).out
-    assert left == '', f'left behind by the containers:\n{left}'
+    assert left == '', f'left behind by the containers:\n{left}\nremoved were {removed}, ' \
+                       f'listed are {session_engine.containers()}, the daemon wrote:\n{session_engine.log()}'
 
 
 @pytest.fixture(scope='session')

@@ -175,10 +175,11 @@ class Engine:
     # Afterwards
 
     def remove_containers(self):
-        """Removes all containers by force."""
+        """Removes all containers by force; returns their IDs."""
         left = self.containers()
         if left:
             self.wherry('rm', '-f', *left).ok()
+        return left
 
     def store_files(self):
         """The files below the store, sorted, without the locks."""

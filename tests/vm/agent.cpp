@@ -8,7 +8,8 @@
 //   host to agent  a argument   e environment NAME=VALUE   d directory   t "ROWS COLS": use a pty
 //                  u path: connect to this unix socket instead of running a command   g go
 //                  i input   c end of input   k signal number for the process group   w "ROWS COLS"
-//   agent to host  o output   x error output   s exit status (text)   f why it could not start
+//   agent to host  o output   x error output   f why it could not start
+//                  s "STATUS BYTES": exit status, and how many bytes of output were sent
 
 #include <errno.h>
 #include <fcntl.h>
@@ -64,12 +65,16 @@ class Port {
 
   int fd() const { return fd_; }
 
+  // A frame that is lost would make a test believe what is not so: the machine then ends instead.
   void Send(char type, const char* data, size_t size) {
     std::string frame(kHeader, type);
     for (int i = 0; i < 4; i++)
       frame[1 + i] = static_cast<char>(size >> (24 - 8 * i));
     frame.append(data, size);
-    WriteAll(fd_, frame.data(), frame.size());
+    if (!WriteAll(fd_, frame.data(), frame.size())) {
+      fprintf(stderr, "agent: a frame of %zu bytes could not be sent: %s\n", size, strerror(errno));
+      abort();
+    }
   }
   void Send(char type, const std::string& text) { Send(type, text.data(), text.size()); }
 
@@ -122,6 +127,7 @@ struct Session {
   int status = 0;
   bool exited = false;
   bool input_ended = false;
+  size_t sent = 0;      // bytes of output
   std::string pending;  // input the command has not taken yet
 };
 
@@ -266,11 +272,12 @@ void FlushInput(Session* session) {
 }
 
 // Forwards one chunk; false when nothing is there now. Closes the descriptor at its end.
-bool Forward(Port& port, char type, int& fd) {
+bool Forward(Port& port, Session* session, char type, int& fd) {
   char chunk[32768];
   const ssize_t n = read(fd, chunk, sizeof(chunk));
   if (n > 0) {
     port.Send(type, chunk, static_cast<size_t>(n));
+    session->sent += static_cast<size_t>(n);
     return true;
   }
   if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -335,9 +342,9 @@ bool Step(Port& port, Session* session) {
     return false;
   HandleFrames(port, session);
   if (set[1].revents != 0 && session->out >= 0)
-    Forward(port, 'o', session->out);
+    Forward(port, session, 'o', session->out);
   if (set[2].revents != 0 && session->err >= 0)
-    Forward(port, 'x', session->err);
+    Forward(port, session, 'x', session->err);
   if (set[4].revents != 0)
     Reap(session);
   return true;
@@ -359,9 +366,9 @@ bool Serve(Port& port, Request& request) {
   while (started && connected && (session.pid == 0 ? session.out >= 0 : !session.exited))
     connected = Step(port, &session);
   // What a process left behind by the command writes later belongs to nobody.
-  while (session.out >= 0 && Forward(port, 'o', session.out)) {
+  while (session.out >= 0 && Forward(port, &session, 'o', session.out)) {
   }
-  while (session.err >= 0 && Forward(port, 'x', session.err)) {
+  while (session.err >= 0 && Forward(port, &session, 'x', session.err)) {
   }
   if (!connected)
     Signal(session, SIGKILL);
@@ -372,7 +379,7 @@ bool Serve(Port& port, Request& request) {
   Close(session.err);
   Close(session.pidfd);
   if (started && connected)
-    port.Send('s', std::to_string(session.status));
+    port.Send('s', std::to_string(session.status) + " " + std::to_string(session.sent));
   return connected;
 }
 

@@ -29,6 +29,7 @@ from . import kernel as kernels
 
 PORTS = 24
 FRAME = 16384
+OUTPUTS = {b'o': 1, b'x': 2}
 HOST = '10.0.2.2'  # the host's loopback as the guest sees it
 
 
@@ -83,25 +84,26 @@ class VmProcess(Process):
         threading.Thread(target=self._receive, daemon=True).start()
 
     def _receive(self):
+        received = 0
         while True:
             frame = self._port.frame()
             if frame is None:
                 self._finished(None, 'the virtual machine is gone')
                 return
             kind, payload = frame
-            if kind == b'o':
-                self._received(1, payload)
-            elif kind == b'x':
-                self._received(2, payload)
-            else:
+            if kind not in OUTPUTS:
                 break
+            received += len(payload)
+            self._received(OUTPUTS[kind], payload)
         with self._lock:
             port, self._port = self._port, None
         self._vm.give_port(port)
-        if kind == b's':
-            self._finished(int(payload))
-        else:
+        if kind != b's':
             self._finished(None, payload.decode())
+            return
+        status, sent = map(int, payload.split())
+        lost = f'{sent - received} of {sent} bytes of its output were lost' if sent != received else None
+        self._finished(status, lost)
 
     def _tell(self, kind, data=b''):
         with self._lock:

@@ -83,9 +83,21 @@ Result<Attachment> Attachment::Open(Client& client, const std::string& container
     query.emplace_back("stdin", "1");
   if (options.logs)
     query.emplace_back("logs", "1");
-  auto stream =
-      TRY(client.Hijack(Target(Cat("/containers/", Segment(container), "/attach"), query)));
-  Attachment attachment(client, container, options, std::move(stream));
+  std::string path = Cat("/containers/", Segment(container));
+  auto stream = TRY(client.Hijack(Target(Cat(path, "/attach"), query)));
+  Attachment attachment(client, std::move(path), options, std::move(stream));
+  attachment.detach_ = std::move(keys);
+  return attachment;
+}
+
+Result<Attachment> Attachment::StartExec(Client& client, const std::string& exec,
+                                         const AttachRequest& options) {
+  auto keys = TRY(DetachKeys::Parse(options.detach_keys));
+  std::string path = Cat("/exec/", Segment(exec));
+  JsonWriter body;
+  body.Object().Field("Detach", false).Field("Tty", options.terminal).End();
+  auto stream = TRY(client.Hijack(Target(Cat(path, "/start")), body.text()));
+  Attachment attachment(client, std::move(path), options, std::move(stream));
   attachment.detach_ = std::move(keys);
   return attachment;
 }
@@ -95,13 +107,12 @@ void Attachment::SendSize() {
   if (!options_.terminal || size.rows == 0)
     return;
   // A container that has just ended refuses; there is nothing to tell the user then.
-  (void)client_->Post(Target(Cat("/containers/", Segment(container_), "/resize"),
-                             {{"h", Cat(size.rows)}, {"w", Cat(size.columns)}}));
+  (void)client_->Post(
+      Target(Cat(path_, "/resize"), {{"h", Cat(size.rows)}, {"w", Cat(size.columns)}}));
 }
 
 void Attachment::ForwardSignal(int signal_number) {
-  (void)client_->Post(
-      Target(Cat("/containers/", Segment(container_), "/kill"), {{"signal", Cat(signal_number)}}));
+  (void)client_->Post(Target(Cat(path_, "/kill"), {{"signal", Cat(signal_number)}}));
 }
 
 // True at the end of the container's output.

@@ -1,5 +1,5 @@
-// A container's streams joined with ours: standard input there, output here, terminal in raw mode,
-// window size passed on.
+// The streams of a container, or of a further process in it, joined with ours: standard input
+// there, output here, terminal in raw mode, window size passed on.
 #pragma once
 
 #include <memory>
@@ -38,16 +38,18 @@ class Attachment {
   // Connects; output is not lost from here on. The container may be started afterwards.
   static Result<Attachment> Open(Client& client, const std::string& container,
                                  const AttachRequest& options);
+  // Starts a further process and connects. `exec`: its ID.
+  static Result<Attachment> StartExec(Client& client, const std::string& exec,
+                                      const AttachRequest& options);
   // Copies until the container's streams end or the user detaches.
   enum class End : uint8_t { kEnded, kDetached };
   Result<End> Run();
 
  private:
-  Attachment(Client& client, std::string container, const AttachRequest& options,
-             Client::Stream stream)
+  Attachment(Client& client, std::string path, AttachRequest options, Client::Stream stream)
       : client_(&client),
-        container_(std::move(container)),
-        options_(options),
+        path_(std::move(path)),
+        options_(std::move(options)),
         stream_(std::move(stream)) {}
   void SendSize();
   Result<bool> Output();
@@ -55,7 +57,7 @@ class Attachment {
   void ForwardSignal(int signal_number);
 
   Client* client_;
-  std::string container_;
+  std::string path_;  // "/containers/<id>" or "/exec/<id>"
   AttachRequest options_;
   Client::Stream stream_;
   std::unique_ptr<Demultiplexer> demultiplexer_;  // absent for a terminal's raw bytes

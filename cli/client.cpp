@@ -143,10 +143,10 @@ Result<std::unique_ptr<ByteSource>> Client::Upload(const std::string& target, By
   return std::make_unique<BodySource>(std::move(connection));
 }
 
-Result<Client::Stream> Client::Hijack(const std::string& target) {
+Result<Client::Stream> Client::Hijack(const std::string& target, std::string_view body) {
   auto connection = TRY(http::UnixClient::Connect(socket_));
-  auto response = TRY(
-      SendRequest(connection, "POST", target, {}, {{"Connection", "Upgrade"}, {"Upgrade", "tcp"}}));
+  auto response = TRY(SendRequest(connection, "POST", target, body,
+                                  {{"Connection", "Upgrade"}, {"Upgrade", "tcp"}}));
   if (response.status != 101) {
     return Fail(Errc::kInternal,
                 Cat("the daemon did not give the connection up (status ", response.status, ")"));

@@ -50,7 +50,7 @@ class Client {
     std::string early;
     bool multiplexed = false;  // Docker's stream frames, else raw bytes of a terminal
   };
-  Result<Stream> Hijack(const std::string& target);
+  Result<Stream> Hijack(const std::string& target, std::string_view body = {});
 
   const std::string& socket() const { return socket_; }
 

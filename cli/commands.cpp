@@ -26,6 +26,7 @@ constexpr Command kCommands[] = {
     {"daemon", "", "Run the engine in the foreground", 0, 0, kMixed, DaemonOptions, DaemonCommand},
     {"delta", "create OLD NEW OUT", "Make deltas from image OLD to NEW; all three are OCI layouts (DIRECTORY[:TAG])", 4, 4, kMixed, DeltaOptions, DeltaCommand},
     {"events", "", "Follow what happens in the engine", 0, 0, kMixed, EventsOptions, EventsCommand},
+    {"exec", "CONTAINER COMMAND [ARG...]", "Run a further program in a running container", 2, kAny, kEnds, ExecOptions, ExecCommand},
     {"image prune", "", "Remove images that nothing uses", 0, 0, kMixed, ImagePruneOptions, ImagePruneCommand},
     {"images", "[NAME]", "List images", 0, 1, kMixed, ImagesOptions, ImagesCommand},
     {"info", "", "Describe the engine and this machine", 0, 0, kMixed, FormatOptions, InfoCommand},

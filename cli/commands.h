@@ -77,6 +77,8 @@ std::span<const Option> ImagesOptions();
 std::span<const Option> RmiOptions();
 Result<int> DeltaCommand(const Invocation&);  // cmd_delta.cpp
 std::span<const Option> DeltaOptions();
+Result<int> ExecCommand(const Invocation&);  // cmd_exec.cpp
+std::span<const Option> ExecOptions();
 Result<int> SaveCommand(const Invocation&);  // cmd_archives.cpp
 Result<int> LoadCommand(const Invocation&);
 std::span<const Option> SaveOptions();

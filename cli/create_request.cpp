@@ -256,21 +256,6 @@ void AddVariable(std::vector<std::string>& variables, std::string_view word) {
     variables.push_back(Cat(name, "=", value));
 }
 
-Result<std::vector<std::string>> Environment(const Arguments& arguments) {
-  std::vector<std::string> variables;
-  for (const std::string& file : arguments.List("env-file")) {
-    std::string text = TRY_CTX("--env-file", ReadFile(file, kMaxEnvFile));
-    for (std::string_view line : Split(text, '\n')) {
-      line = Trim(line);
-      if (!line.empty() && line[0] != '#')
-        AddVariable(variables, line);
-    }
-  }
-  for (const std::string& word : arguments.List("env"))
-    AddVariable(variables, word);
-  return variables;
-}
-
 Result<> WriteRows(JsonWriter& json, const Arguments& arguments, Part part) {
   for (const Row& row : kRows) {
     if (row.part != part || !arguments.Has(row.option.name))
@@ -305,6 +290,21 @@ void WriteLog(JsonWriter& json, const Arguments& arguments) {
 }
 
 }  // namespace
+
+Result<std::vector<std::string>> Environment(const Arguments& arguments) {
+  std::vector<std::string> variables;
+  for (const std::string& file : arguments.List("env-file")) {
+    std::string text = TRY_CTX("--env-file", ReadFile(file, kMaxEnvFile));
+    for (std::string_view line : Split(text, '\n')) {
+      line = Trim(line);
+      if (!line.empty() && line[0] != '#')
+        AddVariable(variables, line);
+    }
+  }
+  for (const std::string& word : arguments.List("env"))
+    AddVariable(variables, word);
+  return variables;
+}
 
 std::span<const Option> CreateOptions() {
   return kOptions;

@@ -4,6 +4,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "cli/options.h"
 #include "core/base/result.h"
@@ -12,6 +13,9 @@ namespace wherry::cli {
 
 // All options that describe the container itself (not --detach, --pull and the like).
 std::span<const Option> CreateOptions();
+
+// The variables of --env-file and --env; a name without value takes ours.
+Result<std::vector<std::string>> Environment(const Arguments& arguments);
 
 // `attach`: the caller will follow the container's output. positional: IMAGE [COMMAND [ARG...]].
 Result<std::string> CreateBody(const Arguments& arguments, bool attach);

@@ -62,6 +62,8 @@ struct Container {
   std::vector<Waiter> waiters;
   std::vector<std::shared_ptr<AttachSession>> pending_attaches;  // wait for the next start
 
+  std::vector<std::string> exec_ids;  // kept by class Execs
+
   // How many operations that must not be mixed with others are in progress (start, freeze, the
   // shim's last moments, removal); what comes meanwhile runs afterwards, in order.
   int holds = 0;

@@ -83,7 +83,11 @@ Result<> AttachSession::Connect(Loop* loop, const std::string& run_directory) {
       self->FromShim(kind, frame);
   });
   shim_->OnClose([weak] {
-    if (auto self = weak.lock())
+    auto self = weak.lock();
+    if (!self)
+      return;
+    self->shim_ended_ = true;
+    if (!self->held_)
       self->Close();
   });
   shim_->OnDrain([weak] {
@@ -100,6 +104,12 @@ Result<> AttachSession::Connect(Loop* loop, const std::string& run_directory) {
   shim_->Send(shim::kAttach, std::string_view(&flags, 1));
   stream_->PauseReading(false);
   return {};
+}
+
+void AttachSession::Release() {
+  held_ = false;
+  if (shim_ended_)
+    Close();
 }
 
 void AttachSession::CloseWith(std::string_view message) {

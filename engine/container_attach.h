@@ -52,6 +52,11 @@ class AttachSession : public std::enable_shared_from_this<AttachSession> {
   // Called when the client detached by its keys.
   void OnDetach(std::move_only_function<void()> callback) { on_detach_ = std::move(callback); }
 
+  // The end of the shim's streams ends the session only after Release: for clients that ask for the
+  // exit code right after the end.
+  void HoldOpen() { held_ = true; }
+  void Release();
+
   // Sends a message to the client as the daemon's own words, then ends the session.
   void CloseWith(std::string_view message);
   // Ends the session: sends what is pending, closes both sides.
@@ -70,6 +75,8 @@ class AttachSession : public std::enable_shared_from_this<AttachSession> {
   DetachFilter detach_;
   std::shared_ptr<ShimConnection> shim_;
   std::move_only_function<void()> on_detach_;
+  bool held_ = false;
+  bool shim_ended_ = false;
 };
 
 }  // namespace wherry::engine

@@ -93,6 +93,11 @@ Result<UniqueFd> SpecFile(const shim::LaunchSpec& spec) {
 
 }  // namespace
 
+shim::SeccompMode SeccompModeOf(const HostOptions& options) {
+  return options.seccomp == SeccompChoice::kUnconfined ? shim::SeccompMode::kUnconfined
+                                                       : shim::SeccompMode::kDefault;
+}
+
 Result<> Launcher::Launch(const shim::LaunchSpec& spec,
                           std::move_only_function<void(LaunchOutcome)> done) {
   if (!program_)

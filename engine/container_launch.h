@@ -10,6 +10,7 @@
 #include "core/base/result.h"
 #include "core/shim/launch_spec.h"
 #include "core/sys/process.h"
+#include "engine/container_config.h"
 
 namespace wherry::engine {
 
@@ -20,6 +21,8 @@ struct LaunchOutcome {
   int exit_code = 0;
   std::string message;
 };
+
+shim::SeccompMode SeccompModeOf(const HostOptions& options);
 
 class Launcher {
  public:

@@ -38,6 +38,8 @@ struct RunStatus {
 // The launcher's {"pid":N,"start_time":N,"cgroup":"/..."}; kNotFound when the container was not
 // launched since boot.
 inline constexpr char kLaunchRecordName[] = "state";
+// Below the run directory: one directory for each further process (engine/execs.h).
+inline constexpr char kExecDirectory[] = "exec";
 struct LaunchRecord {
   int pid = 0;
   uint64_t start_time = 0;    // clock ticks after boot: names the process together with the pid

@@ -115,6 +115,11 @@ class Containers {
 
   void Publish(const Container& container, std::string action, EventAttributes extra = {});
 
+  // For further processes of a container (engine/execs.h).
+  Launcher& launcher() { return launcher_; }
+  const std::string& shim_path() const { return shim_path_; }
+  std::string CgroupPath(std::string_view id) const;
+
  private:
   // Runs `work` on a worker and then `done` on the loop.
   template <class T>
@@ -132,7 +137,6 @@ class Containers {
   void SaveStatus(const Container& container);
   std::string Directory(std::string_view id) const;
   std::string RunDirectory(std::string_view id) const;
-  std::string CgroupPath(std::string_view id) const;
 
   // containers_create.cpp
   Result<std::string> ReserveName(std::string_view wanted);

@@ -46,7 +46,7 @@ Result<> ResetRunDirectory(const std::string& directory) {
     if (unlink(path.c_str()) != 0 && errno != ENOENT)
       return FailSys("unlink", path);
   }
-  return {};
+  return RemoveTree(Cat(directory, "/", kExecDirectory));
 }
 
 // Once per daemon: a process in an inner node of the cgroup tree would forbid controllers below it.
@@ -93,11 +93,6 @@ Result<shim::LaunchSpec> PrepareStart(StartInput input) {
                                              .work = std::move(work),
                                              .is_volatile = false};
   return launch;
-}
-
-shim::SeccompMode SeccompModeOf(const HostOptions& options) {
-  return options.seccomp == SeccompChoice::kUnconfined ? shim::SeccompMode::kUnconfined
-                                                       : shim::SeccompMode::kDefault;
 }
 
 // Why a launch failed as an error of the API: Docker's clients tell 126 and 127 from the words.

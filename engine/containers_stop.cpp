@@ -165,9 +165,7 @@ Result<> Containers::Resize(const ContainerPtr& container, uint16_t rows, uint16
   if (!HasProcess(container->state) || !container->watch) {
     return Fail(Errc::kConflict, Cat("Container ", container->id, " is not running"));
   }
-  const char size[] = {static_cast<char>(rows >> 8), static_cast<char>(rows),
-                       static_cast<char>(columns >> 8), static_cast<char>(columns)};
-  container->watch->Send(shim::kResize, std::string_view(size, sizeof size));
+  container->watch->Send(shim::kResize, ResizePayload(rows, columns));
   Publish(*container, "resize", {{"height", Cat(rows)}, {"width", Cat(columns)}});
   return {};
 }

@@ -21,6 +21,7 @@
 #include "engine/api/router.h"
 #include "engine/containers.h"
 #include "engine/events.h"
+#include "engine/execs.h"
 #include "engine/images.h"
 #include "engine/scrub.h"
 #include "net/http/server.h"
@@ -149,6 +150,7 @@ Result<> RunDaemon(Config config) {
   WorkerPool archives(kArchives);
   Containers containers({&config, loop.get(), &workers, &events, &images});
   TRY(containers.Restore());
+  Execs execs({loop.get(), &workers, &containers});
 
   CheckAfterBoot(config, images, workers, image_store->HasQuarantine());
 
@@ -156,8 +158,8 @@ Result<> RunDaemon(Config config) {
                              .bytes_per_second = config.scrub_rate,
                              .stamp = Cat(config.root, "/store-scrubbed")});
 
-  api::Services services{&config,   loop.get(), &workers, &transfers,
-                         &archives, &events,    &images,  &containers};
+  api::Services services{&config, loop.get(), &workers,    &transfers, &archives,
+                         &events, &images,    &containers, &execs};
   api::Router router(services);
   http::ServerOptions options;
   options.common_headers = api::CommonHeaders();

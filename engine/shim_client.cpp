@@ -49,6 +49,11 @@ std::string FrameHeader(uint8_t kind, size_t payload_size) {
   return header;
 }
 
+std::string ResizePayload(uint16_t rows, uint16_t columns) {
+  return {static_cast<char>(rows >> 8), static_cast<char>(rows), static_cast<char>(columns >> 8),
+          static_cast<char>(columns)};
+}
+
 Result<std::shared_ptr<ShimConnection>> ShimConnection::Connect(Loop* loop,
                                                                 const std::string& run_directory) {
   const std::string name = Cat(run_directory, "/", shim::kSocketName);

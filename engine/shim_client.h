@@ -76,5 +76,7 @@ inline std::string_view FramePayload(std::string_view frame) {
 }
 // Docker's stream header, the same as the shim's.
 std::string FrameHeader(uint8_t kind, size_t payload_size);
+// The payload of a kResize.
+std::string ResizePayload(uint16_t rows, uint16_t columns);
 
 }  // namespace wherry::engine

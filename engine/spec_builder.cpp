@@ -10,6 +10,7 @@ namespace wherry::engine {
 
 namespace {
 
+constexpr std::string_view kOciVersion = "1.2.0";
 constexpr std::string_view kPath =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -205,10 +206,21 @@ std::vector<std::string> BuildEnvironment(const ContainerConfig& config,
   return env;
 }
 
+std::string BuildExecConfig(const SpecInput& input) {
+  JsonWriter json;
+  json.Object().Field("ociVersion", kOciVersion);
+  WriteProcess(json, input);
+  json.Key("root").Object().Field("path", "/").End();
+  json.Key("linux").Object();
+  WriteNamespaces(json, input);
+  json.End().End();
+  return json.Take();
+}
+
 Result<std::string> BuildRuntimeConfig(const SpecInput& input) {
   const ContainerConfig& config = input.config;
   JsonWriter json;
-  json.Object().Field("ociVersion", "1.2.0");
+  json.Object().Field("ociVersion", kOciVersion);
   WriteProcess(json, input);
   json.Key("root")
       .Object()

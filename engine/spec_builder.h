@@ -27,6 +27,10 @@ struct SpecInput {
 // usable.
 Result<std::string> BuildRuntimeConfig(const SpecInput& input);
 
+// The same for a further process of the container (exec): who it is and what namespaces there are
+// to join; `input.config` has the arguments, environment, user and directory of that process.
+std::string BuildExecConfig(const SpecInput& input);
+
 // Docker's rule for capability options; names in ascending order of number.
 std::vector<std::string> EffectiveCapabilities(const HostOptions& options);
 

@@ -39,27 +39,37 @@ struct StartError {
 template <class T = void>
 using StartResult = std::expected<T, StartError>;
 
+// Descriptors of the program (borrowed); -1 is /dev/null. Not used with a terminal.
+struct StandardStreams {
+  int in = -1;
+  int out = -1;
+  int err = -1;
+};
+
+// Loaded before execve; empty: no filter. `flags`: SECCOMP_FILTER_FLAG_*.
+struct SeccompProgram {
+  std::span<const sock_filter> code;
+  uint32_t flags = 0;
+};
+
 struct ContainerRequest {
   std::string id;                // [A-Za-z0-9_+.-]+
   const oci::RuntimeSpec& spec;  // must live until Prepare returns
   std::string bundle;            // absolute directory; a relative root.path starts here
   // The root file system as an overlay; absent: spec.root_path.
   std::optional<sys::OverlayOptions> overlay;
-  // Standard descriptors of the program (borrowed); -1 is /dev/null. Not used with
-  // process.terminal.
-  int stdin_fd = -1;
-  int stdout_fd = -1;
-  int stderr_fd = -1;
+  StandardStreams streams;
   // The container's cgroup below the cgroup2 mount, "/wherry/c/<id>"; created, and removed if the
   // start fails. Empty: the caller's own cgroup, and limits in the specification are an error.
   std::string cgroup;
-  // Loaded before execve; empty: no filter. `seccomp_flags`: SECCOMP_FILTER_FLAG_*.
-  std::span<const sock_filter> seccomp;
-  uint32_t seccomp_flags = 0;
+  SeccompProgram seccomp;
 };
 
-// A container that is complete but for its execve. The destructor of one that was not started kills
-// and reaps it and removes its cgroup.
+struct ExecRequest;  // core/runtime/exec.h
+
+// A container that is complete but for its execve, or a process that is about to join one. The
+// destructor of one that was not started kills and reaps it and removes the cgroup that was made
+// for it.
 class Prepared {
  public:
   Prepared(Prepared&&) noexcept;
@@ -81,6 +91,7 @@ class Prepared {
 
  private:
   friend StartResult<Prepared> Prepare(const ContainerRequest& request);
+  friend StartResult<Prepared> PrepareExec(const ExecRequest& request);
   Prepared() = default;
   StartResult<> AwaitReady();
   void Discard();

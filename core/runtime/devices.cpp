@@ -195,7 +195,7 @@ Result<UniqueFd> OpenContainerNull(int root) {
   return fd;
 }
 
-Result<Console> CreateConsole(int root, int devpts, const oci::ConsoleSize& size) {
+Result<Console> OpenConsole(int devpts, const oci::ConsoleSize& size) {
   if (devpts < 0)
     return Fail(Errc::kInvalid, "a terminal needs a devpts mount on /dev/pts");
   Console console;
@@ -219,11 +219,14 @@ Result<Console> CreateConsole(int root, int devpts, const oci::ConsoleSize& size
     window.ws_col = size.width;
     (void)ioctl(console.slave.get(), TIOCSWINSZ, &window);
   }
+  return console;
+}
+
+Result<> BindConsole(int root, int slave) {
   Place place = TRY(Locate(root, "/dev/console"));
   UniqueFd target = TRY(MakeBindTarget(place, "/dev/console"));
-  UniqueFd tree = TRY(sys::CloneTree(console.slave.get(), "", sys::Recursive::kNo));
-  TRY(sys::AttachMount(tree.get(), target.get()));
-  return console;
+  UniqueFd tree = TRY(sys::CloneTree(slave, "", sys::Recursive::kNo));
+  return sys::AttachMount(tree.get(), target.get());
 }
 
 }  // namespace wherry::runtime

@@ -37,8 +37,9 @@ struct Console {
   UniqueFd master;
   UniqueFd slave;
 };
-// A new terminal from the devpts whose root is `devpts` (no path is resolved, CVE-2025-52565),
-// bound to /dev/console.
-Result<Console> CreateConsole(int root, int devpts, const oci::ConsoleSize& size);
+// A new terminal from the devpts whose root is `devpts` (no path is resolved, CVE-2025-52565).
+Result<Console> OpenConsole(int devpts, const oci::ConsoleSize& size);
+// Makes it the container's /dev/console.
+Result<> BindConsole(int root, int slave);
 
 }  // namespace wherry::runtime

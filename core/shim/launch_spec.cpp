@@ -55,6 +55,14 @@ Result<LaunchSpec::Overlay> ParseOverlay(JsonValue value) {
   return overlay;
 }
 
+Result<LaunchSpec::Join> ParseJoin(JsonValue value) {
+  int64_t pid = value["pid"].integer();
+  int64_t start_time = value["start_time"].integer();
+  if (pid <= 0 || pid > INT32_MAX || start_time <= 0)
+    return Fail(Errc::kInvalid, Cat(kWhat, ": join.pid and join.start_time are needed"));
+  return LaunchSpec::Join{static_cast<int>(pid), static_cast<uint64_t>(start_time)};
+}
+
 uint16_t Dimension(JsonValue value) {
   return static_cast<uint16_t>(std::clamp<int64_t>(value.integer(), 0, UINT16_MAX));
 }
@@ -79,6 +87,10 @@ std::string LaunchSpec::ToJson() const {
   json.Key("console").Object().Field("rows", rows).Field("columns", columns).End();
   if (overlay)
     WriteOverlay(json, *overlay);
+  if (join) {
+    json.Key("join").Object().Field("pid", join->pid);
+    json.Field("start_time", join->start_time).End();
+  }
   json.Field("cgroup", cgroup).Field("shim", shim);
   json.Field("seccomp", kSeccompNames[static_cast<size_t>(seccomp)]).End();
   return json.Take();
@@ -108,6 +120,8 @@ Result<LaunchSpec> LaunchSpec::Parse(std::string_view text) {
   spec.columns = Dimension(json["console"]["columns"]);
   if (json["overlay"].IsObject())
     spec.overlay = TRY(ParseOverlay(json["overlay"]));
+  if (json["join"].IsObject())
+    spec.join = TRY(ParseJoin(json["join"]));
   spec.cgroup = TRY(PathOrEmpty(json["cgroup"].str(), "cgroup"));
   spec.shim = TRY(AbsolutePath(json["shim"].str(), "shim"));
   spec.seccomp =

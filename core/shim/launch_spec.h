@@ -26,6 +26,8 @@ enum class SeccompMode : uint8_t { kDefault, kSpec, kUnconfined };
 //  "overlay":{"lower":["/abs/top"],"upper":"/abs","work":"/abs","volatile":false},
 //    or, in the place of "lower": "image":"/abs/file","objects":"/abs","data_only":true
 //  "cgroup":"/wherry/c/<id>","shim":"/usr/bin/wherry-shim","seccomp":"default"}
+// With "join":{"pid":1234,"start_time":5678} a further process of a running container (exec):
+// `bundle` is a directory of its own, whose configuration names the container's namespaces.
 struct LaunchSpec {
   struct Log {
     LogDriver driver = LogDriver::kJsonFile;
@@ -42,7 +44,12 @@ struct LaunchSpec {
     bool is_volatile = false;
   };
 
-  std::string id;
+  struct Join {
+    int pid = 0;              // of the container's init
+    uint64_t start_time = 0;  // sys::ProcessStartTime
+  };
+
+  std::string id;  // of the container
   std::string bundle;
   std::string log_dir;
   Log log;
@@ -55,6 +62,7 @@ struct LaunchSpec {
   std::string cgroup;              // below the cgroup2 mount
   std::string shim;                // absolute path of wherry-shim
   SeccompMode seccomp = SeccompMode::kDefault;
+  std::optional<Join> join;
 
   std::string ToJson() const;
   // kInvalid naming the member that is missing, of the wrong type or not an absolute path.

@@ -16,6 +16,7 @@
 #include "core/base/text.h"
 #include "core/oci/runtime_spec.h"
 #include "core/runtime/container.h"
+#include "core/runtime/exec.h"
 #include "core/runtime/seccomp.h"
 #include "core/shim/launch_spec.h"
 #include "core/shim/protocol.h"
@@ -137,6 +138,8 @@ class Launch {
  private:
   Result<> WriteState(const runtime::Prepared& container);
   runtime::ContainerRequest Request() const;
+  runtime::StandardStreams ContainerStreams() const;
+  runtime::StartResult<runtime::Prepared> Build();
   std::vector<std::string> ShimArguments() const;
 
   LaunchSpec spec_;
@@ -177,8 +180,9 @@ runtime::ContainerRequest Launch::Request() const {
                                     .spec = config_,
                                     .bundle = spec_.bundle,
                                     .overlay = {},
-                                    .cgroup = {},
-                                    .seccomp = {}};
+                                    .streams = ContainerStreams(),
+                                    .cgroup = spec_.cgroup,
+                                    .seccomp = {seccomp_.code(), seccomp_.flags()}};
   if (spec_.overlay) {
     const LaunchSpec::Overlay& overlay = *spec_.overlay;
     request.overlay = sys::OverlayOptions{.lower = overlay.lower,
@@ -191,13 +195,30 @@ runtime::ContainerRequest Launch::Request() const {
           sys::MetadataImage{image_mount_.get(), overlay.objects, overlay.data_only};
     }
   }
-  request.stdin_fd = streams_.container_in.get();
-  request.stdout_fd = streams_.container_out.get();
-  request.stderr_fd = streams_.container_err.get();
-  request.cgroup = spec_.cgroup;
-  request.seccomp = seccomp_.code();
-  request.seccomp_flags = seccomp_.flags();
   return request;
+}
+
+runtime::StandardStreams Launch::ContainerStreams() const {
+  return {streams_.container_in.get(), streams_.container_out.get(), streams_.container_err.get()};
+}
+
+runtime::StartResult<runtime::Prepared> Launch::Build() {
+  if (!spec_.join)
+    return runtime::Prepare(Request());
+  auto init = sys::PidFd::Open(spec_.join->pid);
+  auto started = sys::ProcessStartTime(spec_.join->pid);
+  if (!init || !started || *started != spec_.join->start_time) {
+    return std::unexpected(
+        runtime::StartError(Error(Errc::kConflict, "the container is not running")));
+  }
+  runtime::ExecRequest request{.container = spec_.id,
+                               .process = config_.process,
+                               .namespaces = config_.namespaces,
+                               .init = *init,
+                               .streams = ContainerStreams(),
+                               .cgroup = spec_.cgroup,
+                               .seccomp = {seccomp_.code(), seccomp_.flags()}};
+  return runtime::PrepareExec(request);
 }
 
 Result<> Launch::WriteState(const runtime::Prepared& container) {
@@ -212,7 +233,7 @@ runtime::StartResult<int> Launch::Start() {
   auto setup_error = [](Error error) {
     return std::unexpected(runtime::StartError(std::move(error)));
   };
-  auto container = runtime::Prepare(Request());
+  auto container = Build();
   if (!container)
     return std::unexpected(std::move(container).error());
   if (container->cgroup() != nullptr)
@@ -292,7 +313,8 @@ Error Launch::BecomeShim() {
 void Launch::Abandon() {
   (void)init_.Signal(SIGKILL);
   (void)init_.Wait();
-  if (auto host = sys::FindCgroupHost(); host && !spec_.cgroup.empty()) {
+  bool own_cgroup = !spec_.join && !spec_.cgroup.empty();
+  if (auto host = sys::FindCgroupHost(); host && own_cgroup) {
     if (auto cgroup = runtime::Cgroup::Open(*host, spec_.cgroup))
       (void)cgroup->Remove();
   }

@@ -150,6 +150,12 @@ Result<> JoinNamespace(const std::string& path, int type) {
   return {};
 }
 
+Result<> JoinNamespacesOf(const PidFd& process, int types) {
+  if (setns(process.fd(), types) < 0)
+    return FailSys("setns", Cat("process ", process.pid()));
+  return {};
+}
+
 Result<> JoinSessionKeyring(const std::string& name) {
   if (syscall(SYS_keyctl, kJoinSessionKeyring, name.c_str(), 0, 0, 0) < 0 && errno != ENOSYS) {
     return FailSys("keyctl", Cat("join session keyring ", name));

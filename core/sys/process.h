@@ -89,6 +89,11 @@ Result<> Unshare(int namespace_flags);
 // flag).
 Result<> JoinNamespace(const std::string& path, int type);
 
+// Joins those of another process's namespaces that `types` names (CLONE_NEW* flags), all or none
+// (Linux 5.8). With CLONE_NEWPID only children made later are in it. kNotFound when the process has
+// ended.
+Result<> JoinNamespacesOf(const PidFd& process, int types);
+
 // A new empty session keyring called `name`. Success where the kernel has no keyrings.
 Result<> JoinSessionKeyring(const std::string& name);
 

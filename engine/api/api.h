@@ -19,7 +19,8 @@
 
 namespace wherry::engine {
 class Containers;
-}
+class Execs;
+}  // namespace wherry::engine
 
 namespace wherry::engine::api {
 
@@ -36,6 +37,7 @@ struct Services {
   EventBus* events;
   Images* images;
   Containers* containers;
+  Execs* execs;
 };
 
 struct Call {
@@ -59,6 +61,7 @@ struct Route {
 // The tables, one per file.
 std::span<const Route> ArchiveRoutes();    // archive_routes.cpp
 std::span<const Route> ContainerRoutes();  // container_routes.cpp
+std::span<const Route> ExecRoutes();       // exec_routes.cpp
 std::span<const Route> ImageRoutes();      // image_routes.cpp
 std::span<const Route> StoreRoutes();      // store_routes.cpp
 std::span<const Route> SystemRoutes();     // system_routes.cpp

@@ -160,7 +160,12 @@ std::string ContainerInspectJson(const Container& container, std::string_view ne
       .Field("MountLabel", "")
       .Field("ProcessLabel", "")
       .Field("AppArmorProfile", "");
-  json.Key("ExecIDs").Null().Key("HostConfig").Raw(config.host_config_json);
+  if (container.exec_ids.empty()) {
+    json.Key("ExecIDs").Null();
+  } else {
+    json.Field("ExecIDs", container.exec_ids);
+  }
+  json.Key("HostConfig").Raw(config.host_config_json);
   json.Key("GraphDriver").Object().Field("Name", "overlayfs").Key("Data").Object();
   json.Field("UpperDir", Cat(container.directory, "/upper"))
       .Field("WorkDir", Cat(container.directory, "/work"));

@@ -24,14 +24,6 @@ bool WantsUpgrade(const http::Request& request) {
   return !request.header("Upgrade").empty();
 }
 
-// The head of the answer with which the connection stops being HTTP.
-std::string HijackHead(const Call& call, bool tty) {
-  if (!WantsUpgrade(call.request()))
-    return Cat("HTTP/1.1 200 OK\r\nContent-Type: ", kRawStream, "\r\n\r\n");
-  return Cat("HTTP/1.1 101 UPGRADED\r\nContent-Type: ", StreamType(call, tty),
-             "\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
-}
-
 Result<AttachOptions> ReadAttachOptions(const http::Request& request,
                                         const ContainerConfig& config) {
   AttachOptions options;
@@ -40,8 +32,7 @@ Result<AttachOptions> ReadAttachOptions(const http::Request& request,
   options.with_stdout = request.flag("stdout");
   options.with_stderr = request.flag("stderr");
   options.stdin_once = config.stdin_once;
-  std::string_view keys = request.param("detachKeys");
-  options.detach_keys = TRY(ParseDetachKeys(keys.empty() ? kDefaultDetachKeys : keys));
+  options.detach_keys = TRY(ReadDetachKeys(request.param("detachKeys")));
   return options;
 }
 
@@ -110,6 +101,17 @@ Result<LogQuery> ReadLogQuery(const http::Request& request, bool tty) {
 }
 
 }  // namespace
+
+std::string HijackHead(const Call& call, bool tty) {
+  if (!WantsUpgrade(call.request()))
+    return Cat("HTTP/1.1 200 OK\r\nContent-Type: ", kRawStream, "\r\n\r\n");
+  return Cat("HTTP/1.1 101 UPGRADED\r\nContent-Type: ", StreamType(call, tty),
+             "\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
+}
+
+Result<std::string> ReadDetachKeys(std::string_view keys) {
+  return ParseDetachKeys(keys.empty() ? kDefaultDetachKeys : keys);
+}
 
 void AttachContainer(const Services& services, Call call) {
   auto found = services.containers->Find(call.name);

@@ -5,6 +5,9 @@ import socket
 import threading
 
 
+STOP = b'stop'
+
+
 class EmptyNameServer:
     """Answers every question with "no such name", on a loopback address of its own."""
 
@@ -17,19 +20,22 @@ class EmptyNameServer:
                 break
             except OSError:
                 continue
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def _serve(self):
         while True:
-            try:
-                query, sender = self._socket.recvfrom(4096)
-            except OSError:
+            query, sender = self._socket.recvfrom(4096)
+            if query == STOP:
                 return
-            if len(query) >= 12:
+            end = query.find(b'\0', 12) + 5
+            if end > 12:
                 # the question comes back; response, recursion available, NXDOMAIN
-                end = query.index(b'\0', 12) + 5
                 answer = query[:2] + b'\x81\x83' + query[4:6] + b'\0' * 6 + query[12:end]
                 self._socket.sendto(answer, sender)
 
     def close(self):
+        """Closes the socket when nobody uses it any more: its number is somebody else's then."""
+        self._socket.sendto(STOP, self._socket.getsockname())
+        self._thread.join()
         self._socket.close()

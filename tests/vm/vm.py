@@ -81,9 +81,17 @@ class VmProcess(Process):
         for kind, data in start_frames:
             _send(self._port.connection, kind, data)
         _send(self._port.connection, b'g')
-        threading.Thread(target=self._receive, daemon=True).start()
+        receiver = threading.Thread(target=self._receive, daemon=True)
+        vm.receivers.append(receiver)
+        receiver.start()
 
     def _receive(self):
+        try:
+            self._collect()
+        finally:
+            self._vm.receivers.remove(threading.current_thread())
+
+    def _collect(self):
         received = 0
         while True:
             frame = self._port.frame()
@@ -126,7 +134,11 @@ class VmProcess(Process):
 
 
 class _Forward(threading.Thread):
-    """A unix socket on the host whose connections end at a unix socket in the machine."""
+    """A unix socket on the host whose connections end at a unix socket in the machine.
+
+    A socket is closed by the last thread that uses it: the number of a closed one is soon another
+    socket's, and who still waits on it takes what belongs there.
+    """
 
     def __init__(self, vm, host_path, guest_path):
         super().__init__(daemon=True)
@@ -135,6 +147,7 @@ class _Forward(threading.Thread):
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(host_path))
         self._listener.listen(16)
+        self._relays = []
 
     def run(self):
         while True:
@@ -142,14 +155,20 @@ class _Forward(threading.Thread):
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._relay, args=(connection,), daemon=True).start()
+            self._relays = [relay for relay in self._relays if relay.is_alive()]
+            self._relays.append(threading.Thread(target=self._relay, args=(connection,), daemon=True))
+            self._relays[-1].start()
 
     def _relay(self, connection):
         def output(_, data):
             with contextlib.suppress(OSError):
                 connection.sendall(data)
 
-        process = VmProcess(self._vm, [(b'u', self._guest_path.encode())], output)
+        try:
+            process = VmProcess(self._vm, [(b'u', self._guest_path.encode())], output)
+        except (OSError, VmError):  # the machine has ended
+            connection.close()
+            return
 
         def input_():
             with contextlib.suppress(OSError):
@@ -157,15 +176,23 @@ class _Forward(threading.Thread):
                     process.write(data)
             process.close_input()
 
-        threading.Thread(target=input_, daemon=True).start()
+        reader = threading.Thread(target=input_, daemon=True)
+        reader.start()
         with contextlib.suppress(AssertionError):  # nobody listens there
             process.wait(None)
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
+        reader.join()
         connection.close()
 
     def close(self):
+        """Call it when the machine has ended: relays end with it."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self.join()
         self._listener.close()
+        for relay in self._relays:
+            relay.join()
 
 
 class Vm:
@@ -194,6 +221,7 @@ class Vm:
         self._dir = None
         self._qemu = None
         self._ports = queue.Queue()
+        self.receivers = []   # threads that wait for the output of commands
         self._all_ports = []
         self._forwards = []
 
@@ -300,13 +328,15 @@ class Vm:
 
     def stop(self):
         """Ends the machine at once, like pulling the plug, and removes its files."""
-        for forward in self._forwards:
-            forward.close()
-        self._forwards.clear()
         if self._qemu is not None:
             self._qemu.kill()
             self._qemu.wait()
             self._qemu = None
+        for receiver in list(self.receivers):  # they see the end of their ports
+            receiver.join()
+        for forward in self._forwards:
+            forward.close()
+        self._forwards.clear()
         for port in self._all_ports:
             port.connection.close()
         self._all_ports.clear()
@@ -336,6 +366,8 @@ class Vm:
     # Commands
 
     def take_port(self):
+        if self._qemu is None or self._qemu.poll() is not None:
+            raise VmError('the virtual machine is gone')
         try:
             return self._ports.get(timeout=30)
         except queue.Empty:

@@ -178,15 +178,14 @@ void Bundle::RemoveMount(const std::string& destination) {
 }
 
 StartResult<Prepared> Bundle::Prepare(int stdin_fd, int stdout_fd, int stderr_fd) {
-  ContainerRequest request{"test",    spec,      dir_,   overlay, stdin_fd,
-                           stdout_fd, stderr_fd, cgroup, {},      0};
+  ContainerRequest request{"test", spec, dir_, overlay, {stdin_fd, stdout_fd, stderr_fd},
+                           cgroup, {}};
   SeccompFilter filter;
   if (seccomp) {
     Result<CapabilitySets> sets = ParseCapabilitySets(spec.process);
     if (sets)
       filter = DefaultSeccomp(sets->bounding);
-    request.seccomp = filter.code();
-    request.seccomp_flags = filter.flags();
+    request.seccomp = {filter.code(), filter.flags()};
   }
   return runtime::Prepare(request);
 }

@@ -56,11 +56,10 @@ runtime::StartResult<int> Run(const Arguments& arguments) {
   runtime::SeccompFilter filter;
   if (arguments.seccomp)
     filter = runtime::DefaultSeccomp(sets.bounding);
-  runtime::ContainerRequest request{"run-bundle", spec, arguments.bundle, {}, 0, 1, 2, {}, {}, 0};
+  runtime::ContainerRequest request{"run-bundle", spec, arguments.bundle, {}, {0, 1, 2}, {}, {}};
   request.overlay = arguments.overlay;
   request.cgroup = arguments.cgroup;
-  request.seccomp = filter.code();
-  request.seccomp_flags = filter.flags();
+  request.seccomp = {filter.code(), filter.flags()};
   runtime::Prepared prepared = TRY(runtime::Prepare(request));
   TRY(prepared.Start());
   sys::PidFd process = prepared.TakeProcess();

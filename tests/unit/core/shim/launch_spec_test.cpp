@@ -19,6 +19,7 @@ LaunchSpec Full() {
   spec.cgroup = "/wherry/c/0123";
   spec.shim = "/usr/bin/wherry-shim";
   spec.seccomp = SeccompMode::kSpec;
+  spec.join = LaunchSpec::Join{1234, 5678};
   return spec;
 }
 
@@ -32,6 +33,8 @@ TEST(LaunchSpec, SurvivesTheTrip) {
   EXPECT_EQ(read->log.max_files, 3u);
   EXPECT_EQ(read->columns, 80);
   EXPECT_EQ(read->seccomp, SeccompMode::kSpec);
+  EXPECT_EQ(read->join->pid, 1234);
+  EXPECT_EQ(read->join->start_time, 5678u);
 }
 
 TEST(LaunchSpec, SmallestOne) {
@@ -39,6 +42,7 @@ TEST(LaunchSpec, SmallestOne) {
       R"({"id":"a","bundle":"/b","log":{"driver":"none"},"shim":"/s","future":{"x":[1]}})");
   ASSERT_TRUE(read) << read.error().message();
   EXPECT_FALSE(read->overlay);
+  EXPECT_FALSE(read->join);
   EXPECT_FALSE(read->tty);
   EXPECT_EQ(read->seccomp, SeccompMode::kDefault);
 }
@@ -56,6 +60,7 @@ TEST(LaunchSpec, ErrorsNameTheMember) {
       {R"({"id":"a","bundle":"/b","shim":"/s"})", "log_dir"},
       {R"({"id":"a","bundle":"/b","log":{"driver":"syslog"},"shim":"/s"})", "log.driver"},
       {R"({"id":"a","bundle":"/b","log_dir":"/l"})", "shim"},
+      {R"({"id":"a","bundle":"/b","log_dir":"/l","shim":"/s","join":{"pid":1}})", "join"},
       {R"({"id":"a","bundle":"/b","log_dir":"/l","shim":"/s","seccomp":"x"})", "seccomp"},
       {R"({"id":"a","bundle":"/b","log_dir":"/l","shim":"/s","overlay":{"lower":[]}})",
        "overlay.lower"},

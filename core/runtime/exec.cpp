@@ -1,0 +1,168 @@
+// The caller only changes the pid namespace of its children, so that the clone is at once where it
+// belongs and still its child; the clone joins the rest. Until its execve it cannot be looked into
+// (not dumpable) and holds nothing of the host but close-on-exec descriptors.
+#include "core/runtime/exec.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include "core/runtime/devices.h"
+#include "core/runtime/program_setup.h"
+#include "core/sys/cgroup.h"
+#include "core/sys/path.h"
+
+namespace wherry::runtime {
+
+namespace {
+
+struct NamespaceRow {
+  oci::NamespaceType type;
+  int flag;
+};
+constexpr NamespaceRow kNamespaces[] = {
+    {oci::NamespaceType::kMount, CLONE_NEWNS},
+    {oci::NamespaceType::kNetwork, CLONE_NEWNET},
+    {oci::NamespaceType::kIpc, CLONE_NEWIPC},
+    {oci::NamespaceType::kUts, CLONE_NEWUTS},
+    {oci::NamespaceType::kCgroup, CLONE_NEWCGROUP},
+    {oci::NamespaceType::kTime, 0x80 /* CLONE_NEWTIME */},
+};
+
+bool Has(const std::vector<oci::Namespace>& namespaces, oci::NamespaceType type) {
+  return std::ranges::find(namespaces, type, &oci::Namespace::type) != namespaces.end();
+}
+
+struct ExecPlan {
+  const ExecRequest& request;
+  CapabilitySets capabilities;
+  int sync = -1;
+  bool await_cgroup = false;
+};
+
+class Joiner {
+ public:
+  explicit Joiner(const ExecPlan& plan)
+      : plan_(plan),
+        request_(plan.request),
+        program_request_{request_.container, request_.process,  request_.streams,
+                         request_.seccomp,   plan.capabilities, plan.sync},
+        program_(program_request_) {}
+
+  // Returns only with an error.
+  StartResult<> Run() {
+    TRY(program_.Reset());
+    if (plan_.await_cgroup)
+      TRY(program_.Await(SyncKind::kProceed));
+    TRY_CTX("join the container's namespaces", sys::JoinNamespacesOf(request_.init, JoinedTypes()));
+    UniqueFd root = TRY(OpenDir("/"));
+    UniqueFd console = TRY(MakeConsole(root.get()));
+    UniqueFd directory = TRY(OpenDirectory(root.get()));
+    TRY(program_.FindUser(root.get()));
+    return program_.Become(root.get(), directory, console);
+  }
+
+ private:
+  int JoinedTypes() const {
+    int types = 0;
+    for (const NamespaceRow& row : kNamespaces)
+      types |= Has(request_.namespaces, row.type) ? row.flag : 0;
+    return types;
+  }
+  Result<UniqueFd> MakeConsole(int root);
+  StartResult<UniqueFd> OpenDirectory(int root);
+
+  const ExecPlan& plan_;
+  const ExecRequest& request_;
+  ProgramRequest program_request_;
+  ProgramSetup program_;
+};
+
+// Empty without a terminal. What the container may have put at /dev/pts is not trusted:
+// OpenConsole looks whether what it opens is a pty.
+Result<UniqueFd> Joiner::MakeConsole(int root) {
+  if (!request_.process.terminal)
+    return UniqueFd();
+  UniqueFd devpts = TRY_CTX("terminal", sys::OpenInRoot(root, "/dev/pts", O_PATH | O_DIRECTORY));
+  Console console = TRY_CTX("terminal", OpenConsole(devpts.get(), request_.process.console_size));
+  TRY(SendSyncFd(plan_.sync, SyncKind::kConsole, console.master.get()));
+  return std::move(console.slave);
+}
+
+StartResult<UniqueFd> Joiner::OpenDirectory(int root) {
+  Result<UniqueFd> directory = sys::OpenInRoot(root, request_.process.cwd, O_PATH | O_DIRECTORY);
+  if (directory)
+    return std::move(*directory);
+  // With docker, a working directory that does not exist is a command that does not exist.
+  int code = directory.error().code() == Errc::kNotFound ? StartError::kNotFound
+                                                         : StartError::kNotExecutable;
+  return std::unexpected(
+      StartError(std::move(directory).error().Wrap(Cat("chdir to cwd (\"", request_.process.cwd,
+                                                       "\") set in config.json failed")),
+                 code));
+}
+
+// The cgroup to start in. Where the container has made cgroups inside its own, no process may be in
+// that one any more; then init's is taken.
+Result<sys::Cloned> CloneInto(const ExecRequest& request, UniqueFd& group) {
+  if (request.cgroup.empty())
+    return sys::Clone(0, -1);
+  sys::CgroupHost host = TRY(sys::FindCgroupHost());
+  group = TRY_CTX("the container's cgroup",
+                  Open(Cat(host.mount, request.cgroup), O_RDONLY | O_DIRECTORY));
+  Result<sys::Cloned> cloned = sys::Clone(0, group.get());
+  bool inner = !cloned && (cloned.error().code() == Errc::kBusy ||
+                           cloned.error().code() == Errc::kUnsupported);
+  if (!inner)
+    return cloned;
+  std::string current = TRY(sys::CgroupOf(request.init.pid()));
+  group = TRY_CTX("the cgroup of the container's init",
+                  Open(Cat(host.mount, current), O_RDONLY | O_DIRECTORY));
+  return sys::Clone(0, group.get());
+}
+
+}  // namespace
+
+StartResult<Prepared> PrepareExec(const ExecRequest& request) {
+  if (request.process.args.empty())
+    return std::unexpected(StartError(Error(Errc::kInvalid, "no program is given")));
+  ExecPlan plan{request, {}, -1, false};
+  plan.capabilities = TRY(ParseCapabilitySets(request.process));
+  // Inherited by the clone: it is in the container's pid namespace from its first moment on.
+  if (prctl(PR_SET_DUMPABLE, 0) < 0)
+    return std::unexpected(StartError(Error::Sys(errno, "prctl PR_SET_DUMPABLE")));
+  if (Has(request.namespaces, oci::NamespaceType::kPid))
+    TRY_CTX("join the container's namespaces", sys::JoinNamespacesOf(request.init, CLONE_NEWPID));
+
+  Prepared prepared;
+  SyncPair sync = TRY(MakeSyncPair());
+  UniqueFd group;
+  sys::Cloned cloned = TRY_CTX("start a process in the container", CloneInto(request, group));
+  if (cloned.in_child) {
+    sync.runtime.Reset();  // so that the runtime's death is seen
+    plan.sync = sync.init.get();
+    plan.await_cgroup = !cloned.joined_cgroup;
+    StartResult<> result = Joiner(plan).Run();
+    (void)SendSyncError(plan.sync, result.error());
+    _exit(result.error().exit_code);
+  }
+  sync.init.Reset();
+  prepared.sync_ = std::move(sync.runtime);
+  prepared.child_ = std::move(cloned.child);
+  prepared.pid_ = prepared.child_.pid();
+  if (!cloned.joined_cgroup) {
+    TRY(WriteExistingAt(group.get(), "cgroup.procs", Cat(prepared.pid_)));
+    TRY(SendSync(prepared.sync_.get(), SyncKind::kProceed));
+  }
+  prepared.start_time_ = TRY(sys::ProcessStartTime(prepared.pid_));
+  TRY(prepared.AwaitReady());
+  return prepared;
+}
+
+}  // namespace wherry::runtime

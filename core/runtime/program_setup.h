@@ -1,0 +1,61 @@
+// What the init of a container and a process that joins a running one have in common: from a fresh
+// clone of the runtime to the execve of the user's program. Runs in that clone. Internal to
+// core/runtime.
+#pragma once
+
+#include <linux/filter.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/base/fd.h"
+#include "core/base/result.h"
+#include "core/oci/runtime_spec.h"
+#include "core/runtime/capabilities.h"
+#include "core/runtime/container.h"
+#include "core/runtime/identity.h"
+#include "core/runtime/sync.h"
+
+namespace wherry::runtime {
+
+struct ProgramRequest {
+  const std::string& container;  // its ID
+  const oci::Process& process;
+  StandardStreams streams;
+  SeccompProgram seccomp;
+  CapabilitySets capabilities;
+  int sync = -1;  // the clone's end
+};
+
+// The steps in their order: Reset, then (inside the container's file system) FindUser, then Become.
+class ProgramSetup {
+ public:
+  explicit ProgramSetup(const ProgramRequest& request) : request_(request) {}
+
+  // What the caller may have left behind in the process.
+  Result<> Reset();
+  // A message of the runtime; kCancelled when that has gone.
+  Result<> Await(SyncKind kind);
+  // User, groups and environment by the files below `root`.
+  Result<> FindUser(int root);
+  // Reports kReady, waits for kGo, executes the program. `console`: the terminal, or empty. Returns
+  // only with an error.
+  StartResult<> Become(int root, const UniqueFd& directory, const UniqueFd& console);
+
+ private:
+  Result<> SetOomScore();
+  Result<> OpenStandardStreams(int root, const UniqueFd& console);
+  Result<> GiveToUser(int fd);
+  Result<> BecomeUser();
+  StartResult<> EnterDirectory(int directory);
+  Result<> CheckDirectory();
+  Result<> Confine();
+
+  const ProgramRequest& request_;
+  Identity identity_;
+  std::vector<std::string> env_;
+};
+
+}  // namespace wherry::runtime

@@ -120,6 +120,34 @@ Result<int> KillCommand(const Invocation& call) {
   });
 }
 
+Result<int> RestartCommand(const Invocation& call) {
+  return ForEachWord(call, [&call](const std::string& id) -> Result<> {
+    TRY(call.client.Post(
+        Target(Path(id, "/restart"),
+               {{"t", call.arguments.Value("time")}, {"signal", call.arguments.Value("signal")}})));
+    return {};
+  });
+}
+
+Result<int> PauseCommand(const Invocation& call) {
+  return ForEachWord(call, [&call](const std::string& id) -> Result<> {
+    TRY(call.client.Post(Target(Path(id, "/pause"))));
+    return {};
+  });
+}
+
+Result<int> UnpauseCommand(const Invocation& call) {
+  return ForEachWord(call, [&call](const std::string& id) -> Result<> {
+    TRY(call.client.Post(Target(Path(id, "/unpause"))));
+    return {};
+  });
+}
+
+Result<int> RenameCommand(const Invocation& call) {
+  TRY(call.client.Post(Target(Path(call.word(0), "/rename"), {{"name", call.word(1)}})));
+  return 0;
+}
+
 Result<int> RmCommand(const Invocation& call) {
   Query query;
   if (call.arguments.Flag("force"))

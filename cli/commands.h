@@ -59,6 +59,10 @@ std::span<const Option> StartOptions();
 std::span<const Option> AttachOptions();
 Result<int> StopCommand(const Invocation&);  // cmd_containers.cpp
 Result<int> KillCommand(const Invocation&);
+Result<int> RestartCommand(const Invocation&);
+Result<int> PauseCommand(const Invocation&);
+Result<int> UnpauseCommand(const Invocation&);
+Result<int> RenameCommand(const Invocation&);
 Result<int> RmCommand(const Invocation&);
 Result<int> WaitCommand(const Invocation&);
 Result<int> PsCommand(const Invocation&);

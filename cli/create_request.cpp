@@ -213,7 +213,7 @@ constexpr Row kRows[] = {
     {{"pids-limit", 0, kValue, "NUMBER", "Most processes, -1 for any"}, Part::kHost, "PidsLimit", WriteInt},
     {{"privileged", 0, kFlag, "", "All capabilities and devices, no restrictions"}, Part::kHost, "Privileged", WriteBool},
     {{"read-only", 0, kFlag, "", "Mount the root file system read-only"}, Part::kHost, "ReadonlyRootfs", WriteBool},
-    {{"restart", 0, kValue, "POLICY", "Restart policy"}, Part::kHost, "RestartPolicy", WriteRestart},
+    {{"restart", 0, kValue, "POLICY", "When to start it again: no, always, unless-stopped, on-failure[:COUNT]"}, Part::kHost, "RestartPolicy", WriteRestart},
     {{"rm", 0, kFlag, "", "Remove the container when it ends"}, Part::kHost, "AutoRemove", WriteBool},
     {{"security-opt", 0, kList, "OPTION", "no-new-privileges or seccomp=unconfined"}, Part::kHost, "SecurityOpt", WriteStrings},
     {{"shm-size", 0, kValue, "BYTES", "Size of /dev/shm"}, Part::kHost, "ShmSize", WriteBytes},

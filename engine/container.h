@@ -55,9 +55,14 @@ struct Container {
   // The connection to the shim that reports the end; null without a process. Stays for a moment
   // after the end until the shim itself is gone.
   std::shared_ptr<ShimConnection> watch;
-  sys::PidFd init;              // signals go here
-  bool stop_requested = false;  // stop or kill was asked for during this run
-  bool starting = false;        // between the begin of a start and its success or failure
+  sys::PidFd init;                 // signals go here
+  bool stop_requested = false;     // stop or kill was asked for during this run
+  bool restart_requested = false;  // this end is the middle of a restart
+  int64_t restart_count = 0;       // starts by the restart policy since somebody started it
+  std::chrono::nanoseconds restart_delay{0};
+  Loop::TimerId restart_timer = 0;
+  bool rests = false;     // see RemembersRest; in the record
+  bool starting = false;  // between the begin of a start and its success or failure
 
   std::vector<Waiter> waiters;
   std::vector<std::shared_ptr<AttachSession>> pending_attaches;  // wait for the next start

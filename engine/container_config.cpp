@@ -116,16 +116,6 @@ Result<> CheckPorts(const HostOptions& options, JsonValue host) {
               "version; use --network host");
 }
 
-Result<> CheckRestartPolicy(JsonValue policy) {
-  std::string_view name = policy["Name"].str();
-  if (name == "no")
-    return {};
-  if (name == "always" || name == "unless-stopped" || name == "on-failure") {
-    return Unsupported(Cat("restart policy \"", name, "\" (HostConfig.RestartPolicy)"));
-  }
-  return Fail(Errc::kInvalid, Cat("invalid restart policy: unknown policy '", name, "'"));
-}
-
 Result<> ParseSecurityOption(HostOptions& options, std::string_view option) {
   size_t split = option.find_first_of("=:");
   std::string_view key = option.substr(0, split);
@@ -280,7 +270,9 @@ Result<HostOptions> ParseHost(JsonValue host, JsonValue config) {
   options.auto_remove = host["AutoRemove"].boolean();
   TRY(ParseModes(options, host, config));
   TRY(CheckPorts(options, host));
-  TRY(CheckRestartPolicy(host["RestartPolicy"]));
+  options.restart = TRY(ParseRestartPolicy(host["RestartPolicy"]));
+  if (options.auto_remove && options.restart.mode != RestartMode::kNo)
+    return Fail(Errc::kInvalid, "can't create 'AutoRemove' container with restart policy");
   TRY(ParseSecurity(options, host));
   TRY(ParseSysctls(options, host));
   TRY(ParseNames(options, host));

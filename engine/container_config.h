@@ -13,6 +13,7 @@
 
 #include "core/base/json.h"
 #include "core/base/result.h"
+#include "engine/restart_policy.h"
 
 namespace wherry::oci {
 struct ImageConfig;
@@ -80,6 +81,7 @@ struct HostOptions {
   std::string uts_mode;       // "", "host"
   std::string cgroupns_mode;  // "private", "host"
   bool auto_remove = false;
+  RestartPolicy restart;
   bool privileged = false;
   bool readonly_rootfs = false;
   bool no_new_privileges = false;

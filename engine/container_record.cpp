@@ -26,6 +26,7 @@ std::string ToJson(const ContainerRecord& record) {
   json.Object().Field("version", 1).Field("id", record.id).Field("name", record.name);
   json.Field("created", FormatRfc3339Nano(record.created_nanos));
   json.Field("image_id", record.image_id.string()).Field("manifest", record.manifest.string());
+  json.Field("rests", record.rests);
   json.Key("config").Raw(record.request.config_json);
   json.Key("host_config").Raw(record.request.host_config_json);
   json.Key("networking_config").Raw(record.request.networking_json).End();
@@ -57,6 +58,7 @@ Result<ContainerRecord> Parse(std::string_view text) {
   record.created_nanos = TRY(ParseRfc3339(document["created"].str()));
   record.image_id = TRY(Digest::Parse(document["image_id"].str()));
   record.manifest = TRY(Digest::Parse(document["manifest"].str()));
+  record.rests = document["rests"].boolean();
   record.request.config_json = document["config"].Dump();
   record.request.host_config_json = document["host_config"].Dump();
   record.request.networking_json = document["networking_config"].Dump();
@@ -64,6 +66,17 @@ Result<ContainerRecord> Parse(std::string_view text) {
 }
 
 }  // namespace
+
+ContainerRecord RecordOf(const Container& container) {
+  const ContainerConfig& config = *container.config;
+  return {container.id,
+          container.name,
+          container.created_nanos,
+          container.image_id,
+          container.manifest,
+          container.rests,
+          {config.config_json, config.host_config_json, config.networking_json}};
+}
 
 Result<> SaveRecord(const std::string& directory, const ContainerRecord& record) {
   std::string content = ToJson(record);

@@ -1,7 +1,7 @@
-// containers/<id>/config.json: the persistent record of a container, written when it is created or
-// renamed and at no other time. The file is {"sha256":"<64 hex>","container":{...}}\n, the digest
-// being that of the text of the member "container". Blocking (flash): worker threads and start-up
-// only. No state.
+// containers/<id>/config.json: the persistent record of a container, written when it is created,
+// renamed or updated, and when one that is to be started with the daemon is stopped or started. The
+// file is {"sha256":"<64 hex>","container":{...}}\n, the digest being that of the text of the
+// member "container". Blocking (flash): worker threads and start-up only. No state.
 #pragma once
 
 #include <cstdint>
@@ -9,21 +9,25 @@
 
 #include "core/base/digest.h"
 #include "core/base/result.h"
+#include "engine/container.h"
 #include "engine/container_config.h"
 
 namespace wherry::engine {
 
 // {"version":1,"id":"<64 hex>","name":"web","created":"2026-01-02T03:04:05.000000006Z",
 // "image_id":"sha256:...","manifest":"sha256:...",
-//  "config":{...},"host_config":{...},"networking_config":{...}}
+//  "rests":false,"config":{...},"host_config":{...},"networking_config":{...}}
 struct ContainerRecord {
   std::string id;
   std::string name;
   int64_t created_nanos = 0;
   Digest image_id;
   Digest manifest;
+  bool rests = false;  // see engine/restart_policy.h
   NormalisedRequest request;
 };
+
+ContainerRecord RecordOf(const Container& container);
 
 // Makes `directory` when absent and replaces its config.json durably.
 Result<> SaveRecord(const std::string& directory, const ContainerRecord& record);

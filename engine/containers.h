@@ -1,7 +1,7 @@
 // All containers of the engine and everything that can be done with them. Loop thread only; what
 // blocks runs on workers, so most operations answer through a callback, on the loop thread, exactly
 // once, possibly before they return. The work is split by theme: containers_create.cpp, _start.cpp,
-// _stop.cpp, _remove.cpp, _restore.cpp, _list.cpp.
+// _restart.cpp, _stop.cpp, _remove.cpp, _restore.cpp, _list.cpp.
 #pragma once
 
 #include <chrono>
@@ -94,6 +94,8 @@ class Containers {
   // Sends a signal ("" is SIGKILL); with SIGKILL answers when the container has ended. kConflict
   // when it does not run.
   void Kill(ContainerPtr container, std::string_view signal, Done<> done);
+  // Stops it when it runs, then starts it.
+  void Restart(ContainerPtr container, StopOptions options, Done<> done);
   void Pause(ContainerPtr container, Done<> done);
   void Unpause(ContainerPtr container, Done<> done);
   Result<> Resize(const ContainerPtr& container, uint16_t rows, uint16_t columns);
@@ -153,6 +155,12 @@ class Containers {
   void AwaitShimEnd(const ContainerPtr& container);
   void ShimGone(const ContainerPtr& container);
   void ShimLost(const ContainerPtr& container, std::string_view why);
+
+  // containers_restart.cpp
+  bool RestartByPolicy(const ContainerPtr& container);
+  void AwaitRestart(const ContainerPtr& container, std::chrono::nanoseconds run);
+  void EndRestarting(Container& container);
+  void Remember(const ContainerPtr& container, bool rests);
 
   // containers_stop.cpp
   Result<> Signal(Container& container, int signal_number);

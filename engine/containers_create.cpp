@@ -35,16 +35,6 @@ Result<> CheckPlatform(std::string_view wanted, const OpenImage& image) {
                   ") does not match the specified platform (", wanted, ")"));
 }
 
-ContainerRecord RecordOf(const Container& container) {
-  return {container.id,
-          container.name,
-          container.created_nanos,
-          container.image_id,
-          container.manifest,
-          {container.config->config_json, container.config->host_config_json,
-           container.config->networking_json}};
-}
-
 Result<std::shared_ptr<const ContainerConfig>> ReadRequest(JsonValue body, const OpenImage& image,
                                                            std::string_view default_hostname) {
   NormalisedRequest request = TRY(NormaliseRequest(body, image.config, default_hostname));

@@ -14,16 +14,20 @@ void Containers::Remove(ContainerPtr container, Force force, Done<> done) {
     if (!by_id_.contains(container->id)) {  // removed by an operation before this one
       return done(Fail(Errc::kNotFound, Cat("No such container: ", container->id)));
     }
-    if (!HasProcess(container->state))
-      return RemoveIdle(container, std::move(done));
-    if (force == Force::kNo) {
+    bool restarting = container->state == ContainerState::kRestarting;
+    if (force == Force::kNo && (restarting || HasProcess(container->state))) {
       bool paused = container->state == ContainerState::kPaused;
       return done(
           Fail(Errc::kConflict,
                Cat("cannot remove container \"", container->name, "\": container is ",
-                   paused ? "paused and must be unpaused first"
-                          : "running: stop the container before removing or force remove")));
+                   paused       ? "paused and must be unpaused first"
+                   : restarting ? "restarting: stop the container before removing or force remove"
+                                : "running: stop the container before removing or force remove")));
     }
+    if (restarting)
+      EndRestarting(*container);
+    if (!HasProcess(container->state))
+      return RemoveIdle(container, std::move(done));
     container->stop_requested = true;
     KillAfter(container, std::chrono::seconds(0),
               [this, container, done = std::move(done)](Result<> ended) mutable {

@@ -33,6 +33,7 @@ Result<ContainerPtr> LoadContainer(const std::string& id, const std::string& dir
   container->created_nanos = record.created_nanos;
   container->image_id = record.image_id;
   container->manifest = record.manifest;
+  container->rests = record.rests;
   ContainerConfig config = TRY_CTX(directory, ParseContainerConfig(std::move(record.request)));
   container->config = std::make_shared<const ContainerConfig>(std::move(config));
   container->directory = directory;
@@ -81,8 +82,18 @@ void Containers::RestoreOne(const std::string& id) {
   }
   Insert(container);
   RestoreState(container);
-  if (container->config->host.auto_remove && container->state == ContainerState::kExited)
+  if (container->state != ContainerState::kExited)
+    return;
+  if (container->config->host.auto_remove)
     AutoRemove(container);
+  if (StartsWithDaemon(container->config->host.restart, container->rests)) {
+    env_.loop->Post([this, container] {
+      StartIdle(container, [this, container](Result<> started) {
+        if (!started && container->state == ContainerState::kExited)
+          AwaitRestart(container, std::chrono::nanoseconds(0));
+      });
+    });
+  }
 }
 
 void Containers::RestoreState(const ContainerPtr& container) {

@@ -113,6 +113,8 @@ Result<> RemoveLostCgroup(const std::string& path) {
 
 void Containers::Start(ContainerPtr container, Done<> done) {
   WhenIdle(container, [this, container, done = std::move(done)]() mutable {
+    EndRestarting(*container);
+    Remember(container, false);
     StartIdle(container, std::move(done));
   });
 }
@@ -282,8 +284,10 @@ void Containers::Ended(const ContainerPtr& container, const ExitRecord& record) 
       std::max<int64_t>(0, status.finished_nanos - status.started_nanos) / 1'000'000'000;
   Publish(*container, "die", {{"exitCode", Cat(status.exit_code)}, {"execDuration", Cat(seconds)}});
   constexpr WaitCondition kNow[] = {WaitCondition::kNotRunning, WaitCondition::kNextExit};
+  bool restarts = RestartByPolicy(container);
+  bool removes = !restarts && !container->restart_requested && container->config->host.auto_remove;
   NotifyWaiters(*container, kNow);
-  if (container->config->host.auto_remove)
+  if (removes)
     AutoRemove(container);
 }
 

@@ -87,6 +87,12 @@ void Containers::Stop(ContainerPtr container, StopOptions options, Done<> done) 
       container->config->stop_timeout_seconds.value_or(env_.config->stop_timeout_seconds));
   WhenIdle(container,
            [this, container, signal = *parsed, seconds, done = std::move(done)]() mutable {
+             if (container->state == ContainerState::kRestarting) {
+               EndRestarting(*container);
+               if (!container->restart_requested)
+                 Remember(container, true);
+               return done({});
+             }
              if (!HasProcess(container->state))
                return done(Fail(Errc::kNotModified, "not running"));
              container->stop_requested = true;

@@ -37,9 +37,11 @@ void WriteMounts(JsonWriter& json, const std::vector<MountRequest>& mounts) {
 void WriteState(JsonWriter& json, const Container& container) {
   const RunStatus& status = container.status;
   json.Key("State").Object().Field("Status", StateName(container.state));
-  json.Field("Running", HasProcess(container.state));
+  // Docker calls a container that waits for its next run running.
+  bool restarting = container.state == ContainerState::kRestarting;
+  json.Field("Running", restarting || HasProcess(container.state));
   json.Field("Paused", container.state == ContainerState::kPaused);
-  json.Field("Restarting", container.state == ContainerState::kRestarting);
+  json.Field("Restarting", restarting);
   json.Field("OOMKilled", status.oom_killed)
       .Field("Dead", container.state == ContainerState::kDead);
   json.Field("Pid", status.pid).Field("ExitCode", status.exit_code).Field("Error", status.error);
@@ -154,7 +156,7 @@ std::string ContainerInspectJson(const Container& container, std::string_view ne
   json.Field("Image", container.image_id.string());
   WritePaths(json, container);
   json.Field("Name", Cat("/", container.name))
-      .Field("RestartCount", 0)
+      .Field("RestartCount", container.restart_count)
       .Field("Driver", "overlayfs");
   json.Field("Platform", "linux")
       .Field("MountLabel", "")

@@ -114,6 +114,16 @@ void Stop(const Services& services, Call call) {
   services.containers->Stop(container, std::move(*options), ReplyWhenDone(call));
 }
 
+void Restart(const Services& services, Call call) {
+  ContainerPtr container = FindOrReply(services, call);
+  if (!container)
+    return;
+  auto options = ReadStopOptions(call.request());
+  if (!options)
+    return ReplyError(*call.exchange, options.error());
+  services.containers->Restart(container, std::move(*options), ReplyWhenDone(call));
+}
+
 void Kill(const Services& services, Call call) {
   ContainerPtr container = FindOrReply(services, call);
   if (container)
@@ -211,6 +221,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/containers/{name}/json", Inspect},
     {"POST", "/containers/{name}/start", Start},
     {"POST", "/containers/{name}/stop", Stop},
+    {"POST", "/containers/{name}/restart", Restart},
     {"POST", "/containers/{name}/kill", Kill},
     {"POST", "/containers/{name}/wait", Wait},
     {"POST", "/containers/{name}/attach", AttachContainer},

@@ -30,6 +30,7 @@ def test_it_is_inside_the_container(engine, sleeper):
     assert engine.wherry('exec', sleeper, 'cat', '/proc/self/cgroup').ok().out.splitlines()[-1] == '0::/'
 
 
+@pytest.mark.machines('host')
 def test_nothing_of_the_host_is_open(engine, sleeper):
     targets = engine.wherry('exec', sleeper, 'sh', '-c',
                             'for fd in /proc/$$/fd/*; do readlink $fd; done').out.split()
@@ -46,17 +47,20 @@ def test_same_confinement_as_the_container(engine, sleeper):
     assert mine['Seccomp'] == '2' and mine['CapEff'] == '00000000a80425fb'
 
 
+@pytest.mark.machines('host')
 def test_privileged_has_all_capabilities(engine, sleeper):
     text = engine.wherry('exec', '--privileged', sleeper, 'grep', 'CapEff', '/proc/self/status').ok().out
     assert int(text.split()[1], 16) & (1 << 21)  # CAP_SYS_ADMIN
 
 
+@pytest.mark.machines('host')
 def test_environment_user_and_directory(engine, sleeper):
     out = engine.wherry('exec', '-e', 'ADDED=2', '-u', '65534:65533', '-w', '/tmp', sleeper, 'sh', '-c',
                         'echo $FROM_CONTAINER $ADDED; id -u; id -g; pwd').ok().out
     assert out.split() == ['1', '2', '65534', '65533', '/tmp']
 
 
+@pytest.mark.machines('host')
 def test_input_is_forwarded_and_ends(engine, sleeper):
     result = engine.wherry('exec', '-i', sleeper, 'wc', '-c', input='x' * 200_000)
     assert result.ok().out.strip() == '200000'
@@ -64,12 +68,14 @@ def test_input_is_forwarded_and_ends(engine, sleeper):
 
 @pytest.mark.parametrize('argv, code', [(['no-such-command'], 127), (['/etc'], 126),
                                         (['-w', '/nowhere', 'true'], 127)])
+@pytest.mark.machines('host')
 def test_a_program_that_cannot_be_executed(engine, sleeper, argv, code):
     options, command = (argv[:2], argv[2:]) if argv[0] == '-w' else ([], argv)
     result = engine.wherry('exec', *options, sleeper, *command)
     assert result.code == code and 'exec failed' in result.err + result.out
 
 
+@pytest.mark.machines('host')
 def test_errors_of_the_container_state(engine):
     engine.wherry('exec', 'nobody', 'true').fails(1, 'No such container: nobody')
     identity = engine.run_detached(engine.busybox, 'true')
@@ -82,6 +88,7 @@ def test_errors_of_the_container_state(engine):
     engine.wherry('exec', running, 'true').ok()
 
 
+@pytest.mark.machines('host')
 def test_it_ends_with_its_container(engine, sleeper):
     process = engine.start_wherry('exec', sleeper, 'sh', '-c', 'echo ready; sleep 1000')
     process.read_until('ready', 15 * engine.machine.slow)
@@ -96,6 +103,7 @@ def test_terminal(engine, sleeper):
     assert b'/dev/pts/' in process.out and b'30 100' in process.out
 
 
+@pytest.mark.machines('host')
 def test_detached_outlives_the_client_and_the_daemon(engine, sleeper):
     engine.wherry('exec', '-d', sleeper, 'sh', '-c', 'sleep 1; echo late >/late; sleep 1000').ok()
     engine.kill(signal.SIGKILL)
@@ -104,6 +112,7 @@ def test_detached_outlives_the_client_and_the_daemon(engine, sleeper):
         lambda: 'late' in engine.wherry('exec', sleeper, 'cat', '/late').out, 'the process ended')
 
 
+@pytest.mark.machines('host')
 def test_inspect_and_events(engine, sleeper):
     process = engine.start_wherry('exec', sleeper, 'sh', '-c', 'echo ready; sleep 2; exit 3')
     process.read_until('ready', 15 * engine.machine.slow)
@@ -119,6 +128,7 @@ def test_inspect_and_events(engine, sleeper):
     assert 'exec_start' in events
 
 
+@pytest.mark.machines('host')
 def test_many_at_once_leave_nothing(engine, sleeper):
     processes = [engine.start_wherry('exec', sleeper, 'sh', '-c', f'echo {i}; sleep 0.2') for i in range(8)]
     for i, process in enumerate(processes):

@@ -37,8 +37,8 @@ class ContainersTest : public testing::Test {
     auto request = NormaliseRequest(document->root(), image, id.substr(0, 12));
     ASSERT_TRUE(request) << request.error().message();
     ContainerRecord record{
-        id,      std::string(name), second * kSecond, Digest::Of("image"), Digest::Of("manifest"),
-        *request};
+        id,    std::string(name), second * kSecond, Digest::Of("image"), Digest::Of("manifest"),
+        false, *request};
     ASSERT_TRUE(SaveRecord(config_.root + "/containers/" + id, record));
   }
   std::string RunDirectory(const std::string& id) { return config_.run + "/c/" + id; }

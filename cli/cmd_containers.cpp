@@ -84,8 +84,16 @@ std::vector<std::string> PsRow(JsonValue container, bool whole) {
           names};
 }
 
+constexpr Option kPrune[] = {
+    {"filter", 0, OptionKind::kList, "KEY=VALUE", "Only these: until, label, label!"},
+    {"force", 'f', kFlag, "", "Do not ask"},
+};
+
 }  // namespace
 
+std::span<const Option> ContainerPruneOptions() {
+  return kPrune;
+}
 std::span<const Option> StopOptions() {
   return kStop;
 }
@@ -158,6 +166,23 @@ Result<int> RmCommand(const Invocation& call) {
     TRY(call.client.Delete(Target(Path(id, ""), query)));
     return {};
   });
+}
+
+Result<int> ContainerPruneCommand(const Invocation& call) {
+  bool sure = TRY(Confirmed(call, "containers that do not run"));
+  if (!sure)
+    return 0;
+  std::string filters = TRY(FiltersJson(call.arguments.List("filter")));
+  auto pruned = TRY(call.client.Post(Target("/containers/prune", {{"filters", filters}})));
+  std::string text;
+  for (const std::string& id : pruned["ContainersDeleted"].strings())
+    Append(text, id, "\n");
+  auto freed = static_cast<uint64_t>(pruned["SpaceReclaimed"].integer());
+  TRY(WriteAll(STDOUT_FILENO,
+               Cat(text.empty() ? "" : "Deleted Containers:\n", text, text.empty() ? "" : "\n",
+                   "Total reclaimed space: ", FormatSize(freed), "\n"),
+               "standard output"));
+  return 0;
 }
 
 Result<int> WaitCommand(const Invocation& call) {

@@ -96,14 +96,6 @@ std::string Rows(JsonValue usage) {
              FormatTable(containers));
 }
 
-Result<bool> Confirmed(bool all) {
-  TRY(Print(Cat("WARNING! This will remove all ",
-                all ? "images without a container" : "images without a name",
-                ".\nAre you sure you want to continue? [y/N] ")));
-  char answer = 0;
-  return read(STDIN_FILENO, &answer, 1) == 1 && (answer == 'y' || answer == 'Y');
-}
-
 }  // namespace
 
 std::span<const Option> SystemDfOptions() {
@@ -127,11 +119,10 @@ Result<int> ImagePruneCommand(const Invocation& call) {
   std::vector<std::string> filters = arguments.List("filter");
   if (arguments.Flag("all"))
     filters.emplace_back("dangling=false");
-  if (!arguments.Flag("force")) {
-    bool sure = TRY(Confirmed(arguments.Flag("all")));
-    if (!sure)
-      return 0;
-  }
+  bool sure = TRY(Confirmed(
+      call, arguments.Flag("all") ? "images without a container" : "images without a name"));
+  if (!sure)
+    return 0;
   std::string encoded = TRY(FiltersJson(filters));
   Query query{{"filters", encoded}};
   auto pruned = TRY(call.client.Post(Target("/images/prune", query)));

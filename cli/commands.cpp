@@ -22,6 +22,7 @@ constexpr size_t kAny = kAnyNumber;
 constexpr Command kCommands[] = {
     {"attach", "CONTAINER", "Follow a running container and type to it", 1, 1, kMixed, AttachOptions, AttachCommand},
     {"config", "", "Show the effective configuration and where each value comes from", 0, 0, kMixed, ConfigOptions, ConfigCommand},
+    {"container prune", "", "Remove containers that do not run", 0, 0, kMixed, ContainerPruneOptions, ContainerPruneCommand},
     {"create", "IMAGE [COMMAND [ARG...]]", "Create a container without starting it", 1, kAny, kEnds, CreateCommandOptions, CreateCommand},
     {"daemon", "", "Run the engine in the foreground", 0, 0, kMixed, DaemonOptions, DaemonCommand},
     {"delta", "create OLD NEW OUT", "Make deltas from image OLD to NEW; all three are OCI layouts (DIRECTORY[:TAG])", 4, 4, kMixed, DeltaOptions, DeltaCommand},
@@ -52,6 +53,11 @@ constexpr Command kCommands[] = {
     {"tag", "IMAGE NAME", "Give an image another name", 2, 2, kMixed, NoOptions, TagCommand},
     {"unpause", "CONTAINER...", "Let frozen containers go on", 1, kAny, kMixed, NoOptions, UnpauseCommand},
     {"version", "", "Show the versions of client and engine", 0, 0, kMixed, FormatOptions, VersionCommand},
+    {"volume create", "[NAME]", "Create a volume", 0, 1, kMixed, VolumeCreateOptions, VolumeCreateCommand},
+    {"volume inspect", "VOLUME...", "Show all about volumes as JSON", 1, kAny, kMixed, NoOptions, VolumeInspectCommand},
+    {"volume ls", "", "List volumes", 0, 0, kMixed, VolumeLsOptions, VolumeLsCommand},
+    {"volume prune", "", "Remove volumes that no container uses", 0, 0, kMixed, VolumePruneOptions, VolumePruneCommand},
+    {"volume rm", "VOLUME...", "Remove volumes with their content", 1, kAny, kMixed, VolumeRmOptions, VolumeRmCommand},
     {"wait", "CONTAINER...", "Wait until containers end and print their exit codes", 1, kAny, kMixed, NoOptions, WaitCommand},
 };
 // clang-format on
@@ -181,6 +187,17 @@ Result<int> ForEachWord(const Invocation& call,
     }
   }
   return status;
+}
+
+Result<bool> Confirmed(const Invocation& call, std::string_view what) {
+  if (call.arguments.Flag("force"))
+    return true;
+  TRY(WriteAll(
+      STDOUT_FILENO,
+      Cat("WARNING! This will remove all ", what, ".\nAre you sure you want to continue? [y/N] "),
+      "standard output"));
+  char answer = 0;
+  return read(STDIN_FILENO, &answer, 1) == 1 && (answer == 'y' || answer == 'Y');
 }
 
 int Main(std::span<const std::string> words) {

@@ -44,6 +44,9 @@ std::span<const Command> Commands();
 Result<int> ForEachWord(const Invocation& call,
                         std::move_only_function<Result<>(const std::string&)> action);
 
+// Asks before `what` is removed, unless --force was given.
+Result<bool> Confirmed(const Invocation& call, std::string_view what);
+
 // Runs the command line; errors go to standard error as one sentence. Exit status as Docker's: 125
 // for an error of wherry itself in run, else 1; 2 for wrong usage... see docs/cli.md.
 int Main(std::span<const std::string> words);
@@ -72,6 +75,8 @@ std::span<const Option> KillOptions();
 std::span<const Option> RmOptions();
 std::span<const Option> PsOptions();
 std::span<const Option> LogsOptions();
+Result<int> ContainerPruneCommand(const Invocation&);
+std::span<const Option> ContainerPruneOptions();
 Result<int> PullCommand(const Invocation&);  // cmd_images.cpp
 Result<int> ImagesCommand(const Invocation&);
 Result<int> RmiCommand(const Invocation&);
@@ -97,6 +102,15 @@ Result<int> SystemDfCommand(const Invocation&);  // cmd_usage.cpp
 Result<int> ImagePruneCommand(const Invocation&);
 std::span<const Option> SystemDfOptions();
 std::span<const Option> ImagePruneOptions();
+Result<int> VolumeCreateCommand(const Invocation&);  // cmd_volumes.cpp
+Result<int> VolumeLsCommand(const Invocation&);
+Result<int> VolumeInspectCommand(const Invocation&);
+Result<int> VolumeRmCommand(const Invocation&);
+Result<int> VolumePruneCommand(const Invocation&);
+std::span<const Option> VolumeCreateOptions();
+std::span<const Option> VolumeLsOptions();
+std::span<const Option> VolumeRmOptions();
+std::span<const Option> VolumePruneOptions();
 Result<int> VersionCommand(const Invocation&);  // cmd_system.cpp
 Result<int> InfoCommand(const Invocation&);
 Result<int> EventsCommand(const Invocation&);

@@ -129,7 +129,7 @@ Result<> WriteMounts(JsonWriter& json, const std::vector<std::string>& words) {
   json.Array();
   for (const std::string& word : words) {
     std::string_view type = "volume", source, target;
-    bool read_only = false;
+    bool read_only = false, no_copy = false;
     for (std::string_view part : Split(word, ',')) {
       auto split = SplitFirst(part, '=');
       std::string_view key = split ? split->head : part;
@@ -142,6 +142,8 @@ Result<> WriteMounts(JsonWriter& json, const std::vector<std::string>& words) {
         target = value;
       } else if (key == "readonly" || key == "ro") {
         read_only = value != "false" && value != "0";
+      } else if (key == "volume-nocopy") {
+        no_copy = value != "false" && value != "0";
       } else {
         return Fail(Errc::kUnsupported, Cat("mount option ", key, " is not supported"));
       }
@@ -149,7 +151,10 @@ Result<> WriteMounts(JsonWriter& json, const std::vector<std::string>& words) {
     if (target.empty())
       return Fail(Errc::kInvalid, Cat("mount ", word, " has no target"));
     json.Object().Field("Type", type).Field("Source", source).Field("Target", target);
-    json.Field("ReadOnly", read_only).End();
+    json.Field("ReadOnly", read_only);
+    if (no_copy)
+      json.Key("VolumeOptions").Object().Field("NoCopy", true).End();
+    json.End();
   }
   json.End();
   return {};
@@ -206,7 +211,7 @@ constexpr Row kRows[] = {
     {{"memory", 'm', kValue, "BYTES", "Memory limit, for example 64m"}, Part::kHost, "Memory", WriteBytes},
     {{"memory-reservation", 0, kValue, "BYTES", "Protected memory"}, Part::kHost, "MemoryReservation", WriteBytes},
     {{"memory-swap", 0, kValue, "BYTES", "Memory plus swap, -1 for any"}, Part::kHost, "MemorySwap", WriteBytes},
-    {{"mount", 0, kList, "SPEC", "type=bind|tmpfs,source=PATH,target=PATH[,readonly]"}, Part::kHost, "Mounts", WriteMounts},
+    {{"mount", 0, kList, "SPEC", "type=volume|bind|tmpfs,source=NAME|PATH,target=PATH[,readonly]"}, Part::kHost, "Mounts", WriteMounts},
     {{"network", 0, kValue, "NETWORK", "host or none"}, Part::kHost, "NetworkMode", WriteString},
     {{"oom-score-adj", 0, kValue, "NUMBER", "Preference of the OOM killer, -1000 to 1000"}, Part::kHost, "OomScoreAdj", WriteInt},
     {{"pid", 0, kValue, "MODE", "Process namespace: private or host"}, Part::kHost, "PidMode", WriteString},
@@ -224,7 +229,7 @@ constexpr Row kRows[] = {
     {{"tty", 't', kFlag, "", "Give the container a terminal"}, Part::kNone, "", nullptr},
     {{"ulimit", 0, kList, "NAME=SOFT[:HARD]", "Resource limit"}, Part::kHost, "Ulimits", WriteUlimits},
     {{"user", 'u', kValue, "USER[:GROUP]", "User and group, by name or number"}, Part::kConfig, "User", WriteString},
-    {{"volume", 'v', kList, "SOURCE:PATH[:ro]", "Bind a directory of the host"}, Part::kHost, "Binds", WriteStrings},
+    {{"volume", 'v', kList, "[SOURCE:]PATH[:ro]", "Mount a volume, or a directory of the host"}, Part::kHost, "Binds", WriteStrings},
     {{"workdir", 'w', kValue, "PATH", "Working directory"}, Part::kConfig, "WorkingDir", WriteString},
 };
 // clang-format on

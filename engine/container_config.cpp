@@ -265,7 +265,7 @@ Result<> ParseSizes(HostOptions& options, JsonValue host) {
   return {};
 }
 
-Result<HostOptions> ParseHost(JsonValue host, JsonValue config) {
+Result<HostOptions> ParseHost(JsonValue host, JsonValue config, JsonValue volume_names) {
   HostOptions options;
   options.auto_remove = host["AutoRemove"].boolean();
   TRY(ParseModes(options, host, config));
@@ -278,7 +278,7 @@ Result<HostOptions> ParseHost(JsonValue host, JsonValue config) {
   TRY(ParseNames(options, host));
   TRY(ParseLog(options, host["LogConfig"]));
   TRY(ParseSizes(options, host));
-  options.mounts = TRY(ParseMounts(host));
+  options.mounts = TRY(ParseMounts(host, config["Volumes"], volume_names));
   options.devices = TRY(ParseDevices(host["Devices"]));
   options.device_rules = TRY(ParseDeviceRules(host["DeviceCgroupRules"]));
   options.ulimits = TRY(ParseUlimits(host["Ulimits"]));
@@ -296,10 +296,12 @@ Result<ContainerConfig> ParseContainerConfig(NormalisedRequest request) {
   ContainerConfig config;
   TRY(ParseProcess(config, config_json.root()));
   TRY(ParseIdentity(config, config_json.root()));
-  config.host = TRY(ParseHost(host_json.root(), config_json.root()));
+  auto names = TRY(JsonDocument::Parse(request.volumes_json, "volumes"));
+  config.host = TRY(ParseHost(host_json.root(), config_json.root(), names.root()));
   config.config_json = std::move(request.config_json);
   config.host_config_json = std::move(request.host_config_json);
   config.networking_json = std::move(request.networking_json);
+  config.volumes_json = std::move(request.volumes_json);
   return config;
 }
 

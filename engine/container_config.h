@@ -22,11 +22,15 @@ struct ImageConfig;
 namespace wherry::engine {
 
 struct MountRequest {
-  enum class Type : uint8_t { kBind, kTmpfs };
+  enum class Type : uint8_t { kBind, kTmpfs, kVolume };
   Type type = Type::kBind;
-  std::string source;  // of a bind; absolute
-  std::string target;  // absolute, cleaned
-  std::string mode;    // as written after the second colon of -v: "ro,Z"
+  std::string source;      // of a bind; absolute. Of a volume: LocateVolumes (engine/volumes.h)
+  std::string volume;      // its name
+  bool anonymous = false;  // the volume was made for this container and goes with it
+  bool copy = true;        // an empty volume is filled from the image
+  bool fill = false;       // at this start
+  std::string target;      // absolute, cleaned
+  std::string mode;        // as written after the second colon of -v: "ro,Z"
   bool read_only = false;
   bool read_only_recursive = true;  // best effort on kernels before 5.12
   bool force_recursive = false;     // fail where read-only cannot be recursive
@@ -116,6 +120,7 @@ struct ContainerConfig {
   std::string config_json;
   std::string host_config_json;
   std::string networking_json;
+  std::string volumes_json;
 
   std::string image;              // as asked for
   std::vector<std::string> args;  // entrypoint and command; never empty
@@ -141,6 +146,8 @@ struct NormalisedRequest {
   std::string config_json;
   std::string host_config_json;
   std::string networking_json;
+  // {"/data":"<64 hex>"}: names of the volumes that are made for this container, by target.
+  std::string volumes_json = "{}";
 };
 Result<NormalisedRequest> NormaliseRequest(JsonValue body, const oci::ImageConfig& image,
                                            std::string_view default_hostname);

@@ -67,7 +67,7 @@ bool IsAncestor(const Container& container, const std::string& ancestor) {
 
 bool HasVolume(const Container& container, std::string_view wanted) {
   return std::ranges::any_of(container.config->host.mounts, [&](const MountRequest& mount) {
-    return mount.target == wanted || mount.source == wanted;
+    return mount.target == wanted || mount.source == wanted || mount.volume == wanted;
   });
 }
 

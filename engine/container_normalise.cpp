@@ -7,6 +7,7 @@
 #include "core/oci/image_spec.h"
 #include "engine/container_config.h"
 #include "engine/container_fields.h"
+#include "engine/container_parse.h"
 
 namespace wherry::engine {
 
@@ -120,18 +121,6 @@ void WriteKeys(JsonWriter& json, std::string_view name, const std::set<std::stri
   json.End();
 }
 
-// Only the directories the image declares are known to exist without volumes.
-Result<> RefuseVolumes(JsonValue body, const oci::ImageConfig& image) {
-  for (JsonValue volume : body["Volumes"]) {
-    if (std::find(image.volumes.begin(), image.volumes.end(), volume.key()) != image.volumes.end())
-      continue;
-    return Fail(Errc::kUnsupported,
-                Cat("anonymous volumes are not supported in this version: ", volume.key(),
-                    " (Config.Volumes); bind a directory of the host instead"));
-  }
-  return {};
-}
-
 Result<> RefuseHealthcheck(JsonValue health, const oci::ImageConfig& image) {
   auto test = health["Test"].strings();
   bool same_as_image = health && health.Dump() == image.healthcheck;
@@ -153,7 +142,6 @@ void WriteOptional(JsonWriter& json, JsonValue body, std::string_view name) {
 Result<std::string> NormaliseConfig(JsonValue body, const oci::ImageConfig& image,
                                     std::string_view default_hostname) {
   TRY(CheckConfigTypes(body));
-  TRY(RefuseVolumes(body, image));
   TRY(RefuseHealthcheck(body["Healthcheck"], image));
   Command command = TRY(MergeCommand(body, image));
   auto ports = MergeKeys(body["ExposedPorts"], image.exposed_ports);
@@ -263,6 +251,18 @@ Result<std::string> NormaliseHostConfig(JsonValue host) {
   return json.Take();
 }
 
+// Volumes without a name get one here, for good.
+Result<std::string> NameVolumes(const std::string& config_json, const std::string& host_json) {
+  auto config = TRY(JsonDocument::Parse(config_json, "Config"));
+  auto host = TRY(JsonDocument::Parse(host_json, "HostConfig"));
+  JsonWriter json;
+  json.Object();
+  for (const std::string& target : TRY(AnonymousTargets(host.root(), config["Volumes"])))
+    json.Field(target, RandomId());
+  json.End();
+  return json.Take();
+}
+
 }  // namespace
 
 Result<NormalisedRequest> NormaliseRequest(JsonValue body, const oci::ImageConfig& image,
@@ -272,6 +272,7 @@ Result<NormalisedRequest> NormaliseRequest(JsonValue body, const oci::ImageConfi
   NormalisedRequest request;
   request.config_json = TRY(NormaliseConfig(body, image, default_hostname));
   request.host_config_json = TRY(NormaliseHostConfig(body["HostConfig"]));
+  request.volumes_json = TRY(NameVolumes(request.config_json, request.host_config_json));
   JsonValue networking = body["NetworkingConfig"];
   request.networking_json = networking.IsObject() ? networking.Dump() : "{}";
   return request;

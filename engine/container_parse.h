@@ -8,9 +8,12 @@
 
 namespace wherry::engine {
 
-// Binds, Mounts and Tmpfs of HostConfig, sorted by depth of their targets. kInvalid for duplicate
-// targets.
-Result<std::vector<MountRequest>> ParseMounts(JsonValue host_config);
+// Binds, Mounts and Tmpfs of HostConfig and the Volumes of Config, sorted by depth of their
+// targets. `names`: see NormalisedRequest::volumes_json. kInvalid for duplicate targets.
+Result<std::vector<MountRequest>> ParseMounts(JsonValue host_config, JsonValue volumes,
+                                              JsonValue names);
+// The targets of those that are volumes without a name.
+Result<std::vector<std::string>> AnonymousTargets(JsonValue host_config, JsonValue volumes);
 
 // Memory, processor, process and block device limits, with Docker's cross-checks.
 Result<LimitRequest> ParseLimits(JsonValue host_config);

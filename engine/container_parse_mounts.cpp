@@ -3,6 +3,7 @@
 
 #include "core/base/text.h"
 #include "engine/container_parse.h"
+#include "engine/volumes.h"
 
 namespace wherry::engine {
 
@@ -35,6 +36,8 @@ Result<> ApplyBindMode(MountRequest& mount, std::string_view mode, std::string_v
   for (std::string_view word : Split(mode, ',')) {
     if (word == "ro") {
       mount.read_only = true;
+    } else if (word == "nocopy" && mount.type == MountRequest::Type::kVolume) {
+      mount.copy = false;
     } else if (IsPropagation(word)) {
       mount.propagation = word;
     } else if (word != "rw" && word != "z" && word != "Z" && word != "cached" &&
@@ -48,24 +51,35 @@ Result<> ApplyBindMode(MountRequest& mount, std::string_view mode, std::string_v
   return {};
 }
 
-// "source:target" or "source:target:mode" (-v).
+// A volume; its name is known later when it has none.
+Result<MountRequest> VolumeMount(std::string_view name, std::string_view target,
+                                 std::string_view specification) {
+  MountRequest mount;
+  mount.type = MountRequest::Type::kVolume;
+  mount.target = TRY(CheckedTarget(target, specification));
+  mount.anonymous = name.empty();
+  if (!name.empty())
+    TRY(CheckVolumeName(name));
+  mount.volume = name;
+  return mount;
+}
+
+// "target", "source:target" or "source:target:mode" (-v); a source without slash is a volume.
 Result<MountRequest> ParseBind(const std::string& bind) {
   auto parts = Split(bind, ':');
-  if (parts.size() == 1) {
-    return Fail(Errc::kUnsupported,
-                Cat("anonymous volumes are not supported in this version: ", bind));
-  }
+  if (parts.size() == 1)
+    return VolumeMount("", parts[0], bind);
   if (parts.size() > 3 || parts[0].empty() || parts[1].empty()) {
     return Fail(Errc::kInvalid, Cat("invalid volume specification: '", bind, "'"));
   }
-  if (!parts[0].starts_with('/')) {
-    return Fail(Errc::kUnsupported, Cat("named volumes are not supported in this version: ", bind,
-                                        "; use an absolute path of the host instead"));
-  }
   MountRequest mount;
-  mount.source = CleanPath(parts[0]);
-  mount.target = TRY(CheckedTarget(parts[1], bind));
-  mount.create_source = true;
+  if (!parts[0].starts_with('/')) {
+    mount = TRY(VolumeMount(parts[0], parts[1], bind));
+  } else {
+    mount.source = CleanPath(parts[0]);
+    mount.target = TRY(CheckedTarget(parts[1], bind));
+    mount.create_source = true;
+  }
   if (parts.size() == 3)
     TRY(ApplyBindMode(mount, parts[2], bind));
   return mount;
@@ -116,32 +130,66 @@ Result<> ParseTmpfsOptions(MountRequest& mount, JsonValue options) {
   return {};
 }
 
-// One element of Mounts (--mount).
-Result<MountRequest> ParseMount(JsonValue value) {
-  std::string_view type = value["Type"].str();
-  if (type != "bind" && type != "tmpfs") {
-    return Fail(
-        Errc::kUnsupported,
-        Cat("mounts of type \"", type, "\" are not supported in this version (HostConfig.Mounts)"));
+Result<MountRequest> ParseVolumeMount(JsonValue value) {
+  JsonValue options = value["VolumeOptions"];
+  std::string_view target = value["Target"].str();
+  MountRequest mount = TRY(VolumeMount(value["Source"].str(), target, target));
+  mount.copy = !options["NoCopy"].boolean();
+  if (!options["Subpath"].str().empty())
+    return Fail(Errc::kUnsupported, "VolumeOptions.Subpath is not supported in this version");
+  std::string_view driver = options["DriverConfig"]["Name"].str();
+  if (!driver.empty() && driver != "local") {
+    return Fail(Errc::kNotFound, Cat("error looking up volume plugin ", driver, ": plugin \"",
+                                     driver, "\" not found"));
   }
+  return mount;
+}
+
+Result<MountRequest> ParseBindMount(JsonValue value) {
   MountRequest mount;
   mount.target = TRY(CheckedTarget(value["Target"].str(), value["Target"].str()));
-  mount.read_only = value["ReadOnly"].boolean();
-  if (type == "tmpfs") {
-    mount.type = MountRequest::Type::kTmpfs;
-    if (!value["Source"].str().empty()) {
-      return Fail(Errc::kInvalid,
-                  "invalid mount config for type \"tmpfs\": source must not be specified");
-    }
-    TRY(ParseTmpfsOptions(mount, value["TmpfsOptions"]));
-    return mount;
-  }
   if (!value["Source"].str().starts_with('/')) {
     return Fail(Errc::kInvalid, Cat("invalid mount config for type \"bind\": invalid mount path: '",
                                     value["Source"].str(), "' mount path must be absolute"));
   }
   mount.source = CleanPath(value["Source"].str());
   TRY(ParseBindOptions(mount, value["BindOptions"]));
+  return mount;
+}
+
+Result<MountRequest> ParseTmpfsMount(JsonValue value) {
+  MountRequest mount;
+  mount.type = MountRequest::Type::kTmpfs;
+  mount.target = TRY(CheckedTarget(value["Target"].str(), value["Target"].str()));
+  if (!value["Source"].str().empty()) {
+    return Fail(Errc::kInvalid,
+                "invalid mount config for type \"tmpfs\": source must not be specified");
+  }
+  TRY(ParseTmpfsOptions(mount, value["TmpfsOptions"]));
+  return mount;
+}
+
+struct MountTypeRow {
+  std::string_view name;
+  Result<MountRequest> (*parse)(JsonValue value);
+};
+constexpr MountTypeRow kMountTypes[] = {
+    {"bind", ParseBindMount},
+    {"tmpfs", ParseTmpfsMount},
+    {"volume", ParseVolumeMount},
+};
+
+// One element of Mounts (--mount).
+Result<MountRequest> ParseMount(JsonValue value) {
+  std::string_view type = value["Type"].str();
+  auto row = std::ranges::find(kMountTypes, type, &MountTypeRow::name);
+  if (row == std::end(kMountTypes)) {
+    return Fail(
+        Errc::kUnsupported,
+        Cat("mounts of type \"", type, "\" are not supported in this version (HostConfig.Mounts)"));
+  }
+  MountRequest mount = TRY(row->parse(value));
+  mount.read_only = value["ReadOnly"].boolean();
   return mount;
 }
 
@@ -175,7 +223,10 @@ std::string CleanPath(std::string_view path) {
   return clean.empty() ? "/" : clean;
 }
 
-Result<std::vector<MountRequest>> ParseMounts(JsonValue host_config) {
+namespace {
+
+// Those of HostConfig first; a volume of Config does not cover what was asked for there.
+Result<std::vector<MountRequest>> AllMounts(JsonValue host_config, JsonValue volumes) {
   std::vector<MountRequest> mounts;
   for (const std::string& bind : host_config["Binds"].strings())
     mounts.push_back(TRY(ParseBind(bind)));
@@ -183,6 +234,35 @@ Result<std::vector<MountRequest>> ParseMounts(JsonValue host_config) {
     mounts.push_back(TRY(ParseMount(mount)));
   for (JsonValue tmpfs : host_config["Tmpfs"])
     mounts.push_back(TRY(ParseTmpfs(tmpfs)));
+  for (JsonValue volume : volumes) {
+    MountRequest mount = TRY(VolumeMount("", volume.key(), volume.key()));
+    if (std::ranges::find(mounts, mount.target, &MountRequest::target) == mounts.end())
+      mounts.push_back(std::move(mount));
+  }
+  return mounts;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> AnonymousTargets(JsonValue host_config, JsonValue volumes) {
+  std::vector<std::string> targets;
+  for (const MountRequest& mount : TRY(AllMounts(host_config, volumes))) {
+    if (mount.anonymous)
+      targets.push_back(mount.target);
+  }
+  return targets;
+}
+
+Result<std::vector<MountRequest>> ParseMounts(JsonValue host_config, JsonValue volumes,
+                                              JsonValue names) {
+  std::vector<MountRequest> mounts = TRY(AllMounts(host_config, volumes));
+  for (MountRequest& mount : mounts) {
+    if (mount.anonymous)
+      mount.volume = names[mount.target].str();
+  }
+  // Containers of versions without volumes have none.
+  std::erase_if(mounts,
+                [](const MountRequest& mount) { return mount.anonymous && mount.volume.empty(); });
   std::set<std::string_view> targets;
   for (const MountRequest& mount : mounts) {
     if (!targets.insert(mount.target).second) {

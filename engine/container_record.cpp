@@ -29,7 +29,8 @@ std::string ToJson(const ContainerRecord& record) {
   json.Field("rests", record.rests);
   json.Key("config").Raw(record.request.config_json);
   json.Key("host_config").Raw(record.request.host_config_json);
-  json.Key("networking_config").Raw(record.request.networking_json).End();
+  json.Key("networking_config").Raw(record.request.networking_json);
+  json.Key("volumes").Raw(record.request.volumes_json).End();
   return json.Take();
 }
 
@@ -62,6 +63,8 @@ Result<ContainerRecord> Parse(std::string_view text) {
   record.request.config_json = document["config"].Dump();
   record.request.host_config_json = document["host_config"].Dump();
   record.request.networking_json = document["networking_config"].Dump();
+  if (document["volumes"].IsObject())
+    record.request.volumes_json = document["volumes"].Dump();
   return record;
 }
 
@@ -69,13 +72,14 @@ Result<ContainerRecord> Parse(std::string_view text) {
 
 ContainerRecord RecordOf(const Container& container) {
   const ContainerConfig& config = *container.config;
-  return {container.id,
-          container.name,
-          container.created_nanos,
-          container.image_id,
-          container.manifest,
-          container.rests,
-          {config.config_json, config.host_config_json, config.networking_json}};
+  return {
+      container.id,
+      container.name,
+      container.created_nanos,
+      container.image_id,
+      container.manifest,
+      container.rests,
+      {config.config_json, config.host_config_json, config.networking_json, config.volumes_json}};
 }
 
 Result<> SaveRecord(const std::string& directory, const ContainerRecord& record) {

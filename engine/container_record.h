@@ -16,7 +16,7 @@ namespace wherry::engine {
 
 // {"version":1,"id":"<64 hex>","name":"web","created":"2026-01-02T03:04:05.000000006Z",
 // "image_id":"sha256:...","manifest":"sha256:...",
-//  "rests":false,"config":{...},"host_config":{...},"networking_config":{...}}
+//  "rests":false,"config":{...},"host_config":{...},"networking_config":{...},"volumes":{...}}
 struct ContainerRecord {
   std::string id;
   std::string name;

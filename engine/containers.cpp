@@ -86,6 +86,19 @@ std::vector<ImageUser> Containers::ImageUsers() const {
   return users;
 }
 
+std::vector<std::string> Containers::UsersOfVolume(std::string_view name) const {
+  std::vector<std::string> users;
+  for (const auto& [id, container] : by_id_) {
+    for (const MountRequest& mount : container->config->host.mounts) {
+      if (mount.type == MountRequest::Type::kVolume && mount.volume == name) {
+        users.push_back(id);
+        break;
+      }
+    }
+  }
+  return users;
+}
+
 std::string_view Containers::EffectiveNetwork(const ContainerConfig& config) const {
   if (config.host.network_mode == "default")
     return env_.config->default_network;

@@ -24,6 +24,7 @@
 #include "engine/container_launch.h"
 #include "engine/events.h"
 #include "engine/images.h"
+#include "engine/volumes.h"
 
 namespace wherry::engine {
 
@@ -45,6 +46,7 @@ class Containers {
     WorkerPool* workers;
     EventBus* events;
     Images* images;
+    Volumes* volumes;
   };
   using EventAttributes = std::vector<std::pair<std::string, std::string>>;
 
@@ -64,6 +66,8 @@ class Containers {
   std::vector<ContainerPtr> All() const;  // newest first
   ContainerCounts Counts() const;
   std::vector<ImageUser> ImageUsers() const;
+  // The IDs of containers, running or not, that have it among their mounts.
+  std::vector<std::string> UsersOfVolume(std::string_view name) const;
   // The network that a container's mode means: "none" or "host".
   std::string_view EffectiveNetwork(const ContainerConfig& config) const;
 
@@ -109,8 +113,9 @@ class Containers {
   void CancelWait(const ContainerPtr& container, uint64_t id);
 
   enum class Force : uint8_t { kNo, kYes };
+  enum class TheirVolumes : uint8_t { kKeep, kRemove };  // those without a name
   // kConflict for a running container without force. With force it is killed first.
-  void Remove(ContainerPtr container, Force force, Done<> done);
+  void Remove(ContainerPtr container, Force force, TheirVolumes volumes, Done<> done);
 
   // Streams of the container now, or of its next run when it does not run.
   void Attach(const ContainerPtr& container, std::shared_ptr<AttachSession> session);
@@ -169,7 +174,8 @@ class Containers {
                  Done<> done);
 
   // containers_remove.cpp
-  void RemoveIdle(const ContainerPtr& container, Done<> done);
+  void RemoveIdle(const ContainerPtr& container, TheirVolumes volumes, Done<> done);
+  void RemoveVolumes(const Container& container);
   void AutoRemove(const ContainerPtr& container);
 
   // containers_restore.cpp

@@ -35,17 +35,18 @@ Result<> CheckPlatform(std::string_view wanted, const OpenImage& image) {
                   ") does not match the specified platform (", wanted, ")"));
 }
 
-Result<std::shared_ptr<const ContainerConfig>> ReadRequest(JsonValue body, const OpenImage& image,
-                                                           std::string_view default_hostname) {
+Result<ContainerConfig> ReadRequest(JsonValue body, const OpenImage& image,
+                                    std::string_view default_hostname) {
   NormalisedRequest request = TRY(NormaliseRequest(body, image.config, default_hostname));
   ContainerConfig config = TRY(ParseContainerConfig(std::move(request)));
   TRY(CheckBindSources(config, MissingSource::kReportOnly));
-  return std::make_shared<const ContainerConfig>(std::move(config));
+  return config;
 }
 
 // Worker: looks up the image, checks the request, writes the record.
-Result<Draft> MakeDraft(Images* images, const Containers::CreateRequest& request,
-                        ContainerPtr container, std::string_view default_network) {
+Result<Draft> MakeDraft(const Containers::Environment& env,
+                        const Containers::CreateRequest& request, ContainerPtr container) {
+  std::string_view default_network = env.config->default_network;
   auto body = TRY(JsonDocument::Parse(request.body, "request body"));
   std::string_view image_name = body["Image"].str();
   if (!body.root().IsObject()) {
@@ -53,17 +54,20 @@ Result<Draft> MakeDraft(Images* images, const Containers::CreateRequest& request
   }
   if (image_name.empty())
     return Fail(Errc::kInvalid, "no image specified (Config.Image)");
-  OpenImage image = TRY(images->Open(image_name));
+  OpenImage image = TRY(env.images->Open(image_name));
   TRY(CheckPlatform(request.platform, image));
   // With the host's network the machine's name is taken when the container starts.
   std::string_view hostname =
       default_network == "host" ? "" : std::string_view(container->id).substr(0, 12);
-  container->config = TRY(ReadRequest(body.root(), image, hostname));
+  ContainerConfig config = TRY(ReadRequest(body.root(), image, hostname));
+  LocateVolumes(env.config->root, config);
+  container->config = std::make_shared<const ContainerConfig>(std::move(config));
   container->image_id = image.id;
   container->manifest = image.manifest_digest;
   container->pin = image.pin;
   container->created_nanos = UnixNanosNow();
 
+  TRY(env.volumes->Ensure(*container->config));
   ScopeExit undo([&container] { (void)RemoveTree(container->directory); });
   TRY_CTX("cannot store the container", SaveRecord(container->directory, RecordOf(*container)));
   undo.Disarm();
@@ -111,17 +115,16 @@ void Containers::Create(CreateRequest request, Done<Created> done) {
   container->name = *name;
   container->directory = Directory(container->id);
   container->run_directory = RunDirectory(container->id);
-  OnWorker<Draft>(
-      [images = env_.images, network = env_.config->default_network, container,
-       request = std::move(request)] { return MakeDraft(images, request, container, network); },
-      [this, reserved = *name, done = std::move(done)](Result<Draft> draft) mutable {
-        reserved_names_.erase(reserved);
-        if (!draft)
-          return done(std::unexpected(std::move(draft).error()));
-        Insert(draft->container);
-        Publish(*draft->container, "create");
-        done(Created{draft->container->id, std::move(draft->warnings)});
-      });
+  OnWorker<Draft>([env = env_, container,
+                   request = std::move(request)] { return MakeDraft(env, request, container); },
+                  [this, reserved = *name, done = std::move(done)](Result<Draft> draft) mutable {
+                    reserved_names_.erase(reserved);
+                    if (!draft)
+                      return done(std::unexpected(std::move(draft).error()));
+                    Insert(draft->container);
+                    Publish(*draft->container, "create");
+                    done(Created{draft->container->id, std::move(draft->warnings)});
+                  });
 }
 
 void Containers::Rename(ContainerPtr container, std::string_view new_name, Done<> done) {

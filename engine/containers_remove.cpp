@@ -9,8 +9,8 @@
 
 namespace wherry::engine {
 
-void Containers::Remove(ContainerPtr container, Force force, Done<> done) {
-  WhenIdle(container, [this, container, force, done = std::move(done)]() mutable {
+void Containers::Remove(ContainerPtr container, Force force, TheirVolumes volumes, Done<> done) {
+  WhenIdle(container, [this, container, force, volumes, done = std::move(done)]() mutable {
     if (!by_id_.contains(container->id)) {  // removed by an operation before this one
       return done(Fail(Errc::kNotFound, Cat("No such container: ", container->id)));
     }
@@ -27,18 +27,18 @@ void Containers::Remove(ContainerPtr container, Force force, Done<> done) {
     if (restarting)
       EndRestarting(*container);
     if (!HasProcess(container->state))
-      return RemoveIdle(container, std::move(done));
+      return RemoveIdle(container, volumes, std::move(done));
     container->stop_requested = true;
     KillAfter(container, std::chrono::seconds(0),
-              [this, container, done = std::move(done)](Result<> ended) mutable {
+              [this, container, volumes, done = std::move(done)](Result<> ended) mutable {
                 if (!ended)
                   return done(std::move(ended));
-                Remove(container, Force::kYes, std::move(done));
+                Remove(container, Force::kYes, volumes, std::move(done));
               });
   });
 }
 
-void Containers::RemoveIdle(const ContainerPtr& container, Done<> done) {
+void Containers::RemoveIdle(const ContainerPtr& container, TheirVolumes volumes, Done<> done) {
   auto next = Transition(container->state, ContainerEvent::kRemove);
   if (!next) {
     return done(Fail(Errc::kConflict,
@@ -50,7 +50,7 @@ void Containers::RemoveIdle(const ContainerPtr& container, Done<> done) {
       [directory = container->directory, run_directory = container->run_directory] {
         return RemoveContainerFiles(directory, run_directory);
       },
-      [this, container, done = std::move(done)](Result<> removed) mutable {
+      [this, container, volumes, done = std::move(done)](Result<> removed) mutable {
         if (!removed) {
           container->state = ContainerState::kDead;
           container->status.error = removed.error().message();
@@ -61,6 +61,8 @@ void Containers::RemoveIdle(const ContainerPtr& container, Done<> done) {
         by_id_.erase(container->id);
         by_name_.erase(container->name);
         container->pin.reset();
+        if (volumes == TheirVolumes::kRemove)
+          RemoveVolumes(*container);
         auto sessions = std::exchange(container->pending_attaches, {});
         for (const auto& session : sessions)
           session->Close();
@@ -73,8 +75,21 @@ void Containers::RemoveIdle(const ContainerPtr& container, Done<> done) {
       });
 }
 
+// In the background: the container is gone either way.
+void Containers::RemoveVolumes(const Container& container) {
+  for (const MountRequest& mount : container.config->host.mounts) {
+    if (!mount.anonymous || !UsersOfVolume(mount.volume).empty())
+      continue;
+    env_.workers->Run([volumes = env_.volumes, name = mount.volume] {
+      auto removed = volumes->Remove(name);
+      if (!removed && removed.error().code() != Errc::kNotFound)
+        LogWarning("volume ", name, " is left: ", removed.error().message());
+    });
+  }
+}
+
 void Containers::AutoRemove(const ContainerPtr& container) {
-  Remove(container, Force::kNo, [container](Result<> removed) {
+  Remove(container, Force::kNo, TheirVolumes::kRemove, [container](Result<> removed) {
     if (removed || removed.error().code() == Errc::kNotFound ||
         removed.error().code() == Errc::kConflict)
       return;

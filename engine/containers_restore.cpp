@@ -25,7 +25,8 @@ bool IsContainerId(std::string_view name) {
   return name.size() == 64 && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
-Result<ContainerPtr> LoadContainer(const std::string& id, const std::string& directory) {
+Result<ContainerPtr> LoadContainer(const std::string& id, const std::string& directory,
+                                   std::string_view root) {
   ContainerRecord record = TRY(LoadRecord(directory, id));
   auto container = std::make_shared<Container>();
   container->id = id;
@@ -35,6 +36,7 @@ Result<ContainerPtr> LoadContainer(const std::string& id, const std::string& dir
   container->manifest = record.manifest;
   container->rests = record.rests;
   ContainerConfig config = TRY_CTX(directory, ParseContainerConfig(std::move(record.request)));
+  LocateVolumes(root, config);
   container->config = std::make_shared<const ContainerConfig>(std::move(config));
   container->directory = directory;
   return container;
@@ -59,7 +61,7 @@ Result<> Containers::Restore() {
 
 void Containers::RestoreOne(const std::string& id) {
   std::string directory = Directory(id);
-  auto loaded = LoadContainer(id, directory);
+  auto loaded = LoadContainer(id, directory, env_.config->root);
   if (!loaded && loaded.error().code() == Errc::kNotFound) {
     // A creation or a removal was interrupted.
     auto removed = RemoveContainerFiles(directory, RunDirectory(id));

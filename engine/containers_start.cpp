@@ -27,6 +27,7 @@ constexpr std::chrono::seconds kShimEndTimeout{10};
 // What a worker needs to prepare a start, without touching the container the loop owns.
 struct StartInput {
   Images* images;
+  Volumes* volumes;
   std::string id;
   Digest manifest;
   std::shared_ptr<ImagePin> pin;
@@ -73,18 +74,22 @@ Result<shim::LaunchSpec> PrepareStart(StartInput input) {
   TRY(PrepareCgroupTree(input.cgroup_parent));
   TRY(ResetRunDirectory(input.run_directory));
   TRY(CheckBindSources(*input.config, MissingSource::kCreate));
+  TRY(input.volumes->Ensure(*input.config));  // somebody may have removed one by force
+  ContainerConfig config = *input.config;
+  std::vector<std::string> markers = TRY(Volumes::PrepareFill(config));
   std::string upper = Cat(input.directory, "/upper");
   std::string work = Cat(input.directory, "/work");
   TRY(MakeUpper(upper, root));
   TRY(MakeDirs(work, 0700));
   std::string hostname = EffectiveHostname(*input.config, input.network, input.id);
   TRY(WriteNetworkFiles(*input.config, input.network, hostname, input.run_directory));
-  SpecInput spec{*input.config,       input.id,           hostname, input.network,
-                 input.run_directory, input.launch.cgroup};
+  SpecInput spec{
+      config, input.id, hostname, input.network, input.run_directory, input.launch.cgroup};
   std::string config_json = TRY(BuildRuntimeConfig(spec));
   TRY(ReplaceFile(Cat(input.run_directory, "/", kBundleConfig), config_json, 0600,
                   Durability::kVolatile));
   shim::LaunchSpec launch = std::move(input.launch);
+  launch.remove_when_ready = std::move(markers);
   launch.overlay = shim::LaunchSpec::Overlay{.lower = std::move(root.lower),
                                              .image = std::move(root.image),
                                              .objects = std::move(root.objects),
@@ -133,6 +138,7 @@ void Containers::StartIdle(const ContainerPtr& container, Done<> done) {
   container->starting = true;
   const ContainerConfig& config = *container->config;
   StartInput input{env_.images,
+                   env_.volumes,
                    container->id,
                    container->manifest,
                    container->pin,

@@ -148,7 +148,9 @@ Result<> RunDaemon(Config config) {
   WorkerPool workers(kWorkers);
   WorkerPool transfers(kTransfers);
   WorkerPool archives(kArchives);
-  Containers containers({&config, loop.get(), &workers, &events, &images});
+  Volumes volumes(Cat(config.root, "/volumes"));
+  TRY(volumes.Restore());
+  Containers containers({&config, loop.get(), &workers, &events, &images, &volumes});
   TRY(containers.Restore());
   Execs execs({loop.get(), &workers, &containers});
 
@@ -159,7 +161,7 @@ Result<> RunDaemon(Config config) {
                              .stamp = Cat(config.root, "/store-scrubbed")});
 
   api::Services services{&config, loop.get(), &workers,    &transfers, &archives,
-                         &events, &images,    &containers, &execs};
+                         &events, &images,    &containers, &execs,     &volumes};
   api::Router router(services);
   http::ServerOptions options;
   options.common_headers = api::CommonHeaders();

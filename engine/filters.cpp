@@ -4,6 +4,7 @@
 
 #include "core/base/json.h"
 #include "core/base/text.h"
+#include "core/base/time.h"
 
 namespace wherry::engine {
 
@@ -209,6 +210,14 @@ bool MatchesEvent(const Event& event, const Filters& filters) {
          MatchesAction(event, filters) && MatchesActor(event, filters, "container") &&
          MatchesActor(event, filters, "network") && MatchesActor(event, filters, "volume") &&
          MatchesImage(event, filters) && filters.MatchesLabels(event.attributes);
+}
+
+Result<int64_t> PruneBefore(const Filters& filters) {
+  if (!filters.Has("until"))
+    return INT64_MAX;
+  if (filters.Values("until").size() > 1)
+    return Fail(Errc::kInvalid, "more than one until filter specified");
+  return ParseTimestamp(filters.Values("until").front(), UnixNanosNow());
 }
 
 }  // namespace wherry::engine

@@ -55,4 +55,7 @@ inline constexpr std::string_view kEventFilters[] = {
 // ..."), containers by ID prefix or name prefix, images by ID or by name with or without tag.
 bool MatchesEvent(const Event& event, const Filters& filters);
 
+// The unix time in nanoseconds before which "until" of a prune wants things to be made.
+Result<int64_t> PruneBefore(const Filters& filters);
+
 }  // namespace wherry::engine

@@ -67,6 +67,8 @@ RuntimeMount BindMount(const MountRequest& request) {
   RuntimeMount mount{request.target, "bind", request.source, {}};
   mount.options.emplace_back(request.recursive ? "rbind" : "bind");
   mount.options.push_back(request.propagation);
+  if (request.fill)
+    mount.options.emplace_back("copyup");
   if (request.read_only) {
     bool recursive =
         request.force_recursive || (request.read_only_recursive && KernelHasRecursiveReadOnly());
@@ -123,8 +125,8 @@ std::vector<RuntimeMount> BuildMounts(const SpecInput& input) {
   std::vector<RuntimeMount> later = OwnFiles(input);
   DropOverridden(later, targets);
   for (const MountRequest& request : options.mounts) {
-    later.push_back(request.type == MountRequest::Type::kBind ? BindMount(request)
-                                                              : TmpfsMount(request));
+    later.push_back(request.type == MountRequest::Type::kTmpfs ? TmpfsMount(request)
+                                                               : BindMount(request));
   }
   // Parents before children, whatever order they were asked for in.
   std::stable_sort(later.begin(), later.end(), [](const RuntimeMount& a, const RuntimeMount& b) {

@@ -93,6 +93,8 @@ Result<MountOptions> ParseMountOptions(const std::vector<std::string>& options) 
     if (name == "bind" || name == "rbind") {
       out.bind = true;
       out.bind_recursive = name == "rbind" ? sys::Recursive::kYes : sys::Recursive::kNo;
+    } else if (name == "copyup") {
+      out.copy_up = true;
     } else if (std::ranges::find(kUnsupported, name) != std::end(kUnsupported)) {
       return Fail(Errc::kUnsupported, Cat("mount option \"", name, "\" is not supported"));
     } else if (std::ranges::find(kIgnored, name) == std::end(kIgnored) &&

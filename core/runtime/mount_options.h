@@ -18,6 +18,7 @@ struct MountOptions {
   sys::Recursive propagation_recursive = sys::Recursive::kNo;  // for attributes.propagation
   bool bind = false;
   sys::Recursive bind_recursive = sys::Recursive::kNo;
+  bool copy_up = false;  // wherry's own "copyup": the source, an empty directory, is filled first
   std::vector<std::string> data;  // for the file system itself
 
   // Whether the data has the option `name` ("mode" finds "mode=755").

@@ -8,6 +8,7 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/runtime/copy_up.h"
 #include "core/sys/mount.h"
 #include "core/sys/mount_calls.h"
 
@@ -63,6 +64,8 @@ Result<UniqueFd> OpenBind(PlannedMount& mount, const std::string& source) {
   if (fstat(fd.get(), &status) < 0)
     return FailSys("fstat", source);
   mount.kind = S_ISDIR(status.st_mode) ? sys::CreateAs::kDirectory : sys::CreateAs::kFile;
+  if (mount.options.copy_up)
+    mount.source = TRY(OpenDir(source));
   return sys::CloneTree(fd.get(), "", mount.options.bind_recursive);
 }
 
@@ -207,6 +210,11 @@ Result<> MountPlan::AttachOne(PlannedMount& mount, int root) {
     return Fail(
         Errc::kInvalid,
         "not a directory: a directory can only be mounted on a directory, a file on a file");
+  }
+  if (mount.source) {
+    UniqueFd covered = TRY(OpenAt(target.get(), ".", O_RDONLY | O_DIRECTORY));
+    TRY_CTX("copy the image's content", CopyUp(covered.get(), mount.source.get()));
+    mount.source.Reset();
   }
   TRY(sys::AttachMount(mount.tree.get(), target.get()));
   if (mount.spec->type == "tmpfs" && !mount.options.bind && !mount.options.HasData("mode")) {

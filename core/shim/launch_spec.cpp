@@ -87,6 +87,7 @@ std::string LaunchSpec::ToJson() const {
   json.Key("console").Object().Field("rows", rows).Field("columns", columns).End();
   if (overlay)
     WriteOverlay(json, *overlay);
+  json.Field("remove_when_ready", remove_when_ready);
   if (join) {
     json.Key("join").Object().Field("pid", join->pid);
     json.Field("start_time", join->start_time).End();
@@ -120,6 +121,8 @@ Result<LaunchSpec> LaunchSpec::Parse(std::string_view text) {
   spec.columns = Dimension(json["console"]["columns"]);
   if (json["overlay"].IsObject())
     spec.overlay = TRY(ParseOverlay(json["overlay"]));
+  for (const std::string& path : json["remove_when_ready"].strings())
+    spec.remove_when_ready.push_back(TRY(AbsolutePath(path, "remove_when_ready")));
   if (json["join"].IsObject())
     spec.join = TRY(ParseJoin(json["join"]));
   spec.cgroup = TRY(PathOrEmpty(json["cgroup"].str(), "cgroup"));

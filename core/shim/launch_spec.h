@@ -26,8 +26,9 @@ enum class SeccompMode : uint8_t { kDefault, kSpec, kUnconfined };
 //  "overlay":{"lower":["/abs/top"],"upper":"/abs","work":"/abs","volatile":false},
 //    or, in the place of "lower": "image":"/abs/file","objects":"/abs","data_only":true
 //  "cgroup":"/wherry/c/<id>","shim":"/usr/bin/wherry-shim","seccomp":"default"}
-// With "join":{"pid":1234,"start_time":5678} a further process of a running container (exec):
-// `bundle` is a directory of its own, whose configuration names the container's namespaces.
+// "remove_when_ready": files that go when all of the container is there but its program has not
+// begun. With "join":{"pid":1234,"start_time":5678} a further process of a running container
+// (exec): `bundle` is a directory of its own, whose configuration names the container's namespaces.
 struct LaunchSpec {
   struct Log {
     LogDriver driver = LogDriver::kJsonFile;
@@ -62,6 +63,7 @@ struct LaunchSpec {
   std::string cgroup;              // below the cgroup2 mount
   std::string shim;                // absolute path of wherry-shim
   SeccompMode seccomp = SeccompMode::kDefault;
+  std::vector<std::string> remove_when_ready;
   std::optional<Join> join;
 
   std::string ToJson() const;

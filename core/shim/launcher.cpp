@@ -246,6 +246,10 @@ runtime::StartResult<int> Launch::Start() {
   }
   if (auto written = WriteState(*container); !written)
     return setup_error(std::move(written).error());
+  for (const std::string& path : spec_.remove_when_ready) {
+    if (unlink(path.c_str()) != 0 && errno != ENOENT)
+      return setup_error(Error::Sys(errno, "unlink", path));
+  }
   int pid = container->pid();
   auto started = container->Start();
   if (!started) {

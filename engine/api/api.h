@@ -20,6 +20,7 @@
 namespace wherry::engine {
 class Containers;
 class Execs;
+class Volumes;
 }  // namespace wherry::engine
 
 namespace wherry::engine::api {
@@ -38,6 +39,7 @@ struct Services {
   Images* images;
   Containers* containers;
   Execs* execs;
+  Volumes* volumes;
 };
 
 struct Call {
@@ -66,6 +68,7 @@ std::span<const Route> ImageRoutes();      // image_routes.cpp
 std::span<const Route> StoreRoutes();      // store_routes.cpp
 std::span<const Route> SystemRoutes();     // system_routes.cpp
 std::span<const Route> UsageRoutes();      // usage_routes.cpp
+std::span<const Route> VolumeRoutes();     // volume_routes.cpp
 
 // 404 {"message":"No such container: x"} and so on. Errc -> status is one table in api.cpp.
 int HttpStatus(Errc code);

@@ -26,9 +26,13 @@ void WriteEndpoint(JsonWriter& json, std::string_view network) {
 void WriteMounts(JsonWriter& json, const std::vector<MountRequest>& mounts) {
   json.Key("Mounts").Array();
   for (const MountRequest& mount : mounts) {
+    constexpr std::string_view kTypes[] = {"bind", "tmpfs", "volume"};
     bool bind = mount.type == MountRequest::Type::kBind;
-    json.Object().Field("Type", bind ? "bind" : "tmpfs").Field("Source", mount.source);
-    json.Field("Destination", mount.target).Field("Mode", mount.mode).Field("RW", !mount.read_only);
+    json.Object().Field("Type", kTypes[static_cast<size_t>(mount.type)]);
+    if (mount.type == MountRequest::Type::kVolume)
+      json.Field("Name", mount.volume).Field("Driver", "local");
+    json.Field("Source", mount.source).Field("Destination", mount.target);
+    json.Field("Mode", mount.mode).Field("RW", !mount.read_only);
     json.Field("Propagation", bind ? mount.propagation : "").End();
   }
   json.End();

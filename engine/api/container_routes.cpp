@@ -1,4 +1,6 @@
 // /containers: create, list, inspect, the life cycle. Streams are in container_streams.cpp.
+#include <fcntl.h>
+
 #include "core/base/text.h"
 #include "core/base/time.h"
 #include "engine/api/api.h"
@@ -6,6 +8,8 @@
 #include "engine/api/container_streams.h"
 #include "engine/container_list.h"
 #include "engine/containers.h"
+#include "engine/disk_use.h"
+#include "engine/filters.h"
 
 namespace wherry::engine::api {
 
@@ -176,7 +180,73 @@ void Remove(const Services& services, Call call) {
   if (!container)
     return;
   auto force = request.flag("force") ? Containers::Force::kYes : Containers::Force::kNo;
-  services.containers->Remove(container, force, ReplyWhenDone(call));
+  using TheirVolumes = Containers::TheirVolumes;
+  auto volumes = request.flag("v") ? TheirVolumes::kRemove : TheirVolumes::kKeep;
+  services.containers->Remove(container, force, volumes, ReplyWhenDone(call));
+}
+
+// Removes one after the other, so that what many removals need is not held at once.
+class Prune : public std::enable_shared_from_this<Prune> {
+ public:
+  Prune(const Services& services, http::ExchangePtr exchange, std::vector<ContainerPtr> chosen)
+      : services_(services), exchange_(std::move(exchange)), chosen_(std::move(chosen)) {}
+
+  void Next() {
+    if (chosen_.empty())
+      return Reply();
+    ContainerPtr container = std::move(chosen_.back());
+    chosen_.pop_back();
+    auto remove = [self = shared_from_this(), container](Result<uint64_t> bytes) {
+      self->services_.containers->Remove(
+          container, Containers::Force::kNo, Containers::TheirVolumes::kKeep,
+          [self, container, freed = bytes.value_or(0)](Result<> removed) {
+            if (removed) {
+              self->removed_.push_back(container->id);
+              self->freed_ += freed;
+            }
+            self->Next();
+          });
+    };
+    OnWorker<uint64_t>(
+        services_,
+        [directory = container->directory]() -> Result<uint64_t> {
+          return AllocatedBelow(AT_FDCWD, directory);
+        },
+        std::move(remove));
+  }
+
+ private:
+  void Reply() {
+    JsonWriter json;
+    json.Object().Field("ContainersDeleted", removed_).Field("SpaceReclaimed", freed_).End();
+    ReplyJson(*exchange_, 200, json.Take());
+  }
+
+  Services services_;
+  http::ExchangePtr exchange_;
+  std::vector<ContainerPtr> chosen_;
+  std::vector<std::string> removed_;
+  uint64_t freed_ = 0;
+};
+
+void PruneContainers(const Services& services, Call call) {
+  constexpr std::string_view kPruneFilters[] = {"label", "label!", "until"};
+  auto filters = Filters::Parse(call.request().param("filters"), kPruneFilters);
+  if (!filters)
+    return ReplyError(*call.exchange, filters.error());
+  auto before = PruneBefore(*filters);
+  if (!before)
+    return ReplyError(*call.exchange, before.error());
+  std::vector<ContainerPtr> chosen;
+  for (ContainerPtr& container : services.containers->All()) {
+    bool idle = container->state == ContainerState::kCreated ||
+                container->state == ContainerState::kExited ||
+                container->state == ContainerState::kDead;
+    if (idle && container->holds == 0 && container->created_nanos < *before &&
+        filters->MatchesLabels(container->config->labels))
+      chosen.push_back(std::move(container));
+  }
+  std::make_shared<Prune>(services, call.exchange, std::move(chosen))->Next();
 }
 
 Result<WaitCondition> ReadCondition(std::string_view text) {
@@ -218,6 +288,7 @@ void Wait(const Services& services, Call call) {
 constexpr Route kRoutes[] = {
     {"GET", "/containers/json", List},
     {"POST", "/containers/create", Create},
+    {"POST", "/containers/prune", PruneContainers},
     {"GET", "/containers/{name}/json", Inspect},
     {"POST", "/containers/{name}/start", Start},
     {"POST", "/containers/{name}/stop", Stop},

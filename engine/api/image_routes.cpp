@@ -192,15 +192,6 @@ void RemoveImage(const Services& services, Call call) {
 
 constexpr std::string_view kPruneFilters[] = {"dangling", "label", "label!", "until"};
 
-// What "until" allows: images made before.
-Result<int64_t> PruneBefore(const Filters& filters) {
-  if (!filters.Has("until"))
-    return INT64_MAX;
-  if (filters.Values("until").size() > 1)
-    return Fail(Errc::kInvalid, "more than one until filter specified");
-  return ParseTimestamp(filters.Values("until").front(), UnixNanosNow());
-}
-
 // By default those without a name, as Docker's.
 Result<PruneResult> Prune(Images& images, const Filters& filters, int64_t before) {
   bool only_dangling = !filters.Has("dangling") || filters.Flag("dangling");

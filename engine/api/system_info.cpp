@@ -53,7 +53,7 @@ std::string_view CgroupVersion() {
 
 void NoPlugins(JsonWriter& json) {
   json.Key("Plugins").Object();
-  json.Key("Volume").Array().End();
+  json.Key("Volume").Array().String("local").End();
   json.Key("Network").Array().String("host").String("null").End();
   json.Key("Authorization").Null();
   json.Key("Log").Array().String("json-file").String("none").End();

@@ -1,47 +1,29 @@
 // GET /system/df: what images and containers take on the disk.
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <map>
 
-#include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
 #include "engine/api/api.h"
 #include "engine/api/container_json.h"
 #include "engine/api/image_json.h"
+#include "engine/api/volume_json.h"
 #include "engine/containers.h"
+#include "engine/disk_use.h"
+#include "engine/volumes.h"
 
 namespace wherry::engine::api {
 
 namespace {
 
-constexpr uint64_t kBlock = 512;
-
 struct DiskUse {
   store::Usage store;
   std::vector<ImageSummary> images;
   std::map<std::string, uint64_t> containers;  // by ID
+  std::map<std::string, uint64_t> volumes;     // by name
 };
-
-// Allocated bytes of a file or of a directory with all that is in it. What disappears meanwhile is
-// nothing.
-uint64_t AllocatedBelow(int parent, const std::string& name) {
-  struct stat info;
-  if (fstatat(parent, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0)
-    return 0;
-  uint64_t bytes = static_cast<uint64_t>(info.st_blocks) * kBlock;
-  if (!S_ISDIR(info.st_mode))
-    return bytes / std::max<uint64_t>(info.st_nlink, 1);
-  auto dir = OpenAt(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  auto names = dir ? ListDirFd(dir->get()) : Result<std::vector<std::string>>();
-  if (!names)
-    return bytes;
-  for (const std::string& entry : *names)
-    bytes += AllocatedBelow(dir->get(), entry);
-  return bytes;
-}
 
 std::string DiskUseJson(const Services& services, const DiskUse& use, std::string_view wanted) {
   auto shows = [wanted](std::string_view type) { return wanted.empty() || wanted == type; };
@@ -68,7 +50,15 @@ std::string DiskUseJson(const Services& services, const DiskUse& use, std::strin
     WriteContainerSummary(json, *container,
                           services.containers->EffectiveNetwork(*container->config), now, &size);
   }
-  json.End().Key("Volumes").Array().End().Key("BuildCache").Array().End();
+  json.End().Key("Volumes").Array();
+  for (const Volume& volume : services.volumes->List()) {
+    auto measured = use.volumes.find(volume.name);
+    if (!shows("volume") || measured == use.volumes.end())
+      continue;
+    VolumeUse usage{measured->second, services.containers->UsersOfVolume(volume.name).size()};
+    WriteVolume(json, *services.volumes, volume, &usage);
+  }
+  json.End().Key("BuildCache").Array().End();
   json.Field("BuilderSize", 0).End();
   return json.Take();
 }
@@ -89,6 +79,8 @@ void DiskUsage(const Services& services, Call call) {
         use.images = TRY(services.images->List());
         for (const auto& [id, directory] : directories)
           use.containers[id] = AllocatedBelow(AT_FDCWD, directory);
+        for (const Volume& volume : services.volumes->List())
+          use.volumes[volume.name] = TRY(services.volumes->Measure(volume.name));
         return use;
       },
       [services, type, exchange = call.exchange](Result<DiskUse> use) {

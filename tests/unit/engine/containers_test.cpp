@@ -23,7 +23,7 @@ class ContainersTest : public testing::Test {
     config_.run = directory_ / "run";
     config_.cgroup_parent = "/wherry-test";
     containers_ = std::make_unique<Containers>(
-        Containers::Environment{&config_, loop_.get(), &workers_, &events_, &images_});
+        Containers::Environment{&config_, loop_.get(), &workers_, &events_, &images_, &volumes_});
   }
 
   std::string Id(char digit) { return std::string(64, digit); }
@@ -73,6 +73,7 @@ class ContainersTest : public testing::Test {
   Config config_;
   // In the order of the daemon: what waits in the loop's queue may still hold images.
   Images images_;
+  Volumes volumes_{directory_ / "root/volumes"};
   std::unique_ptr<Loop> loop_;
   WorkerPool workers_;
   EventBus events_;
@@ -169,10 +170,10 @@ TEST_F(ContainersTest, RemoveAnswersWaitersAndFreesTheName) {
   containers_->Wait(container, WaitCondition::kRemoved,
                     [&](const WaitResult& result) { waited = result.exit_code; });
   bool removed = false;
-  containers_->Remove(container, Containers::Force::kNo,
+  containers_->Remove(container, Containers::Force::kNo, Containers::TheirVolumes::kKeep,
                       [&](Result<> done) { removed = done.has_value(); });
   Result<> second;
-  containers_->Remove(container, Containers::Force::kNo,
+  containers_->Remove(container, Containers::Force::kNo, Containers::TheirVolumes::kKeep,
                       [&](Result<> done) { second = std::move(done); });
   Settle();
   EXPECT_TRUE(removed);

@@ -19,6 +19,7 @@ LaunchSpec Full() {
   spec.cgroup = "/wherry/c/0123";
   spec.shim = "/usr/bin/wherry-shim";
   spec.seccomp = SeccompMode::kSpec;
+  spec.remove_when_ready = {"/var/lib/wherry/volumes/data/filling"};
   spec.join = LaunchSpec::Join{1234, 5678};
   return spec;
 }
@@ -33,6 +34,7 @@ TEST(LaunchSpec, SurvivesTheTrip) {
   EXPECT_EQ(read->log.max_files, 3u);
   EXPECT_EQ(read->columns, 80);
   EXPECT_EQ(read->seccomp, SeccompMode::kSpec);
+  EXPECT_EQ(read->remove_when_ready, spec.remove_when_ready);
   EXPECT_EQ(read->join->pid, 1234);
   EXPECT_EQ(read->join->start_time, 5678u);
 }

@@ -1,0 +1,15 @@
+// Filling an empty volume with what the image has at its place. Runs in the container's init, as
+// root, before anything of the container runs; links are copied and never followed. Internal to
+// core/runtime.
+#pragma once
+
+#include "core/base/result.h"
+
+namespace wherry::runtime {
+
+// Copies the directory `from` into the directory `to`: content, owners, modes, times, extended
+// attributes, also those of the directory itself, and makes it durable. Sockets are left out.
+// kInvalid for trees nested more than 256 deep.
+Result<> CopyUp(int from, int to);
+
+}  // namespace wherry::runtime

@@ -24,10 +24,10 @@ constexpr std::string_view kVolumes = "/volumes";
 
 Result<Volume> ReadRecord(const std::string& path, const std::string& name) {
   auto document = TRY(JsonDocument::Parse(TRY(ReadFile(path, kMaxRecord)), path));
-  Volume volume{.name = name,
-                .created_nanos = TRY(ParseRfc3339(document["created"].str())),
-                .anonymous = document["anonymous"].boolean(),
-                .labels = {}};
+  Volume volume;
+  volume.name = name;
+  volume.created_nanos = TRY(ParseRfc3339(document["created"].str()));
+  volume.anonymous = document["anonymous"].boolean();
   for (JsonValue label : document["labels"])
     volume.labels[std::string(label.key())] = label.str();
   return volume;

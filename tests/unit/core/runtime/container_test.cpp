@@ -560,10 +560,8 @@ TEST_F(Container, RefusesUnusableRequests) {
     auto prepared = Prepare(request);
     return prepared ? "" : prepared.error().error.message();
   };
-  EXPECT_TRUE(Contains(error({"../x", bundle.spec, bundle.dir(), {}, {}, "", {}}),
-                       "container id"));
-  EXPECT_TRUE(
-      Contains(error({"x", bundle.spec, "relative", {}, {}, "", {}}), "absolute"));
+  EXPECT_TRUE(Contains(error({"../x", bundle.spec, bundle.dir(), {}, {}, "", {}}), "container id"));
+  EXPECT_TRUE(Contains(error({"x", bundle.spec, "relative", {}, {}, "", {}}), "absolute"));
   bundle.spec.root_path = "missing";
   EXPECT_TRUE(Contains(bundle.Run().error, "root file system: open("));
 }

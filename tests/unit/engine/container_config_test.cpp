@@ -238,7 +238,7 @@ TEST(ParseConfig, ReadsMountsInTheOrderOfTheirDepth) {
                      "BindOptions":{"NonRecursive":true,"CreateMountpoint":true}},
                     {"Type":"tmpfs","Target":"/q","TmpfsOptions":{"SizeBytes":1024,"Mode":448}}]})"));
   const auto& mounts = config.host.mounts;
-  ASSERT_EQ(mounts.size(), 5U);
+  ASSERT_EQ(mounts.size(), 6U);
   EXPECT_EQ(mounts[0].target, "/a");
   EXPECT_TRUE(mounts[0].create_source);
   EXPECT_EQ(mounts[1].target, "/q");
@@ -247,10 +247,28 @@ TEST(ParseConfig, ReadsMountsInTheOrderOfTheirDepth) {
   EXPECT_EQ(mounts[2].source, "/s");
   EXPECT_TRUE(mounts[2].read_only && !mounts[2].recursive && mounts[2].create_source);
   EXPECT_EQ(mounts[3].options, (std::vector<std::string>{"size=1m", "mode=1777"}));
-  EXPECT_EQ(mounts[4].target, "/a/b/c");
-  EXPECT_TRUE(mounts[4].read_only);
-  EXPECT_EQ(mounts[4].propagation, "rslave");
-  EXPECT_EQ(mounts[4].mode, "ro,z,rslave");
+  EXPECT_EQ(mounts[4].target, "/var/cache");  // of the image
+  EXPECT_TRUE(mounts[4].anonymous);
+  EXPECT_EQ(mounts[4].volume.size(), 64U);
+  EXPECT_EQ(mounts[5].target, "/a/b/c");
+  EXPECT_TRUE(mounts[5].read_only);
+  EXPECT_EQ(mounts[5].propagation, "rslave");
+  EXPECT_EQ(mounts[5].mode, "ro,z,rslave");
+}
+
+TEST(ParseConfig, VolumesByEveryForm) {
+  ContainerConfig config = Created(HostBody(
+      R"({"Binds":["data:/a:ro,nocopy","/b"],"Mounts":[
+          {"Type":"volume","Source":"more","Target":"/c","VolumeOptions":{"NoCopy":true}},
+          {"Type":"tmpfs","Target":"/var/cache"}]})"));
+  const auto& mounts = config.host.mounts;
+  ASSERT_EQ(mounts.size(), 4U);
+  EXPECT_EQ(mounts[0].volume, "data");
+  EXPECT_TRUE(mounts[0].read_only && !mounts[0].copy && !mounts[0].anonymous);
+  EXPECT_TRUE(mounts[1].anonymous && mounts[1].copy);
+  EXPECT_EQ(mounts[2].volume, "more");
+  EXPECT_FALSE(mounts[2].copy);
+  EXPECT_EQ(mounts[3].type, MountRequest::Type::kTmpfs) << "covers the image's volume";
 }
 
 TEST(CreateWarnings, SayWhatHasNoEffect) {

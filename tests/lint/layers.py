@@ -19,7 +19,8 @@ ALLOWED = {
     'net': (*CORE[:2], 'net/http'),
     'board': CORE[:2],
     'ota': (*CORE[:3], 'store', 'net', 'net/http', 'net/registry', 'board'),
-    'engine': (*CORE, 'store', 'net', 'net/http', 'net/registry', 'board', 'ota'),
+    'engine/build': ('core/base', 'core/oci'),
+    'engine': (*CORE, 'store', 'net', 'net/http', 'net/registry', 'board', 'ota', 'engine/build'),
 }
 ALLOWED['cli'] = tuple(ALLOWED)
 

@@ -15,11 +15,12 @@ ALLOWED = {
     'core/shim': ('core/base', 'core/sys', 'core/oci', 'core/runtime'),
     'store': CORE[:3],
     'net/http': CORE[:2],
+    'net/link': CORE[:2],
     'net/registry': (*CORE[:3], 'net/http'),
     'net': (*CORE[:2], 'net/http'),
     'board': CORE[:2],
-    'ota': (*CORE[:3], 'store', 'net', 'net/http', 'net/registry', 'board'),
-    'engine': (*CORE, 'store', 'net', 'net/http', 'net/registry', 'board', 'ota'),
+    'ota': (*CORE[:3], 'store', 'net', 'net/http', 'net/link', 'net/registry', 'board'),
+    'engine': (*CORE, 'store', 'net', 'net/http', 'net/link', 'net/registry', 'board', 'ota'),
 }
 ALLOWED['cli'] = tuple(ALLOWED)
 

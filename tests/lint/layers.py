@@ -15,12 +15,13 @@ ALLOWED = {
     'core/shim': ('core/base', 'core/sys', 'core/oci', 'core/runtime'),
     'store': CORE[:3],
     'net/http': CORE[:2],
+    'net/link': CORE[:2],
     'net/registry': (*CORE[:3], 'net/http'),
     'net': (*CORE[:2], 'net/http'),
     'board': CORE[:2],
-    'ota': (*CORE[:3], 'store', 'net', 'net/http', 'net/registry', 'board'),
+    'ota': (*CORE[:3], 'store', 'net', 'net/http', 'net/link', 'net/registry', 'board'),
     'engine/build': ('core/base', 'core/oci'),
-    'engine': (*CORE, 'store', 'net', 'net/http', 'net/registry', 'board', 'ota', 'engine/build'),
+    'engine': (*CORE, 'store', 'net', 'net/http', 'net/link', 'net/registry', 'board', 'ota', 'engine/build'),
 }
 ALLOWED['cli'] = tuple(ALLOWED)
 

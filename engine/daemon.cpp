@@ -102,14 +102,20 @@ void RemoveCgroups(const Config& config) {
     LogWarning("cgroups are left behind, ignoring: ", removed.error().message());
 }
 
-// A stop that was not clean may have cost the end of files. Nothing on flash tells: the first start
-// since boot counts as such, which the run directory in memory knows.
-void CheckAfterBoot(const Config& config, Images& images, WorkerPool& workers, bool known_damage) {
+// A cut of the power may have cost the end of files that were written last: what is not known to be
+// whole is looked at by the first start since boot, which the run directory in memory knows.
+void CheckAfterBoot(const Config& config, store::Store& store, Images& images,
+                    WorkerPool& workers) {
   std::string marker = Cat(config.run, "/store-checked");
-  if (!known_damage && PathExists(marker))
+  bool known = store.IsUntouched() || PathExists(marker);
+  if (known)
+    store.SetChecked();
+  if (known && !store.HasQuarantine())
     return;
-  workers.Run([&images, marker] {
+  workers.Run([&store, &images, marker] {
     auto checked = images.CheckSizes();
+    if (checked)
+      store.SetChecked();
     if (checked)
       checked = ReplaceFile(marker, "", 0600, Durability::kVolatile);
     if (!checked && checked.error().code() != Errc::kCancelled)
@@ -150,7 +156,7 @@ Result<> RunDaemon(Config config) {
   Containers containers({&config, loop.get(), &workers, &events, &images});
   TRY(containers.Restore());
 
-  CheckAfterBoot(config, images, workers, image_store->HasQuarantine());
+  CheckAfterBoot(config, *image_store, images, workers);
 
   Scrub scrub(*image_store, {.interval = config.scrub_interval,
                              .bytes_per_second = config.scrub_rate,

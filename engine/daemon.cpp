@@ -24,6 +24,7 @@
 #include "engine/images.h"
 #include "engine/scrub.h"
 #include "net/http/server.h"
+#include "store/space.h"
 #include "store/store.h"
 
 namespace wherry::engine {
@@ -36,14 +37,19 @@ constexpr size_t kTransfers = 3;
 constexpr size_t kArchives = Images::kMaxArchives + 1;
 constexpr uint32_t kSocketMode = 0660;
 
-// A directory of ours: created when absent, and never writable by others.
-Result<> OwnDirectory(const std::string& path, uint32_t mode, std::string_view option) {
+Result<> CreateDirectory(const std::string& path, uint32_t mode, std::string_view option) {
   auto made = MakeDirs(path, mode);
   if (!made) {
     return Fail(made.error().code(),
                 Cat("cannot use ", path, " as ", option, " directory: ", made.error().message(),
                     "; choose another one with --", option));
   }
+  return {};
+}
+
+// A directory of ours: created when absent, and never writable by others.
+Result<> OwnDirectory(const std::string& path, uint32_t mode, std::string_view option) {
+  TRY(CreateDirectory(path, mode, option));
   struct stat info{};
   if (stat(path.c_str(), &info) != 0)
     return FailSys("stat", path);
@@ -124,6 +130,10 @@ void CheckAfterBoot(const Config& config, store::Store& store, Images& images,
 }
 
 Result<std::unique_ptr<store::Store>> OpenStore(const Config& config) {
+  TRY(CreateDirectory(config.root, 0711, "root"));
+  // Some file systems make up the modes, which is not what is wrong then.
+  UniqueFd root = TRY(OpenDir(config.root));
+  TRY(store::CheckBacking(root.get(), config.root));
   TRY(OwnDirectory(config.root, 0711, "root"));
   std::vector<std::string> notices;
   auto opened =

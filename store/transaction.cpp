@@ -166,8 +166,8 @@ Result<LayerInfo> TransactionImpl::Ingest(const std::optional<Digest>& diff_id,
 std::vector<Digest> TransactionImpl::FindTwins(uint64_t size) {
   if (!large_) {
     large_.emplace();
-    // What cannot be read has no twins.
-    (void)store_.ForEachObject(LayerIndex::Trust::kVerify, [this](const ObjectSize& object) {
+    // What cannot be read has no twins; twins are compared.
+    (void)store_.ForEachObject(LayerIndex::Trust::kVerified, [this](const ObjectSize& object) {
       if (object.size > kBufferedBytes && large_->size() < kMaxLargeObjects) {
         large_->push_back(object);
       }

@@ -85,6 +85,10 @@ class Engine:
     def kill(self, number=signal.SIGKILL):
         """Sends a signal to the daemon alone, and waits for its end; returns the exit status."""
         self.machine.run(['kill', f'-{int(number)}', str(self.pid)])
+        return self.wait()
+
+    def wait(self):
+        """Waits for the end of the daemon; returns the exit status."""
         return self._process.wait(15 * self.machine.slow)
 
     def stop(self):

@@ -25,6 +25,7 @@
 #include "engine/images.h"
 #include "engine/scrub.h"
 #include "net/http/server.h"
+#include "store/space.h"
 #include "store/store.h"
 
 namespace wherry::engine {
@@ -37,14 +38,19 @@ constexpr size_t kTransfers = 3;
 constexpr size_t kArchives = Images::kMaxArchives + 1;
 constexpr uint32_t kSocketMode = 0660;
 
-// A directory of ours: created when absent, and never writable by others.
-Result<> OwnDirectory(const std::string& path, uint32_t mode, std::string_view option) {
+Result<> CreateDirectory(const std::string& path, uint32_t mode, std::string_view option) {
   auto made = MakeDirs(path, mode);
   if (!made) {
     return Fail(made.error().code(),
                 Cat("cannot use ", path, " as ", option, " directory: ", made.error().message(),
                     "; choose another one with --", option));
   }
+  return {};
+}
+
+// A directory of ours: created when absent, and never writable by others.
+Result<> OwnDirectory(const std::string& path, uint32_t mode, std::string_view option) {
+  TRY(CreateDirectory(path, mode, option));
   struct stat info{};
   if (stat(path.c_str(), &info) != 0)
     return FailSys("stat", path);
@@ -103,14 +109,20 @@ void RemoveCgroups(const Config& config) {
     LogWarning("cgroups are left behind, ignoring: ", removed.error().message());
 }
 
-// A stop that was not clean may have cost the end of files. Nothing on flash tells: the first start
-// since boot counts as such, which the run directory in memory knows.
-void CheckAfterBoot(const Config& config, Images& images, WorkerPool& workers, bool known_damage) {
+// A cut of the power may have cost the end of files that were written last: what is not known to be
+// whole is looked at by the first start since boot, which the run directory in memory knows.
+void CheckAfterBoot(const Config& config, store::Store& store, Images& images,
+                    WorkerPool& workers) {
   std::string marker = Cat(config.run, "/store-checked");
-  if (!known_damage && PathExists(marker))
+  bool known = store.IsUntouched() || PathExists(marker);
+  if (known)
+    store.SetChecked();
+  if (known && !store.HasQuarantine())
     return;
-  workers.Run([&images, marker] {
+  workers.Run([&store, &images, marker] {
     auto checked = images.CheckSizes();
+    if (checked)
+      store.SetChecked();
     if (checked)
       checked = ReplaceFile(marker, "", 0600, Durability::kVolatile);
     if (!checked && checked.error().code() != Errc::kCancelled)
@@ -119,6 +131,10 @@ void CheckAfterBoot(const Config& config, Images& images, WorkerPool& workers, b
 }
 
 Result<std::unique_ptr<store::Store>> OpenStore(const Config& config) {
+  TRY(CreateDirectory(config.root, 0711, "root"));
+  // Some file systems make up the modes, which is not what is wrong then.
+  UniqueFd root = TRY(OpenDir(config.root));
+  TRY(store::CheckBacking(root.get(), config.root));
   TRY(OwnDirectory(config.root, 0711, "root"));
   std::vector<std::string> notices;
   auto opened =
@@ -154,7 +170,7 @@ Result<> RunDaemon(Config config) {
   TRY(containers.Restore());
   Execs execs({loop.get(), &workers, &containers});
 
-  CheckAfterBoot(config, images, workers, image_store->HasQuarantine());
+  CheckAfterBoot(config, *image_store, images, workers);
 
   Scrub scrub(*image_store, {.interval = config.scrub_interval,
                              .bytes_per_second = config.scrub_rate,

@@ -86,19 +86,19 @@ void Images::CancelTransfers() {
 }
 
 Result<Images::Found> Images::FindById(std::string_view name, std::string_view prefix) {
-  std::shared_ptr<const store::Image> match;
-  for (const Digest& digest : store_->Images()) {
-    auto image = store_->Find(digest);
-    if (image == nullptr || !image->config_digest.hex().starts_with(prefix))
+  std::optional<store::ImageKey> match;
+  for (const store::ImageKey& key : store_->Keys()) {
+    if (!key.config_digest.hex().starts_with(prefix))
       continue;
-    if (match != nullptr && match->config_digest != image->config_digest) {
+    if (match && match->config_digest != key.config_digest) {
       return Fail(Errc::kInvalid, Cat("image ID ", name, " is ambiguous; give more characters"));
     }
-    match = std::move(image);
+    match = key;
   }
-  if (match == nullptr)
+  auto image = match ? store_->Find(match->manifest_digest) : nullptr;
+  if (image == nullptr)
     return std::unexpected(NoSuchImage(name));
-  return Found{std::move(match), std::nullopt};
+  return Found{std::move(image), std::nullopt};
 }
 
 Result<Images::Found> Images::Find(std::string_view name) {
@@ -162,17 +162,12 @@ Result<ImageSummary> Images::Inspect(std::string_view name) {
   return Summarise(std::move(found.image), store_->Refs());
 }
 
-Result<std::vector<ImageSummary>> Images::List() {
+void Images::ForEach(const std::function<void(const ImageSummary&)>& use) {
   auto refs = store_->Refs();
-  std::vector<ImageSummary> images;
-  for (const Digest& digest : store_->Images()) {
-    if (auto image = store_->Find(digest))
-      images.push_back(Summarise(std::move(image), refs));
+  for (const store::ImageKey& key : store_->Keys()) {
+    if (auto image = store_->Find(key.manifest_digest))
+      use(Summarise(std::move(image), refs));
   }
-  std::sort(images.begin(), images.end(), [](const ImageSummary& a, const ImageSummary& b) {
-    return a.image->created_unix_nanos > b.image->created_unix_nanos;
-  });
-  return images;
 }
 
 Result<> Images::Tag(std::string_view name, const registry::Reference& new_name) {
@@ -253,10 +248,8 @@ Result<PruneResult> Images::Prune(const std::set<Digest>& images) {
   PruneResult result;
   std::vector<std::string> names;
   std::map<Digest, Digest> ids;
-  for (const Digest& digest : unused) {
-    auto image = store_->Find(digest);
-    ids[digest] = image != nullptr ? image->config_digest : digest;
-  }
+  for (const store::ImageKey& key : store_->Keys())
+    ids[key.manifest_digest] = key.config_digest;
   for (const store::Ref& ref : store_->Refs()) {
     if (!unused.contains(ref.manifest_digest))
       continue;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -169,8 +170,10 @@ class Images {
   Result<> CheckSizes();
   // Worker. The image with its names, or kNotFound.
   Result<ImageSummary> Inspect(std::string_view name);
-  // Worker. All images, newest first.
-  Result<std::vector<ImageSummary>> List();
+  // Worker. Tells all images, newest first, one after the other: together they may be large.
+  void ForEach(const std::function<void(const ImageSummary&)>& use);
+  // Any thread.
+  size_t Count() const { return store_->Images().size(); }
   // Worker.
   Result<> Tag(std::string_view name, const registry::Reference& new_name);
   enum class Force : uint8_t { kNo, kYes };

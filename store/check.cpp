@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <thread>
+#include <utility>
 
 #include "core/base/file.h"
 #include "core/base/text.h"
@@ -22,8 +23,10 @@ namespace wherry::store {
 
 namespace {
 
-// Objects whose digests are in memory together.
-constexpr size_t kAtOnce = 1 << 16;
+// Objects whose digests are in memory together: 5 MiB.
+constexpr size_t kAtOnce = 1 << 17;
+// Damaged objects that are told together.
+constexpr size_t kBadAtOnce = 4096;
 // Of one directory; a repair looks for all of them itself.
 constexpr size_t kMaxTreeFaults = 1;
 
@@ -177,11 +180,13 @@ class Checker {
     std::string name = Cat(diff_id.hex(), kIndexSuffix);
     (void)fstatat(store_.layer_.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW);
     TRY(Count(1, static_cast<uint64_t>(info.st_size)));
+    size_t objects = index ? index->object_count() : 0;
     auto tree = index ? index->Tree() : std::unexpected(std::move(index).error());
     if (!tree)
       TRY(Tell(DamageKind::kIndex, diff_id, std::move(path), tree.error().message(), images));
     else
       sound_.push_back(diff_id);
+    objects_ += tree ? objects : 0;
     return Archive(diff_id, images);
   }
 
@@ -203,28 +208,25 @@ class Checker {
                 images);
   }
 
-  template <class Use>
-  Result<> ForEachObject(Use use) {
+  // Their indexes have been verified.
+  void ForEachObject(const std::function<void(const Digest&, const ObjectSize&)>& use) {
     for (const Digest& diff_id : sound_) {
-      auto index = store_.ReadIndex(diff_id);
-      for (size_t i = 0; index && i < index->object_count(); ++i)
-        use(diff_id, index->object(i));
+      // It may have been removed meanwhile.
+      (void)store_.ScanIndex(diff_id, LayerIndex::Trust::kVerified,
+                             [&](const ObjectSize& object) { use(diff_id, object); });
     }
-    return {};
   }
 
-  // In parts, so that the digests of all objects need not fit into memory together.
   Result<> AllObjects() {
-    size_t total = 0;
-    TRY(ForEachObject([&](const Digest&, const ObjectSize&) { ++total; }));
-    size_t groups = std::clamp<size_t>(256 / (total / kAtOnce + 1), 1, 256);
-    for (size_t first = 0; first < 256; first += groups) {
-      std::vector<ObjectSize> needed;
-      TRY(ForEachObject([&](const Digest&, const ObjectSize& object) {
-        size_t group = object.digest.bytes()[0];
-        if (group >= first && group < first + groups)
+    auto ranges = DigestRanges(objects_, kAtOnce);
+    std::vector<ObjectSize> needed;
+    needed.reserve(RangeCapacity(objects_, ranges.size()));
+    for (const DigestRange& range : ranges) {
+      needed.clear();
+      ForEachObject([&](const Digest&, const ObjectSize& object) {
+        if (range.Has(object.digest))
           needed.push_back(object);
-      }));
+      });
       auto less = [](const ObjectSize& a, const ObjectSize& b) { return a.digest < b.digest; };
       auto equal = [](const ObjectSize& a, const ObjectSize& b) { return a.digest == b.digest; };
       std::sort(needed.begin(), needed.end(), less);
@@ -240,14 +242,20 @@ class Checker {
       std::string what = TRY(Object(object));
       if (!what.empty())
         bad.emplace(object.digest, std::move(what));
+      if (bad.size() == kBadAtOnce)
+        TRY(TellObjects(std::exchange(bad, {})));
     }
+    return TellObjects(std::move(bad));
+  }
+
+  Result<> TellObjects(std::map<Digest, std::string> bad) {
     if (bad.empty())
       return {};
     std::map<Digest, std::set<Digest>> images;
-    TRY(ForEachObject([&](const Digest& diff_id, const ObjectSize& object) {
+    ForEachObject([&](const Digest& diff_id, const ObjectSize& object) {
       if (bad.contains(object.digest))
         images[object.digest].insert(users_[diff_id].begin(), users_[diff_id].end());
-    }));
+    });
     for (auto& [digest, what] : bad) {
       TRY(Tell(DamageKind::kObject, digest, Cat(kObjectsName, "/", ObjectPath(digest)),
                std::move(what), images[digest]));
@@ -342,6 +350,7 @@ class Checker {
   std::map<Digest, std::vector<LayerInfo>> chains_;
   std::map<Digest, std::set<Digest>> users_;  // of layers: manifest digests
   std::vector<Digest> sound_;                 // layers whose index can be read
+  uint64_t objects_ = 0;                      // that those name
 };
 
 Result<CheckCount> StoreImpl::Check(CheckDepth depth, CheckSink& sink) {

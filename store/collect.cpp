@@ -15,6 +15,9 @@ namespace wherry::store {
 
 namespace {
 
+constexpr size_t kMaxSuspects = 1 << 16;  // 2 MiB of memory
+constexpr size_t kHeadsAtOnce = 1 << 18;  // 2 MiB of memory
+
 // While an index is damaged nobody knows what it needs: objects wait until it has been repaired.
 Result<> WhileReadable(Result<> removed) {
   bool unknown = !removed && (removed.error().code() == Errc::kCorrupt ||
@@ -54,7 +57,11 @@ void StoreImpl::Unpin(const std::set<Digest>& diff_ids) {
 
 void StoreImpl::Suspect(std::span<const Digest> objects) {
   std::lock_guard lock(mutex_);
-  suspects_.insert(suspects_.end(), objects.begin(), objects.end());
+  suspect_all_ = suspect_all_ || suspects_.size() + objects.size() > kMaxSuspects;
+  if (suspect_all_)
+    suspects_ = {};
+  else
+    suspects_.insert(suspects_.end(), objects.begin(), objects.end());
 }
 
 Result<CollectResult> StoreImpl::Collect(const std::set<Digest>& candidates,
@@ -129,12 +136,15 @@ Result<> StoreImpl::Sweep(CollectResult& result) {
 }
 
 void StoreImpl::SuspectObjectsOf(const Digest& diff_id) {
-  auto index = ReadIndex(diff_id);
+  std::vector<Digest> objects;
+  auto scanned = ScanIndex(diff_id, LayerIndex::Trust::kVerify, [&](const ObjectSize& object) {
+    if (objects.size() <= kMaxSuspects)
+      objects.push_back(object.digest);
+  });
+  if (scanned)
+    return Suspect(objects);
   std::lock_guard lock(mutex_);
-  suspect_all_ = suspect_all_ || !index;
-  for (size_t i = 0; index && i < index->object_count(); ++i) {
-    suspects_.push_back(index->object(i).digest);
-  }
+  suspect_all_ = true;
 }
 
 Result<uint64_t> StoreImpl::RemoveLayerFile(const std::string& name) {
@@ -187,7 +197,7 @@ Result<> StoreImpl::RemoveObjects(CollectResult& result) {
   std::sort(suspects.begin(), suspects.end());
   suspects.erase(std::unique(suspects.begin(), suspects.end()), suspects.end());
   std::vector<bool> needed(suspects.size());
-  auto marked = ForEachObject([&](const ObjectSize& object) {
+  auto marked = ForEachObject(LayerIndex::Trust::kVerify, [&](const ObjectSize& object) {
     auto found = std::lower_bound(suspects.begin(), suspects.end(), object.digest);
     if (found != suspects.end() && *found == object.digest) {
       needed[static_cast<size_t>(found - suspects.begin())] = true;
@@ -206,7 +216,7 @@ Result<> StoreImpl::RemoveObjects(CollectResult& result) {
 }
 
 // Calls `use` for the objects of all layers; an index that cannot be read ends it with its error.
-Result<> StoreImpl::ForEachObject(const std::function<void(const ObjectSize&)>& use) const {
+Result<> StoreImpl::ForEachObject(LayerIndex::Trust trust, const LayerIndex::UseObject& use) const {
   std::vector<Digest> layers;
   {
     std::lock_guard lock(mutex_);
@@ -214,48 +224,32 @@ Result<> StoreImpl::ForEachObject(const std::function<void(const ObjectSize&)>& 
       layers.push_back(diff_id);
     }
   }
-  for (const Digest& diff_id : layers) {
-    LayerIndex index = TRY(ReadIndex(diff_id));
-    for (size_t i = 0; i < index.object_count(); ++i) {
-      use(index.object(i));
-    }
-  }
+  for (const Digest& diff_id : layers)
+    TRY(ScanIndex(diff_id, trust, use));
   return {};
 }
 
-// After a stop in the middle of something: whatever is in obj/ and no layer has. In parts, so that
-// the digests of all objects need not fit into memory together.
+// After a stop in the middle of something, and where too many to remember may have become garbage:
+// whatever is in obj/ and no layer has. An object that is taken for another stays.
 Result<> StoreImpl::RemoveUnusedObjects(CollectResult& result) {
-  constexpr size_t kAtOnce = 1 << 16;
-  size_t total = 0;
-  TRY(ForEachObject([&](const ObjectSize&) { ++total; }));
-  constexpr size_t kAll = kObjectGroups.size();
-  size_t groups = std::clamp<size_t>(kAll / (total / kAtOnce + 1), 1, kAll);
-  for (size_t first = 0; first < kAll; first += groups) {
-    std::vector<Digest> needed;
-    TRY(ForEachObject([&](const ObjectSize& object) {
-      size_t group = ObjectGroup(object.digest);
-      if (group >= first && group < first + groups)
-        needed.push_back(object.digest);
+  uint64_t total = 0;
+  TRY(ForEachObject(LayerIndex::Trust::kVerify, [&](const ObjectSize&) { ++total; }));
+  auto ranges = DigestRanges(total, kHeadsAtOnce);
+  std::vector<uint64_t> needed;
+  needed.reserve(RangeCapacity(total, ranges.size()));
+  for (const DigestRange& range : ranges) {
+    needed.clear();
+    TRY(ForEachObject(LayerIndex::Trust::kVerified, [&](const ObjectSize& object) {
+      if (range.Has(object.digest))
+        needed.push_back(DigestHead(object.digest));
     }));
     std::sort(needed.begin(), needed.end());
-    size_t end = std::min<size_t>(first + groups, kAll);
-    Result<> removed;
-    for (size_t group = first; removed && group < end; ++group)
-      removed = RemoveOthers(group, needed, result);
-    TRY(std::move(removed));
-  }
-  return {};
-}
-
-// `needed` is sorted.
-Result<> StoreImpl::RemoveOthers(size_t group, const std::vector<Digest>& needed,
-                                 CollectResult& result) {
-  std::vector<Digest> present = TRY(objects_->List(group));
-  for (const Digest& digest : present) {
-    if (!std::binary_search(needed.begin(), needed.end(), digest)) {
-      result.freed_bytes += TRY(objects_->Remove(digest));
-    }
+    TRY(objects_->ForEach(
+        range, Objects::Strangers::kRemove, [&](const Digest& digest) -> Result<> {
+          if (!std::binary_search(needed.begin(), needed.end(), DigestHead(digest)))
+            result.freed_bytes += TRY(objects_->Remove(digest));
+          return {};
+        }));
   }
   return {};
 }

@@ -1,6 +1,10 @@
 #include "store/layer_index.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <limits>
 #include <unordered_map>
 
@@ -21,6 +25,8 @@ constexpr uint8_t kInline = 2;
 constexpr uint8_t kObject = 4;
 constexpr uint8_t kXattrs = 8;
 constexpr uint8_t kLink = 16;  // another name of an earlier entry
+
+constexpr size_t kObjectsAtOnce = 800;  // 32 KiB
 
 constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
 
@@ -226,6 +232,39 @@ class Rebuilder {
   std::vector<LayerTree::InodeId> inodes_;  // by entry
 };
 
+ObjectSize ObjectFrom(BytesReader& in) {
+  Digest digest = DigestFrom(in.Take(Digest::kSize));
+  return {digest, in.Int<uint64_t>()};
+}
+
+// An index file from its front to its end.
+class IndexFile {
+ public:
+  explicit IndexFile(int fd) : fd_(fd), buffer_(kObjectsAtOnce * kObjectBytes) {}
+
+  // Valid until the next one. REQUIRES: not more than kObjectsAtOnce objects take.
+  Result<std::string_view> Read(uint64_t size) {
+    for (size_t done = 0; done < size;) {
+      ssize_t count = pread(fd_, buffer_.data() + done, static_cast<size_t>(size) - done,
+                            static_cast<off_t>(at_ + done));
+      if (count < 0 && errno != EINTR)
+        return FailSys("read", "a layer's index");
+      if (count == 0)
+        return Damaged("it ends too early");
+      done += count > 0 ? static_cast<size_t>(count) : 0;
+    }
+    at_ += size;
+    return std::string_view(buffer_.data(), static_cast<size_t>(size));
+  }
+  size_t piece() const { return buffer_.size(); }
+  uint64_t at() const { return at_; }
+
+ private:
+  int fd_;
+  uint64_t at_ = 0;
+  std::vector<char> buffer_;
+};
+
 }  // namespace
 
 std::string LayerIndex::Encode(const Digest& diff_id, const LayerTree& tree,
@@ -268,8 +307,44 @@ Result<LayerIndex> LayerIndex::Decode(std::string content, const Digest& diff_id
 
 ObjectSize LayerIndex::object(size_t number) const {
   BytesReader in(std::string_view(content_).substr(kHeaderBytes + number * kObjectBytes));
-  Digest digest = DigestFrom(in.Take(Digest::kSize));
-  return {digest, in.Int<uint64_t>()};
+  return ObjectFrom(in);
+}
+
+Result<> LayerIndex::Scan(int fd, const Digest& diff_id, Trust trust, const UseObject& use) {
+  struct stat info;
+  if (fstat(fd, &info) != 0)
+    return FailSys("stat", "a layer's index");
+  uint64_t end = static_cast<uint64_t>(info.st_size);
+  if (end < kHeaderBytes + Digest::kSize || end > kMaxIndexBytes)
+    return Damaged("its length");
+  end -= Digest::kSize;
+  IndexFile file(fd);
+  Hasher hasher;
+  std::string_view header = TRY(file.Read(kHeaderBytes));
+  hasher.Update(header);
+  BytesReader in(header);
+  bool named = in.Take(kMagic.size()) == kMagic && DigestFrom(in.Take(Digest::kSize)) == diff_id;
+  in.Take(8 + 4);
+  uint64_t left = uint64_t{in.Int<uint32_t>()} * kObjectBytes;
+  if (!named || left > end - file.at())
+    return Damaged("it does not begin as this layer's");
+  while (left > 0) {
+    std::string_view piece = TRY(file.Read(std::min<uint64_t>(left, file.piece())));
+    left -= piece.size();
+    if (trust == Trust::kVerify)
+      hasher.Update(piece);
+    for (BytesReader objects(piece); objects.left() > 0;)
+      use(ObjectFrom(objects));
+  }
+  if (trust == Trust::kVerified)
+    return {};
+  while (file.at() < end) {
+    std::string_view piece = TRY(file.Read(std::min<uint64_t>(end - file.at(), file.piece())));
+    hasher.Update(piece);
+  }
+  if (Raw(hasher.Finish()) != TRY(file.Read(Digest::kSize)))
+    return Damaged("its checksum does not match");
+  return {};
 }
 
 Result<LayerTree> LayerIndex::Tree() const {

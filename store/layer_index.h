@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,6 +29,13 @@ class LayerIndex {
 
   // Takes the whole file. kCorrupt unless checksum, structure and diffID are right.
   static Result<LayerIndex> Decode(std::string content, const Digest& diff_id);
+
+  using UseObject = std::function<void(const ObjectSize&)>;
+  enum class Trust : uint8_t { kVerify, kVerified };
+  // Tells the objects of an index file in their order, reading it in pieces. kVerify: kCorrupt at
+  // its end unless checksum and diffID are right, and then nothing that was told is worth anything.
+  // kVerified: that has been done; only the objects are read.
+  static Result<> Scan(int fd, const Digest& diff_id, Trust trust, const UseObject& use);
 
   uint64_t size_bytes() const { return size_bytes_; }  // of all files
   size_t object_count() const { return objects_; }

@@ -95,6 +95,17 @@ Result<LayerIndex> StoreImpl::ReadIndex(const Digest& diff_id) const {
   return LayerIndex::Decode(std::move(content), diff_id);
 }
 
+Result<> StoreImpl::ScanIndex(const Digest& diff_id, LayerIndex::Trust trust,
+                              const LayerIndex::UseObject& use) const {
+  auto scan = [&]() -> Result<> {
+    UniqueFd file =
+        TRY(OpenAt(layer_.get(), Cat(diff_id.hex(), kIndexSuffix), O_RDONLY | O_NOFOLLOW));
+    return LayerIndex::Scan(file.get(), diff_id, trust, use);
+  };
+  TRY_CTX(Cat("layer ", diff_id.string()), scan());
+  return {};
+}
+
 Result<SmallContents> StoreImpl::FindSmall(const WantedContents& wanted) const {
   std::vector<Digest> layers;
   {

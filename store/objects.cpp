@@ -67,22 +67,23 @@ Result<uint64_t> Objects::Remove(const Digest& digest) {
   return info.st_nlink > 1 ? 0 : static_cast<uint64_t>(info.st_blocks) * 512;
 }
 
-Result<std::vector<Digest>> Objects::List(size_t group) {
-  std::vector<Digest> digests;
-  std::string prefix(1, kObjectGroups[group]);
-  auto dir = OpenAt(dir_.get(), prefix, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (!dir && dir.error().code() == Errc::kNotFound)
-    return digests;
-  UniqueFd opened = TRY(std::move(dir));
-  std::vector<std::string> names = TRY(ListDirFd(opened.get()));
-  for (const std::string& name : names) {
-    auto digest = Digest::ParseHex(prefix + name);
-    if (digest)
-      digests.push_back(*digest);
-    else
-      TRY(ops_->RemoveFile(opened.get(), name));
+Result<> Objects::ForEach(const DigestRange& range, Strangers strangers,
+                          const std::function<Result<>(const Digest&)>& use) const {
+  constexpr size_t kPerGroup = DigestRange::kAll / kObjectGroups.size();
+  for (size_t group = range.first / kPerGroup; group * kPerGroup < range.end; ++group) {
+    std::string prefix(1, kObjectGroups[group]);
+    auto dir = OpenAt(dir_.get(), prefix, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (!dir && dir.error().code() == Errc::kNotFound)
+      continue;
+    UniqueFd opened = TRY(std::move(dir));
+    TRY(ForEachEntry(opened.get(), [&](const char* name) -> Result<> {
+      auto digest = Digest::ParseHex(prefix + name);
+      if (!digest)
+        return strangers == Strangers::kRemove ? ops_->RemoveFile(opened.get(), name) : Result<>();
+      return range.Has(*digest) ? use(*digest) : Result<>();
+    }));
   }
-  return digests;
+  return {};
 }
 
 Result<> ObjectWriter::CheckSpace(uint64_t more) {

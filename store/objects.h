@@ -14,6 +14,7 @@
 #include "core/base/digest.h"
 #include "core/base/fd.h"
 #include "core/base/result.h"
+#include "store/digest_ranges.h"
 #include "store/disk_ops.h"
 
 namespace wherry::store {
@@ -42,8 +43,11 @@ class Objects {
   Result<> Place(int dir, const std::string& name, const Digest& digest);
   // Returns the bytes that became free; absent is success.
   Result<uint64_t> Remove(const Digest& digest);
-  // Those of one of the kObjectGroups; what is no object there is removed.
-  Result<std::vector<Digest>> List(size_t group);
+  // Tells those of a range, one after the other. `use` may remove the object; its first error ends
+  // it.
+  enum class Strangers : uint8_t { kSkip, kRemove };  // what is no object
+  Result<> ForEach(const DigestRange& range, Strangers strangers,
+                   const std::function<Result<>(const Digest&)>& use) const;
   int dir() const { return dir_.get(); }
 
  private:

@@ -45,9 +45,6 @@ constexpr BadFileSystem kBadFileSystems[] = {
 };
 // clang-format on
 
-constexpr std::string_view kRemedy =
-    "; put the data on ext4, f2fs, btrfs, xfs or UBIFS, with 'root' in the configuration or --root";
-
 }  // namespace
 
 Result<> CheckFreeSpace(int fd, uint64_t needed_bytes, uint64_t reserve_bytes) {
@@ -73,16 +70,16 @@ Result<> CheckBacking(int dir, const std::string& path) {
   for (const BadFileSystem& bad : kBadFileSystems) {
     if (static_cast<uint32_t>(info.f_type) == bad.magic) {
       return Fail(Errc::kUnsupported,
-                  Cat(path, " is on ", bad.name, ", which cannot hold container layers", kRemedy));
+                  Cat(path, " is on ", bad.name, ", which cannot hold container layers",
+                      kFileSystemRemedy));
     }
   }
   constexpr unsigned long kCaseFold = 0x40000000;  // FS_CASEFOLD_FL
   unsigned long flags = 0;
   if (ioctl(dir, static_cast<int>(FS_IOC_GETFLAGS), &flags) == 0 && (flags & kCaseFold) != 0) {
-    return Fail(Errc::kUnsupported,
-                Cat(path,
-                    " is case-insensitive, which overlayfs refuses; use a directory without "
-                    "that attribute ('chattr -F' while it is empty)"));
+    return Fail(
+        Errc::kUnsupported,
+        Cat(path, " is case-insensitive (casefold), which overlayfs refuses", kFileSystemRemedy));
   }
   return {};
 }
@@ -107,8 +104,9 @@ Result<> ProbeBacking(int dir, const std::string& path) {
                                    "attributes, which were refused: run the daemon as root, "
                                    "outside of user namespaces"));
   }
-  return Fail(Errc::kUnsupported, Cat("the file system of ", path,
-                                      " has no trusted.* attributes or no device nodes", kRemedy));
+  return Fail(Errc::kUnsupported,
+              Cat("the file system of ", path, " has no trusted.* attributes or no device nodes",
+                  kFileSystemRemedy));
 }
 
 }  // namespace wherry::store

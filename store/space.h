@@ -3,10 +3,16 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "core/base/result.h"
 
 namespace wherry::store {
+
+// Ends a sentence that refuses a file system.
+inline constexpr std::string_view kFileSystemRemedy =
+    "; put the data on ext4, f2fs, btrfs, xfs or UBIFS, without the feature casefold, with 'root' "
+    "in the configuration or --root";
 
 // kNoSpace when `needed_bytes` more would leave less than `reserve_bytes` of the file system that
 // `fd` is on.

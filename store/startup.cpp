@@ -21,6 +21,7 @@ namespace wherry::store {
 namespace {
 
 constexpr uint32_t kPrivate = 0700;
+constexpr uint32_t kPrivateFile = 0600;
 constexpr size_t kShownHex = 12;
 
 Error Unusable(Error error, std::string_view directory) {
@@ -88,7 +89,42 @@ Result<> StoreImpl::Start(std::optional<Tier> tier, std::vector<std::string>* no
   TRY(LoadRefs(found, told));
   RemoveLeftovers(told);
   tier_ = TRY(ChooseTier(tier, txn_.get(), Cat(directory_, "/", kTransactionName)));
+  clean_ = checked_ = faccessat(dir_.get(), kCleanName, F_OK, 0) == 0;
   return {};
+}
+
+StoreImpl::~StoreImpl() {
+  MarkClean();
+}
+
+bool StoreImpl::IsUntouched() const {
+  std::lock_guard lock(mutex_);
+  return clean_;
+}
+
+void StoreImpl::SetChecked() {
+  {
+    std::lock_guard lock(mutex_);
+    checked_ = true;
+  }
+  MarkClean();
+}
+
+// Before the first name of a layer: names of one file system become durable in their order.
+Result<> StoreImpl::Touch() {
+  std::lock_guard lock(mutex_);
+  if (clean_)
+    TRY(ops_.RemoveFile(dir_.get(), kCleanName));
+  clean_ = false;
+  ++transactions_;
+  return {};
+}
+
+void StoreImpl::MarkClean() {
+  std::lock_guard lock(mutex_);
+  if (clean_ || !checked_ || transactions_ > 0 || !broken_.empty())
+    return;
+  clean_ = ops_.Create(dir_.get(), kCleanName, kPrivateFile).has_value();
 }
 
 Result<> StoreImpl::Lock() {

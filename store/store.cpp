@@ -1,3 +1,7 @@
+#include <fcntl.h>
+
+#include <algorithm>
+
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "store/space.h"
@@ -71,6 +75,20 @@ std::vector<Digest> StoreImpl::Images() const {
     digests.push_back(digest);
   }
   return digests;
+}
+
+std::vector<ImageKey> StoreImpl::Keys() const {
+  std::vector<ImageKey> keys;
+  {
+    std::lock_guard lock(mutex_);
+    keys.reserve(images_.size());
+    for (const auto& [digest, state] : images_)
+      keys.push_back({digest, state.config_digest, state.created_unix_nanos});
+  }
+  std::stable_sort(keys.begin(), keys.end(), [](const ImageKey& a, const ImageKey& b) {
+    return a.created_unix_nanos > b.created_unix_nanos;
+  });
+  return keys;
 }
 
 std::vector<Ref> StoreImpl::Refs() const {
@@ -162,6 +180,8 @@ void StoreImpl::AddImageLocked(const Image& image) {
   ImageState& state = images_[image.manifest_digest];
   state.layers = image.layers;
   state.chain_id = ChainId(image.layers);
+  state.config_digest = image.config_digest;
+  state.created_unix_nanos = image.created_unix_nanos;
   std::set<Digest> counted;
   for (const LayerInfo& layer : image.layers) {
     LayerState& known = layers_[layer.diff_id];

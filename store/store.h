@@ -93,6 +93,13 @@ struct Ref {
   Digest manifest_digest;
 };
 
+// What is known of an image without reading its record.
+struct ImageKey {
+  Digest manifest_digest;
+  Digest config_digest;
+  int64_t created_unix_nanos = 0;
+};
+
 // What to add for one image; the layers must have been ingested by the same Transaction or be in
 // the store already.
 struct ImageRecord {
@@ -250,6 +257,7 @@ class Store {
   // parsed only while used.
   virtual std::shared_ptr<const Image> Find(const Digest& manifest_digest) const = 0;
   virtual std::vector<Digest> Images() const = 0;  // manifest digests
+  virtual std::vector<ImageKey> Keys() const = 0;  // of all images, newest first
   virtual std::vector<Ref> Refs() const = 0;       // sorted by name
   virtual std::optional<Digest> Resolve(std::string_view ref_name) const = 0;
 
@@ -283,6 +291,12 @@ class Store {
   // kCorrupt with the object, the cause and the remedy when something of the image is known to be
   // damaged; kNotFound without such an image.
   virtual Result<> Sound(const Digest& manifest_digest) const = 0;
+  // Whether the store is as it was when it was last known to be whole: it has been stopped in
+  // order, or checked since the boot, and no layer has been added after that.
+  virtual bool IsUntouched() const = 0;
+  // To be told when a check since the boot has found nothing. Also in a later process: a crash of
+  // the daemon alone costs nothing that was written.
+  virtual void SetChecked() = 0;
   // Whether an earlier repair has left something in quarantine.
   virtual bool HasQuarantine() const = 0;
 

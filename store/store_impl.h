@@ -42,6 +42,7 @@ inline constexpr const char* kImageName = "img";
 inline constexpr const char* kTransactionName = "txn";
 inline constexpr const char* kQuarantineName = "quarantine";
 inline constexpr const char* kRefsName = "refs";
+inline constexpr const char* kCleanName = "clean";
 inline constexpr uint64_t kStoreVersion = 1;
 inline constexpr std::string_view kIndexSuffix = ".idx";
 inline constexpr std::string_view kSplitSuffix = ".tar";
@@ -55,6 +56,7 @@ Digest ChainId(const std::vector<LayerInfo>& layers);
 
 class StoreImpl final : public Store {
  public:
+  ~StoreImpl() override;
   // As Store::Open. `ops` must outlive the store.
   static Result<std::unique_ptr<StoreImpl>> OpenWith(const std::string& directory,
                                                      const Limits& limits, std::optional<Tier> tier,
@@ -67,6 +69,7 @@ class StoreImpl final : public Store {
   std::optional<LayerInfo> FindLayer(const Digest& diff_id) const override;
   std::shared_ptr<const Image> Find(const Digest& manifest_digest) const override;
   std::vector<Digest> Images() const override;
+  std::vector<ImageKey> Keys() const override;
   std::vector<Ref> Refs() const override;
   std::optional<Digest> Resolve(std::string_view ref_name) const override;
   Result<> SetRef(const std::string& name, const Digest& manifest_digest) override;
@@ -78,6 +81,8 @@ class StoreImpl final : public Store {
   Result<CheckCount> Check(CheckDepth depth, CheckSink& sink) override;
   Result<> SetAside(const std::vector<Damage>& damages) override;
   Result<> Sound(const Digest& manifest_digest) const override;
+  bool IsUntouched() const override;
+  void SetChecked() override;
   bool HasQuarantine() const override;
   Result<RootFs> Root(const Digest& manifest_digest) override;
   Result<std::unique_ptr<ByteSource>> OpenLayer(const Digest& diff_id) override;
@@ -99,6 +104,8 @@ class StoreImpl final : public Store {
   struct ImageState {
     std::vector<LayerInfo> layers;  // lowest first
     Digest chain_id;
+    Digest config_digest;
+    int64_t created_unix_nanos = 0;
     bool record_damaged = false;
     mutable std::weak_ptr<const Image> parsed;
   };
@@ -111,6 +118,10 @@ class StoreImpl final : public Store {
     std::vector<ObjectSize> objects;     // that were damaged
   };
   struct FoundRefs;  // names that records carry
+
+  // `clean` is a hint that costs a check when it is lost: it is not synced.
+  Result<> Touch();
+  void MarkClean();
 
   StoreImpl(std::string directory, const Limits& limits, DiskOps& ops)
       : directory_(std::move(directory)), limits_(limits), ops_(ops) {}
@@ -145,6 +156,8 @@ class StoreImpl final : public Store {
 
   // layers.cpp: from indexes and objects to what a tier needs, and back to archives.
   Result<LayerIndex> ReadIndex(const Digest& diff_id) const;
+  Result<> ScanIndex(const Digest& diff_id, LayerIndex::Trust trust,
+                     const LayerIndex::UseObject& use) const;
   // Those of `wanted` that are kept in the index of any layer.
   Result<SmallContents> FindSmall(const WantedContents& wanted) const;
   bool HasImage(const Digest& chain_id) const;
@@ -180,7 +193,7 @@ class StoreImpl final : public Store {
   // collect.cpp
   std::optional<LayerInfo> Pin(const Digest& diff_id);
   void Unpin(const std::set<Digest>& diff_ids);
-  // Objects that may be garbage.
+  // Objects that may be garbage. More than can be kept are all there are.
   void Suspect(std::span<const Digest> objects);
   // REQUIRES: write_mutex_ held.
   Result<> RemoveRecords(const std::vector<Digest>& digests);
@@ -190,9 +203,8 @@ class StoreImpl final : public Store {
   Result<> RemoveImages(CollectResult& result);
   Result<> RemoveObjects(CollectResult& result);
   Result<> RemoveUnusedObjects(CollectResult& result);
-  Result<> RemoveOthers(size_t group, const std::vector<Digest>& needed, CollectResult& result);
   Result<> RemoveLayerTree(const std::string& name);
-  Result<> ForEachObject(const std::function<void(const ObjectSize&)>& use) const;
+  Result<> ForEachObject(LayerIndex::Trust trust, const LayerIndex::UseObject& use) const;
 
   const std::string directory_;  // absolute
   const Limits limits_;
@@ -220,9 +232,12 @@ class StoreImpl final : public Store {
   std::map<Digest, Broken> broken_;  // by diffID
   std::set<Digest> dropped_chains_;  // of images that were removed
   std::vector<Digest> suspects_;     // objects that may be garbage
-  bool suspect_all_ = false;         // an index that named some could not be read
+  bool suspect_all_ = false;         // they are not known, or too many
   RefMap refs_;
   WriteCount written_;
+  bool clean_ = false;       // there is a file that says so
+  bool checked_ = false;     // all that was there at the start is whole
+  size_t transactions_ = 0;  // that are open
   uint64_t next_transaction_ = 1;
 };
 

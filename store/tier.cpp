@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <thread>
 
 #include "core/base/file.h"
@@ -12,6 +13,7 @@
 #include "store/erofs_writer.h"
 #include "store/layer_tree.h"
 #include "store/objects.h"
+#include "store/space.h"
 
 namespace wherry::store {
 
@@ -32,7 +34,7 @@ Result<> MakeProbe(const std::string& path) {
   tree.SetObject(*file, digest);
   tree.HideObjects();
   tree.Seal();
-  for (const char* name : {"upper", "work", "root"})
+  for (const char* name : {"lower", "upper", "work", "root"})
     TRY(MakeDirs(Cat(path, "/", name), 0700));
   UniqueFd image = TRY(Open(Cat(path, "/image"), O_RDWR | O_CREAT | O_EXCL, 0600));
   TRY(WriteErofs(tree, image.get()));
@@ -45,6 +47,16 @@ Result<> MakeProbe(const std::string& path) {
 // On a thread of its own, whose mount namespace ends with it.
 Result<> Try(Tier tier, const std::string& path) {
   TRY(sys::EnterPrivateMountNamespace());
+  UniqueFd target = TRY(Open(Cat(path, "/root"), O_PATH | O_DIRECTORY));
+  if (tier == Tier::kDirectories) {
+    TRY(sys::MountOverlay({.lower = {Cat(path, "/lower")},
+                           .image = {},
+                           .upper = Cat(path, "/upper"),
+                           .work = Cat(path, "/work"),
+                           .is_volatile = true},
+                          target.get()));
+    return {};
+  }
   UniqueFd mount = TRY(sys::MountErofsImage(Cat(path, "/image")));
   sys::OverlayOptions options{
       .lower = {},
@@ -52,7 +64,6 @@ Result<> Try(Tier tier, const std::string& path) {
       .upper = Cat(path, "/upper"),
       .work = Cat(path, "/work"),
       .is_volatile = true};
-  UniqueFd target = TRY(Open(Cat(path, "/root"), O_PATH | O_DIRECTORY));
   UniqueFd root = TRY(sys::MountOverlay(options, target.get()));
   std::string content = TRY(ReadFileAt(root.get(), "file", kContent.size()));
   if (content != kContent)
@@ -73,6 +84,11 @@ Result<> Probe(Tier tier, int scratch, const std::string& path) {
   return result;
 }
 
+// Other reasons, such as missing privileges or an absent module, are told when a container starts.
+bool RefusesFileSystem(const Error& error) {
+  return error.error_number() == EINVAL;
+}
+
 }  // namespace
 
 std::string_view TierName(Tier tier) {
@@ -91,8 +107,15 @@ Result<Tier> ChooseTier(std::optional<Tier> wanted, int scratch, const std::stri
   for (Tier tier : {Tier::kImageDataOnly, Tier::kImage, Tier::kDirectories}) {
     if (wanted && *wanted != tier)
       continue;
-    auto works = tier == Tier::kDirectories ? Result<>() : Probe(tier, scratch, path);
+    auto works = Probe(tier, scratch, path);
     if (works)
+      return tier;
+    if (tier == Tier::kDirectories && RefusesFileSystem(works.error())) {
+      return Fail(Errc::kUnsupported,
+                  Cat("overlayfs does not accept the file system of ", SplitPath(path).dir,
+                      "; it may have the feature casefold", kFileSystemRemedy));
+    }
+    if (tier == Tier::kDirectories)
       return tier;
     if (wanted) {
       return Fail(Errc::kUnsupported,

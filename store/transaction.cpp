@@ -46,6 +46,7 @@ Result<std::unique_ptr<Transaction>> StoreImpl::Begin() {
   UniqueFd sync = TRY(OpenAt(dir_.get(), ".", O_RDONLY | O_DIRECTORY));
   TRY_CTX(kTransactionName, ops_.MakeDir(txn_.get(), name));
   UniqueFd dir = TRY(OpenAt(txn_.get(), name, O_RDONLY | O_DIRECTORY));
+  TRY(Touch());
   return std::make_unique<TransactionImpl>(*this, std::move(name), std::move(dir), std::move(sync));
 }
 
@@ -57,6 +58,8 @@ TransactionImpl::~TransactionImpl() {
   store_.Unpin(pins);
   // What cannot be removed now is removed at the next start.
   (void)store_.ops_.RemoveTree(store_.txn_.get(), name_);
+  std::lock_guard lock(store_.mutex_);
+  --store_.transactions_;
 }
 
 Result<LayerInfo> TransactionImpl::AddLayer(LayerSource layer, IngestProgress progress) {
@@ -163,8 +166,8 @@ Result<LayerInfo> TransactionImpl::Ingest(const std::optional<Digest>& diff_id,
 std::vector<Digest> TransactionImpl::FindTwins(uint64_t size) {
   if (!large_) {
     large_.emplace();
-    // What cannot be read has no twins.
-    (void)store_.ForEachObject([this](const ObjectSize& object) {
+    // What cannot be read has no twins; twins are compared.
+    (void)store_.ForEachObject(LayerIndex::Trust::kVerified, [this](const ObjectSize& object) {
       if (object.size > kBufferedBytes && large_->size() < kMaxLargeObjects) {
         large_->push_back(object);
       }

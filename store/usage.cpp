@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "core/base/file.h"
 #include "core/base/text.h"
@@ -13,12 +15,28 @@ namespace wherry::store {
 
 namespace {
 
-constexpr size_t kAtOnce = 1 << 16;
+constexpr size_t kAtOnce = 1 << 17;  // 2 MiB of memory
 constexpr uint64_t kBlock = 512;
 
 struct Need {
-  Digest digest;
+  uint64_t head;  // of an object's digest
   uint32_t layer;
+  bool operator<(const Need& other) const { return head < other.head; }
+};
+
+// Inodes are numbered closely by most file systems: a bit for each, in pages.
+class InodeSet {
+ public:
+  void Insert(ino_t inode) { Word(inode) |= uint64_t{1} << inode % 64; }
+  bool Contains(ino_t inode) const {
+    auto page = pages_.find(inode / kPage);
+    return page != pages_.end() && (page->second[inode % kPage / 64] >> inode % 64 & 1) != 0;
+  }
+
+ private:
+  static constexpr ino_t kPage = 4096;
+  uint64_t& Word(ino_t inode) { return pages_[inode / kPage][inode % kPage / 64]; }
+  std::map<ino_t, std::array<uint64_t, kPage / 64>> pages_;
 };
 
 }  // namespace
@@ -42,8 +60,7 @@ class UsageCounter {
   }
 
   Result<Usage> Run() {
-    TRY(Objects());
-    std::sort(linked_.begin(), linked_.end());
+    TRY(AllObjects());
     TRY(Files(store_.dir_.get(), kLayerName,
               [this](const std::string& name) { return OfLayerFile(name); }));
     TRY(Files(store_.dir_.get(), kImageName, [this](const std::string& name) {
@@ -88,68 +105,72 @@ class UsageCounter {
     struct stat info;
     if (fstat(dir.get(), &info) == 0)
       usage_.total_bytes += static_cast<uint64_t>(info.st_blocks) * kBlock;
-    for (const std::string& entry : TRY(ListDirFd(dir.get()))) {
-      bool there = fstatat(dir.get(), entry.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0;
+    return ForEachEntry(dir.get(), [&](const char* entry) -> Result<> {
+      bool there = fstatat(dir.get(), entry, &info, AT_SYMLINK_NOFOLLOW) == 0;
       if (there && S_ISREG(info.st_mode))
         Share(of ? of(entry) : Images(), static_cast<uint64_t>(info.st_blocks) * kBlock);
-    }
-    return {};
-  }
-
-  // In parts, as the check of objects.
-  Result<> Objects() {
-    size_t total = 0;
-    TRY(ForEachNeed([&](const Need&) { ++total; }));
-    constexpr size_t kAll = kObjectGroups.size();
-    size_t groups = std::clamp<size_t>(kAll / (total / kAtOnce + 1), 1, kAll);
-    for (size_t first = 0; first < kAll; first += groups) {
-      std::vector<Need> needs;
-      TRY(ForEachNeed([&](const Need& need) {
-        size_t group = ObjectGroup(need.digest);
-        if (group >= first && group < first + groups)
-          needs.push_back(need);
-      }));
-      std::sort(needs.begin(), needs.end(),
-                [](const Need& a, const Need& b) { return a.digest < b.digest; });
-      for (size_t group = first; group < std::min<size_t>(first + groups, kAll); ++group)
-        TRY(Group(group, needs));
-    }
-    return {};
-  }
-
-  template <class Use>
-  Result<> ForEachNeed(Use use) {
-    for (const auto& [diff_id, number] : layer_numbers_) {
-      auto index = store_.ReadIndex(diff_id);  // damaged or removed meanwhile: nobody's
-      for (size_t i = 0; index && i < index->object_count(); ++i)
-        use(Need{index->object(i).digest, static_cast<uint32_t>(number)});
-    }
-    return {};
-  }
-
-  Result<> Group(size_t group, const std::vector<Need>& needs) {
-    std::string prefix(1, kObjectGroups[group]);
-    auto opened = OpenAt(store_.objects_->dir(), prefix, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    if (!opened)
       return {};
-    UniqueFd dir = *std::move(opened);
-    struct stat info;
-    if (fstat(dir.get(), &info) == 0)
-      usage_.total_bytes += static_cast<uint64_t>(info.st_blocks) * kBlock;
-    for (const std::string& name : TRY(ListDirFd(dir.get()))) {
-      auto digest = Digest::ParseHex(prefix + name);
-      if (!digest || fstatat(dir.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0)
-        continue;
-      Images images;
-      auto need = std::lower_bound(needs.begin(), needs.end(), *digest,
-                                   [](const Need& a, const Digest& b) { return a.digest < b; });
-      for (; need != needs.end() && need->digest == *digest; ++need)
-        images.insert(layers_[need->layer].begin(), layers_[need->layer].end());
-      if (info.st_nlink > 1)
-        linked_.push_back(info.st_ino);
-      Share(images, static_cast<uint64_t>(info.st_blocks) * kBlock);
+    });
+  }
+
+  Result<> AllObjects() {
+    for (const char group : kObjectGroups)
+      usage_.total_bytes += Own(store_.objects_->dir(), std::string(1, group));
+    uint64_t total = 0;
+    std::vector<std::pair<Digest, uint32_t>> readable;
+    for (const auto& [diff_id, number] : layer_numbers_) {
+      uint64_t objects = 0;
+      auto read = store_.ScanIndex(diff_id, LayerIndex::Trust::kVerify,
+                                   [&](const ObjectSize&) { ++objects; });
+      if (!read)
+        continue;  // damaged or removed meanwhile: nobody's
+      total += objects;
+      readable.emplace_back(diff_id, static_cast<uint32_t>(number));
+    }
+    auto ranges = DigestRanges(total, kAtOnce);
+    std::vector<Need> needs;
+    needs.reserve(RangeCapacity(total, ranges.size()));
+    for (const DigestRange& range : ranges) {
+      needs.clear();
+      for (const auto& [diff_id, number] : readable) {
+        (void)store_.ScanIndex(diff_id, LayerIndex::Trust::kVerified,
+                               [&, layer = number](const ObjectSize& object) {
+                                 if (range.Has(object.digest))
+                                   needs.push_back({DigestHead(object.digest), layer});
+                               });
+      }
+      std::sort(needs.begin(), needs.end());
+      TRY(store_.objects_->ForEach(range, Objects::Strangers::kSkip,
+                                   [&](const Digest& digest) -> Result<> {
+                                     Object(digest, needs);
+                                     return {};
+                                   }));
     }
     return {};
+  }
+
+  void Object(const Digest& digest, const std::vector<Need>& needs) {
+    struct stat info;
+    if (fstatat(store_.objects_->dir(), ObjectPath(digest).c_str(), &info, AT_SYMLINK_NOFOLLOW) !=
+        0)
+      return;
+    if (info.st_nlink > 1)
+      linked_.Insert(info.st_ino);
+    auto bytes = static_cast<uint64_t>(info.st_blocks) * kBlock;
+    auto [first, end] = std::equal_range(needs.begin(), needs.end(), Need{DigestHead(digest), 0});
+    if (end - first == 1)
+      return Share(layers_[first->layer], bytes);
+    Images images;
+    for (auto need = first; need != end; ++need)
+      images.insert(layers_[need->layer].begin(), layers_[need->layer].end());
+    Share(images, bytes);
+  }
+
+  // Of a directory itself.
+  static uint64_t Own(int parent, const std::string& name) {
+    struct stat info;
+    bool there = fstatat(parent, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0;
+    return there ? static_cast<uint64_t>(info.st_blocks) * kBlock : 0;
   }
 
   // A file or a directory with all that is in it, links to objects left out. What disappears
@@ -160,16 +181,17 @@ class UsageCounter {
       return 0;
     uint64_t bytes = static_cast<uint64_t>(info.st_blocks) * kBlock;
     if (!S_ISDIR(info.st_mode)) {
-      if (info.st_nlink > 1 && std::binary_search(linked_.begin(), linked_.end(), info.st_ino))
+      if (info.st_nlink > 1 && linked_.Contains(info.st_ino))
         return 0;
       return bytes / info.st_nlink;
     }
     auto dir = OpenAt(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    auto names = dir ? ListDirFd(dir->get()) : Result<std::vector<std::string>>();
-    if (!names)
+    if (!dir)
       return bytes;
-    for (const std::string& entry : *names)
+    (void)ForEachEntry(dir->get(), [&](const char* entry) -> Result<> {
       bytes += Below(dir->get(), entry);
+      return {};
+    });
     return bytes;
   }
 
@@ -179,7 +201,7 @@ class UsageCounter {
   std::map<Digest, size_t> layer_numbers_;  // by diffID
   std::map<std::string, Images> chains_;    // by name below layer/
   std::map<std::string, Images> records_;   // by name below img/
-  std::vector<ino_t> linked_;               // objects with several names
+  InodeSet linked_;                         // objects with several names
 };
 
 Result<Usage> StoreImpl::Measure() const {

@@ -227,8 +227,16 @@ Result<> MakeDirs(const std::string& path, uint32_t mode) {
 }
 
 Result<std::vector<std::string>> ListDirFd(int dir) {
-  UniqueFd fd = TRY(OpenAt(dir, ".", O_RDONLY | O_DIRECTORY));
   std::vector<std::string> names;
+  TRY(ForEachEntry(dir, [&names](const char* name) -> Result<> {
+    names.emplace_back(name);
+    return {};
+  }));
+  return names;
+}
+
+Result<> ForEachEntry(int dir, const std::function<Result<>(const char* name)>& use) {
+  UniqueFd fd = TRY(OpenAt(dir, ".", O_RDONLY | O_DIRECTORY));
   alignas(dirent64) std::array<char, 4096> buffer;
   for (;;) {
     ssize_t count = getdents64(fd.get(), buffer.data(), buffer.size());
@@ -236,14 +244,14 @@ Result<std::vector<std::string>> ListDirFd(int dir) {
       return FailSys("getdents", "directory");
     }
     if (count == 0) {
-      return names;
+      return {};
     }
     for (size_t at = 0; at < static_cast<size_t>(count);) {
       auto* entry = reinterpret_cast<const dirent64*>(buffer.data() + at);
       at += entry->d_reclen;
       std::string_view name = entry->d_name;
       if (name != "." && name != "..") {
-        names.emplace_back(name);
+        TRY(use(entry->d_name));
       }
     }
   }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -58,6 +59,9 @@ Result<> RemoveTree(const std::string& path);
 // Entry names without "." and "..", unsorted.
 Result<std::vector<std::string>> ListDir(const std::string& path);
 Result<std::vector<std::string>> ListDirFd(int dir);
+// The same names one after the other, for directories of any size. `use` may remove the entry; its
+// first error ends it.
+Result<> ForEachEntry(int dir, const std::function<Result<>(const char* name)>& use);
 bool PathExists(const std::string& path);
 
 }  // namespace wherry

@@ -104,13 +104,12 @@ void ListImages(const Services& services, Call call) {
   OnWorker<std::string>(
       services,
       [services, filters = std::move(*filters)]() -> Result<std::string> {
-        auto images = TRY(services.images->List());
         JsonWriter json;
         json.Array();
-        for (const ImageSummary& image : images) {
+        services.images->ForEach([&](const ImageSummary& image) {
           if (MatchesFilters(image, filters))
             WriteImageSummary(json, image);
-        }
+        });
         json.End();
         return json.Take();
       },
@@ -196,12 +195,12 @@ constexpr std::string_view kPruneFilters[] = {"dangling", "label", "label!", "un
 Result<PruneResult> Prune(Images& images, const Filters& filters, int64_t before) {
   bool only_dangling = !filters.Has("dangling") || filters.Flag("dangling");
   std::set<Digest> chosen;
-  for (const ImageSummary& image : TRY(images.List())) {
+  images.ForEach([&](const ImageSummary& image) {
     bool dangling = image.repo_tags.empty();
     if ((dangling || !only_dangling) && ImageCreated(image) < before &&
         filters.MatchesLabels(ImageLabels(image)))
       chosen.insert(image.image->manifest_digest);
-  }
+  });
   return images.Prune(chosen);
 }
 

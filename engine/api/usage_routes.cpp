@@ -19,34 +19,27 @@ namespace wherry::engine::api {
 namespace {
 
 struct DiskUse {
-  store::Usage store;
-  std::vector<ImageSummary> images;
+  uint64_t store_bytes = 0;
+  std::string images;  // JSON
+  std::map<Digest, uint64_t> image_bytes;
   std::map<std::string, uint64_t> containers;  // by ID
   std::map<std::string, uint64_t> volumes;     // by name
 };
 
 std::string DiskUseJson(const Services& services, const DiskUse& use, std::string_view wanted) {
   auto shows = [wanted](std::string_view type) { return wanted.empty() || wanted == type; };
-  std::map<Digest, ImageSize> sizes;
-  for (const store::ImageUsage& image : use.store.images)
-    sizes[image.manifest_digest] = {image.size_bytes, image.size_bytes - image.unique_bytes, 0};
-  auto containers = services.containers->All();
-  for (const ContainerPtr& container : containers)
-    ++sizes[container->manifest].containers;
   JsonWriter json;
-  json.Object().Field("LayersSize", shows("image") ? use.store.total_bytes : 0);
-  json.Key("Images").Array();
-  for (const ImageSummary& image : use.images) {
-    if (shows("image"))
-      WriteImageSummary(json, image, &sizes[image.image->manifest_digest]);
-  }
-  json.End().Key("Containers").Array();
+  json.Object().Field("LayersSize", shows("image") ? use.store_bytes : 0);
+  json.Key("Images").Raw(shows("image") ? use.images : "[]");
+  json.Key("Containers").Array();
   int64_t now = UnixNanosNow();
-  for (const ContainerPtr& container : containers) {
+  for (const ContainerPtr& container : services.containers->All()) {
     auto measured = use.containers.find(container->id);
     if (!shows("container") || measured == use.containers.end())
       continue;
-    ContainerSize size{measured->second, measured->second + sizes[container->manifest].total};
+    auto image = use.image_bytes.find(container->manifest);
+    uint64_t below = image != use.image_bytes.end() ? image->second : 0;
+    ContainerSize size{measured->second, measured->second + below};
     WriteContainerSummary(json, *container,
                           services.containers->EffectiveNetwork(*container->config), now, &size);
   }
@@ -63,20 +56,43 @@ std::string DiskUseJson(const Services& services, const DiskUse& use, std::strin
   return json.Take();
 }
 
+Result<DiskUse> MeasureImages(Images& images, const std::map<Digest, size_t>& users) {
+  DiskUse use;
+  store::Usage usage = TRY(images.Measure());
+  use.store_bytes = usage.total_bytes;
+  std::map<Digest, ImageSize> sizes;
+  for (const store::ImageUsage& image : usage.images) {
+    sizes[image.manifest_digest] = {image.size_bytes, image.size_bytes - image.unique_bytes, 0};
+    use.image_bytes[image.manifest_digest] = image.size_bytes;
+  }
+  for (const auto& [image, count] : users)
+    sizes[image].containers = count;
+  JsonWriter json;
+  json.Array();
+  images.ForEach([&](const ImageSummary& image) {
+    WriteImageSummary(json, image, &sizes[image.image->manifest_digest]);
+  });
+  json.End();
+  use.images = json.Take();
+  return use;
+}
+
 void DiskUsage(const Services& services, Call call) {
   std::string type(call.request().param("type"));
   constexpr std::string_view kTypes[] = {"", "image", "container", "volume", "build-cache"};
   if (std::ranges::find(kTypes, type) == std::end(kTypes))
     return ReplyError(*call.exchange, Error(Errc::kInvalid, Cat("unknown object type: ", type)));
   std::vector<std::pair<std::string, std::string>> directories;
-  for (const ContainerPtr& container : services.containers->All())
+  std::map<Digest, size_t> users;
+  for (const ContainerPtr& container : services.containers->All()) {
     directories.emplace_back(container->id, container->directory);
+    ++users[container->manifest];
+  }
   OnWorker<DiskUse>(
       services,
-      [services, directories = std::move(directories)]() -> Result<DiskUse> {
-        DiskUse use;
-        use.store = TRY(services.images->Measure());
-        use.images = TRY(services.images->List());
+      [services, directories = std::move(directories),
+       users = std::move(users)]() -> Result<DiskUse> {
+        DiskUse use = TRY(MeasureImages(*services.images, users));
         for (const auto& [id, directory] : directories)
           use.containers[id] = AllocatedBelow(AT_FDCWD, directory);
         for (const Volume& volume : services.volumes->List())

@@ -25,13 +25,14 @@ DEVICE_BYTES = 3 << 30
 class Device:
     """An ext4 file system of its own on a loop device; counts what is written to it."""
 
-    def __init__(self, machine):
+    def __init__(self, machine, size=DEVICE_BYTES, make=''):
         self.machine = machine
         self.dir = machine.temporary_directory()
         self.mount = f'{self.dir}/m'
         image = f'{self.dir}/image'
-        machine.shell(f'truncate -s {DEVICE_BYTES} {image} && mkfs.ext4 -q '
-                      f'-E lazy_itable_init=0,lazy_journal_init=0 {image} && mkdir {self.mount}').ok()
+        machine.shell(f'truncate -s {size} {image} && mkfs.ext4 -q {make} '
+                      f'-E lazy_itable_init=0,lazy_journal_init=0 {image} && mkdir {self.mount}',
+                      timeout=120).ok()
         self.loop = machine.run(['losetup', '--find', '--show', image]).ok().out.strip()
         machine.run(['mount', self.loop, self.mount]).ok()
         machine.run(['sync', '-f', self.mount]).ok()

@@ -9,7 +9,7 @@ import stat
 import struct
 import zlib
 
-PRIVATE = ('VERSION', 'LOCK', 'obj', 'layer', 'tree', 'img', 'refs', 'txn', 'quarantine')
+PRIVATE = ('VERSION', 'LOCK', 'clean', 'obj', 'layer', 'tree', 'img', 'refs', 'txn', 'quarantine')
 
 
 class Damage(Exception):

@@ -60,13 +60,17 @@ class Engine:
         return [self.program, 'daemon', '--config', self.config, '--root', self.root,
                 '--run', self.rundir, '--socket', self.socket]
 
-    def start(self):
-        """Starts the daemon and waits until it answers."""
+    def launch(self):
+        """Starts the daemon."""
         script = 'echo $$; exec "$@"'
         self._process = self.machine.start(['sh', '-c', script, 'sh', *self.daemon_argv()],
                                            env=self.env)
         self._process.close_input()
         self.pid = int(self._process.read_until(rb'^(\d+)\n', 10 * self.machine.slow)[1])
+
+    def start(self):
+        """Starts the daemon and waits until it answers."""
+        self.launch()
         wait = 'for i in $(seq 200); do [ -d "/proc/$2" ] || exit 1; "$1" ps -q >/dev/null 2>&1 && exit 0; ' \
                'sleep 0.05; done; exit 1'
         up = self.machine.run(['sh', '-c', wait, 'sh', self.program, str(self.pid)],
@@ -81,6 +85,10 @@ class Engine:
     def kill(self, number=signal.SIGKILL):
         """Sends a signal to the daemon alone, and waits for its end; returns the exit status."""
         self.machine.run(['kill', f'-{int(number)}', str(self.pid)])
+        return self.wait()
+
+    def wait(self):
+        """Waits for the end of the daemon; returns the exit status."""
         return self._process.wait(15 * self.machine.slow)
 
     def stop(self):

@@ -156,8 +156,8 @@ def test_pull_heals_what_is_known_to_be_damaged(filled):
     lost = [path for path in objects_of_site_alone(engine) if path.parent.parent.name == 'obj'][0]
     old = lost.read_bytes()
     lost.unlink()
-    engine.stop()
-    pathlib.Path(engine.rundir, 'store-checked').unlink()  # as after a boot
+    engine.kill()
+    pathlib.Path(engine.rundir, 'store-checked').unlink()  # as after a power cut
     engine.start()
     engine.machine.wait_for(lambda: 'is missing' in engine.log(), 'the daemon does not tell', 10)
     engine.wherry('run', '--rm', engine.site, 'true').fails(125, 'damaged')

@@ -1,17 +1,24 @@
 #include "store/layer_index.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <random>
 
+#include "core/base/file.h"
 #include "core/base/text.h"
 #include "store/tar_reader.h"
 #include "tests/unit/store/tar_builder.h"
+#include "tests/unit/temp_dir.h"
 
 namespace wherry::store {
 namespace {
 
 const Digest kDiffId = Digest::Of("a layer");
+
+std::string IndexPath(const TempDir& temp) {
+  return temp / "index";
+}
 
 // One of every kind.
 std::string Sample() {
@@ -71,6 +78,57 @@ TEST(LayerIndex, AnyChangeIsFound) {
     EXPECT_FALSE(LayerIndex::Decode(bad, kDiffId)) << at;
     EXPECT_FALSE(LayerIndex::Decode(good.substr(0, at), kDiffId)) << at;
   }
+}
+
+// Reading it in pieces finds the same.
+TEST(LayerIndex, AnyChangeIsFoundByAScan) {
+  TempDir temp;
+  auto scan = [&](const std::string& content, LayerIndex::Trust trust,
+                  const Digest& diff_id = kDiffId) -> Result<std::vector<ObjectSize>> {
+    TRY(ReplaceFile(IndexPath(temp), content, 0600, Durability::kVolatile));
+    UniqueFd file = TRY(Open(IndexPath(temp), O_RDONLY));
+    std::vector<ObjectSize> objects;
+    TRY(LayerIndex::Scan(file.get(), diff_id, trust,
+                         [&](const ObjectSize& object) { objects.push_back(object); }));
+    return objects;
+  };
+  std::string good = Sample();
+  for (auto trust : {LayerIndex::Trust::kVerify, LayerIndex::Trust::kVerified}) {
+    auto objects = scan(good, trust);
+    ASSERT_TRUE(objects) << objects.error().message();
+    ASSERT_EQ(objects->size(), 1u);
+    EXPECT_EQ((*objects)[0].digest, Digest::Of("text"));
+    EXPECT_EQ((*objects)[0].size, 4u);
+    EXPECT_EQ(scan(good, trust, Digest::Of("another")).error().code(), Errc::kCorrupt);
+  }
+  for (size_t at = 0; at < good.size(); ++at) {
+    std::string bad = good;
+    bad[at] = static_cast<char>(bad[at] ^ 4);
+    EXPECT_FALSE(scan(bad, LayerIndex::Trust::kVerify)) << at;
+    EXPECT_FALSE(scan(good.substr(0, at), LayerIndex::Trust::kVerify)) << at;
+  }
+}
+
+TEST(LayerIndex, AScanTellsMoreObjectsThanFitIntoOnePiece) {
+  std::vector<ObjectSize> objects;
+  for (uint64_t i = 0; i < 3000; ++i)
+    objects.push_back({Digest::Of(Cat(i)), i});
+  LayerTree tree;
+  tree.Seal();
+  TempDir temp;
+  std::string path = IndexPath(temp);
+  ASSERT_TRUE(
+      ReplaceFile(path, LayerIndex::Encode(kDiffId, tree, objects), 0600, Durability::kVolatile));
+  auto file = Open(path, O_RDONLY);
+  size_t told = 0;
+  auto scanned = LayerIndex::Scan(file->get(), kDiffId, LayerIndex::Trust::kVerify,
+                                  [&](const ObjectSize& object) {
+                                    ASSERT_LT(told, objects.size());
+                                    EXPECT_EQ(object.digest, objects[told].digest);
+                                    EXPECT_EQ(object.size, objects[told++].size);
+                                  });
+  EXPECT_TRUE(scanned);
+  EXPECT_EQ(told, objects.size());
 }
 
 // With a checksum that was made to match: an error or a tree, never a crash.

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "core/base/text.h"
 #include "tests/unit/store/files.h"
 
@@ -18,6 +20,16 @@ class ObjectsTest : public testing::Test {
 
   ObjectWriter Writer(uint64_t reserve_bytes = 0) {
     return ObjectWriter(objects_, store_.get(), ops_, reserve_bytes);
+  }
+  std::vector<Digest> All(const DigestRange& range = {}) {
+    std::vector<Digest> all;
+    auto told =
+        objects_.ForEach(range, Objects::Strangers::kSkip, [&](const Digest& digest) -> Result<> {
+          all.push_back(digest);
+          return {};
+        });
+    EXPECT_TRUE(told);
+    return all;
   }
   std::string Stored(const Digest& digest) {
     return Content(temp_ / ("obj/" + ObjectPath(digest)));
@@ -40,7 +52,39 @@ TEST_F(ObjectsTest, AreNamedByTheirContent) {
   EXPECT_EQ(Stored(*digest), "hello");
   EXPECT_EQ(Lstat(temp_ / ("obj/" + ObjectPath(*digest))).st_mode, S_IFREG | 0400u);
   EXPECT_EQ(writer.added(), std::vector<Digest>{*digest});
-  EXPECT_EQ(*objects_.List(ObjectGroup(*digest)), std::vector<Digest>{*digest});
+  EXPECT_EQ(All(), std::vector<Digest>{*digest});
+}
+
+TEST_F(ObjectsTest, AreToldByRanges) {
+  ObjectWriter writer = Writer();
+  std::vector<Digest> put;
+  for (int i = 0; i < 200; ++i)
+    put.push_back(*writer.Put(Bytes(Cat("object ", i))));
+  std::sort(put.begin(), put.end());
+  std::string stranger = temp_ / ("obj/" + put[0].hex().substr(0, 1) + "/stranger");
+  ASSERT_TRUE(Open(stranger, O_WRONLY | O_CREAT | O_EXCL, 0600));
+  for (size_t at_once : {1, 7, 50, 1000}) {
+    std::vector<Digest> told;
+    uint32_t next = 0;
+    for (const DigestRange& range : DigestRanges(put.size(), at_once)) {
+      EXPECT_EQ(range.first, next);
+      next = range.end;
+      std::vector<Digest> part = All(range);
+      EXPECT_TRUE(
+          std::all_of(part.begin(), part.end(), [&](const Digest& d) { return range.Has(d); }));
+      told.insert(told.end(), part.begin(), part.end());
+    }
+    EXPECT_EQ(next, DigestRange::kAll);
+    std::sort(told.begin(), told.end());
+    EXPECT_EQ(told, put) << at_once;
+  }
+  auto remove = [&](const Digest& digest) -> Result<> {
+    TRY(objects_.Remove(digest));
+    return {};
+  };
+  ASSERT_TRUE(objects_.ForEach({}, Objects::Strangers::kRemove, remove));
+  EXPECT_TRUE(All().empty());
+  EXPECT_FALSE(Exists(stranger));
 }
 
 TEST_F(ObjectsTest, WhatIsKnownIsNotWrittenAgain) {
@@ -133,7 +177,7 @@ TEST_F(ObjectsTest, GoOneByOne) {
   auto digest = Writer().Put(Bytes("content"));
   EXPECT_GT(*objects_.Remove(*digest), 0u);
   EXPECT_EQ(*objects_.Remove(*digest), 0u);
-  EXPECT_TRUE(objects_.List(ObjectGroup(*digest))->empty());
+  EXPECT_TRUE(All().empty());
 }
 
 TEST_F(ObjectsTest, LeavesTheReserveAlone) {

@@ -48,6 +48,38 @@ TEST_F(StartupTest, NewerStoreIsRefusedUntouched) {
   EXPECT_TRUE(Exists(Path("txn/left")));
 }
 
+TEST_F(StartupTest, AStopInOrderIsKnown) {
+  OpenStore();
+  EXPECT_FALSE(store_->IsUntouched());
+  Reopen();
+  EXPECT_FALSE(store_->IsUntouched()) << "nobody has looked";
+  store_->SetChecked();
+  EXPECT_TRUE(store_->IsUntouched());
+  Pull({"base"}, {"x:1"});
+  EXPECT_FALSE(store_->IsUntouched());
+  EXPECT_FALSE(Exists(Path("clean"))) << "a cut now would not be seen";
+  Reopen();
+  EXPECT_TRUE(store_->IsUntouched());
+  ASSERT_TRUE(store_->SetRef("x:2", store_->Images()[0]));
+  EXPECT_TRUE(store_->IsUntouched());
+  Pull({"one"}, {"x:3"});
+  store_->SetChecked();  // such as by a check after the boot that took this long
+  EXPECT_TRUE(Exists(Path("clean")));
+}
+
+TEST_F(StartupTest, WhileALayerIsAddedNothingIsClean) {
+  OpenStore();
+  store_->SetChecked();
+  {
+    auto transaction = store_->Begin();
+    ASSERT_TRUE(transaction);
+    store_->SetChecked();
+    EXPECT_FALSE(Exists(Path("clean")));
+  }
+  store_->SetChecked();
+  EXPECT_TRUE(Exists(Path("clean")));
+}
+
 TEST_F(StartupTest, DamagedVersionIsRewritten) {
   Fill();
   for (const char* content : {"", "garbage", "0\n"}) {

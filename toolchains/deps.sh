@@ -35,7 +35,7 @@ select_target() {
   AR=${prefix}gcc-ar
   RANLIB=${prefix}gcc-ranlib
   LIBC=$(awk '{print $4}' <<<"$row")
-  CFLAGS="$(cut -d' ' -f5- <<<"$(tr -s ' ' <<<"$row")") -Os -g0 -DNDEBUG -ffunction-sections -fdata-sections"
+  CFLAGS="$(cut -d' ' -f5- <<<"$(tr -s ' ' <<<"$row")") -Os -g0 -DNDEBUG -fomit-frame-pointer -ffunction-sections -fdata-sections"
   CFLAGS+=" -fvisibility=hidden -fno-unwind-tables -fno-asynchronous-unwind-tables -fstack-protector-strong"
   COMPILER_ID=$("$COMPILER" -dumpfullversion)$("$COMPILER" -dumpmachine)
   CMAKE=(-G Ninja ${TRIPLE:+-DCMAKE_SYSTEM_NAME=Linux} -DCMAKE_C_COMPILER="$COMPILER" -DCMAKE_BUILD_TYPE=None)

@@ -6,7 +6,7 @@ import re
 import tree
 
 BANNED_HEADERS = ('iostream', 'sstream', 'fstream', 'istream', 'ostream', 'iomanip', 'regex', 'locale', 'codecvt',
-                  'filesystem', 'format', 'print', 'spanstream', 'exception', 'stdexcept', 'typeinfo')
+                  'filesystem', 'format', 'print', 'spanstream', 'exception', 'stdexcept', 'typeinfo', 'any')
 BANNED_CALLS = ('getaddrinfo', 'getnameinfo', 'gethostbyname', 'getpwnam', 'getpwuid', 'getgrnam', 'getgrgid',
                 'getpwnam_r', 'getgrnam_r', 'dlopen', 'setlocale', 'strftime', 'stoi', 'stol', 'stoul', 'stoull',
                 'system', 'popen', 'sync')
@@ -45,7 +45,8 @@ def headers():
         for number, line in tree.numbered(text):
             match = _INCLUDE.match(line)
             if match and match.group(1) in BANNED_HEADERS:
-                problems.append(f'{path}:{number}: <{match.group(1)}> costs too much of the binary or throws')
+                problems.append(f'{path}:{number}: <{match.group(1)}> costs too much of the binary, throws, '
+                                'or compares addresses of functions')
     return problems
 
 

@@ -33,7 +33,8 @@ class Disk:
         self.dir = machine.temporary_directory()
         self.image = f'{self.dir}/image'
         self.mount = f'{self.dir}/m'
-        self._options = options
+        kind_of_mount = 'ext4' if kind == 'casefold' else kind
+        self._mount = ['mount', '-t', kind_of_mount, '-o', options, self.image, self.mount]
         machine.run(['mkdir', self.mount]).ok()
         if machine.name == 'host':
             make_image(kind, self.image)
@@ -46,7 +47,7 @@ class Disk:
         self.plug()
 
     def plug(self):
-        self.machine.run(['mount', '-o', self._options, self.image, self.mount]).ok()
+        self.machine.run(self._mount).ok()
 
     def unplug(self):
         self.machine.shell(f"grep -F '{self.dir}/' /proc/self/mounts | cut -d' ' -f2 | sort -r | "

@@ -244,14 +244,20 @@ Result<> StoreImpl::RemoveUnusedObjects(CollectResult& result) {
         needed.push_back(DigestHead(object.digest));
     }));
     std::sort(needed.begin(), needed.end());
-    TRY(objects_->ForEach(
-        range, Objects::Strangers::kRemove, [&](const Digest& digest) -> Result<> {
-          if (!std::binary_search(needed.begin(), needed.end(), DigestHead(digest)))
-            result.freed_bytes += TRY(objects_->Remove(digest));
-          return {};
-        }));
+    TRY(RemoveOthers(range, needed, result));
   }
   return {};
+}
+
+// `needed` is sorted.
+Result<> StoreImpl::RemoveOthers(const DigestRange& range, const std::vector<uint64_t>& needed,
+                                 CollectResult& result) {
+  auto remove = [&](const Digest& digest) -> Result<> {
+    if (!std::binary_search(needed.begin(), needed.end(), DigestHead(digest)))
+      result.freed_bytes += TRY(objects_->Remove(digest));
+    return {};
+  };
+  return objects_->ForEach(range, Objects::Strangers::kRemove, remove);
 }
 
 // A name in tree/ always stands for the complete layer, so it goes first and as a whole.

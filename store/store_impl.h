@@ -203,6 +203,8 @@ class StoreImpl final : public Store {
   Result<> RemoveImages(CollectResult& result);
   Result<> RemoveObjects(CollectResult& result);
   Result<> RemoveUnusedObjects(CollectResult& result);
+  Result<> RemoveOthers(const DigestRange& range, const std::vector<uint64_t>& needed,
+                        CollectResult& result);
   Result<> RemoveLayerTree(const std::string& name);
   Result<> ForEachObject(LayerIndex::Trust trust, const LayerIndex::UseObject& use) const;
 

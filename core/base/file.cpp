@@ -250,9 +250,9 @@ Result<> ForEachEntry(int dir, const std::function<Result<>(const char* name)>& 
       auto* entry = reinterpret_cast<const dirent64*>(buffer.data() + at);
       at += entry->d_reclen;
       std::string_view name = entry->d_name;
-      if (name != "." && name != "..") {
-        TRY(use(entry->d_name));
-      }
+      if (name == "." || name == "..")
+        continue;
+      TRY(use(entry->d_name));
     }
   }
 }

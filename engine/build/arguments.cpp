@@ -8,6 +8,7 @@
 #include "core/base/json_stream.h"
 #include "core/base/text.h"
 #include "engine/build/line_reader.h"
+#include "engine/build/problem.h"
 
 namespace wherry::build {
 
@@ -62,8 +63,7 @@ Result<bool> SplitJson(std::string_view rest, Statement& statement) {
   std::vector<std::string> words;
   JsonForm form = ReadJson(rest, words);
   if (form == JsonForm::kOther)
-    return Fail(Errc::kInvalid,
-                "when using JSON array syntax, arrays must be comprised of strings only");
+    return Invalid({"when using JSON array syntax, arrays must be comprised of strings only"});
   statement.json = form == JsonForm::kStrings;
   if (statement.json)
     std::move(words.begin(), words.end(), std::back_inserter(statement.words));
@@ -164,7 +164,7 @@ Result<> SplitPairs(std::string_view rest, char escape, Statement& statement) {
   if (words[0].find('=') == std::string::npos) {  // "ENV name the value"
     const char* end = std::find_if(rest.begin(), rest.end(), &IsBlank);
     if (end == rest.end())
-      return Fail(Errc::kInvalid, Cat(KeywordName(statement.keyword), " must have two arguments"));
+      return Invalid({KeywordName(statement.keyword), " must have two arguments"});
     size_t name = static_cast<size_t>(end - rest.begin());
     statement.words = {std::string(rest.substr(0, name)), std::string(Trim(rest.substr(name))), ""};
     return {};
@@ -174,8 +174,8 @@ Result<> SplitPairs(std::string_view rest, char escape, Statement& statement) {
     if (!pair) {
       std::string shown;
       AppendJsonString(shown, std::string_view(word).substr(0, 100));
-      return Fail(Errc::kInvalid, Cat("Syntax error - can't find = in ", shown,
-                                      ". Must be of the form: name=value"));
+      return Invalid(
+          {"Syntax error - can't find = in ", shown, ". Must be of the form: name=value"});
     }
     statement.words.emplace_back(pair->head);
     statement.words.emplace_back(pair->tail);

@@ -5,6 +5,7 @@
 #include "core/base/text.h"
 #include "engine/build/arguments.h"
 #include "engine/build/line_reader.h"
+#include "engine/build/problem.h"
 #include "engine/build/word.h"
 
 namespace wherry::build {
@@ -59,7 +60,7 @@ Result<Statement> ParseLine(std::string_view line, char escape) {
     return EqualsIgnoreCase(candidate.name, name);
   });
   if (row == std::end(kRows))
-    return Fail(Errc::kInvalid, Cat("unknown instruction: ", name.substr(0, 100)));
+    return Invalid({"unknown instruction: ", Shown(name)});
   Statement statement;
   statement.keyword = static_cast<Keyword>(row - std::begin(kRows));
   statement.text = line;
@@ -67,7 +68,7 @@ Result<Statement> ParseLine(std::string_view line, char escape) {
   statement.flags = TakeFlags(rest, escape);
   TRY(row->split(Trim(rest), escape, statement));
   if (statement.words.size() > kMaxArguments || statement.flags.size() > kMaxArguments)
-    return Fail(Errc::kInvalid, Cat(row->name, " has more than ", kMaxArguments, " arguments"));
+    return Invalid({row->name, " has more than ", std::to_string(kMaxArguments), " arguments"});
   return statement;
 }
 
@@ -76,7 +77,7 @@ Result<> SplitTrigger(std::string_view rest, char escape, Statement& statement) 
   if (rest.empty())
     return {};
   if (ToLower(rest.substr(0, 7)) == "onbuild" && (rest.size() == 7 || IsBlank(rest[7])))
-    return Fail(Errc::kInvalid, "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+    return Invalid({"Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"});
   statement.trigger.push_back(TRY(ParseLine(rest, escape)));
   return {};
 }
@@ -98,7 +99,7 @@ Result<> ReadHeredoc(LineReader& reader, Heredoc& heredoc) {
       return {};
     heredoc.content += *raw;
   }
-  return Fail(Errc::kInvalid, Cat("unterminated heredoc: no line \"", heredoc.name, "\" follows"));
+  return Invalid({"unterminated heredoc: no line \"", heredoc.name, "\" follows"});
 }
 
 Result<> ReadHeredocs(LineReader& reader, Statement& statement) {
@@ -111,7 +112,7 @@ Result<> ReadHeredocs(LineReader& reader, Statement& statement) {
     if (!heredoc)
       continue;
     if (statement.heredocs.size() == kMaxHeredocs)
-      return Fail(Errc::kInvalid, Cat("more than ", kMaxHeredocs, " heredocs in one instruction"));
+      return Invalid({"more than ", std::to_string(kMaxHeredocs), " heredocs in one instruction"});
     TRY(ReadHeredoc(reader, *heredoc));
     statement.heredocs.push_back(std::move(*heredoc));
   }
@@ -120,10 +121,10 @@ Result<> ReadHeredocs(LineReader& reader, Statement& statement) {
 
 Result<> CheckText(std::string_view text) {
   if (text.empty())
-    return Fail(Errc::kInvalid, "the Dockerfile cannot be empty");
+    return Invalid({"the Dockerfile cannot be empty"});
   if (text.size() > kMaxDockerfileBytes)
-    return Fail(Errc::kInvalid,
-                Cat("the Dockerfile is larger than ", kMaxDockerfileBytes, " bytes"));
+    return Invalid(
+        {"the Dockerfile is larger than ", std::to_string(kMaxDockerfileBytes), " bytes"});
   int line = 0;
   for (std::string_view part : Split(text, '\n')) {
     ++line;
@@ -145,7 +146,7 @@ Result<bool> ReadStatement(LineReader& reader, Dockerfile& dockerfile) {
   if (!line)
     return false;
   if (dockerfile.statements.size() == kMaxStatements)
-    return Fail(Errc::kInvalid, Cat("more than ", kMaxStatements, " instructions"));
+    return Invalid({"more than ", std::to_string(kMaxStatements), " instructions"});
   Statement statement = TRY(ParseLine(*line, reader.escape()));
   statement.first_line = reader.first_line();
   if (TakesHeredocs(statement))
@@ -219,7 +220,7 @@ Result<Dockerfile> ParseDockerfile(std::string_view text) {
       break;
   }
   if (dockerfile.statements.empty())
-    return Fail(Errc::kInvalid, "file with no instructions");
+    return Invalid({"file with no instructions"});
   dockerfile.escape = reader.escape();
   dockerfile.syntax = reader.syntax();
   return dockerfile;

@@ -3,14 +3,9 @@
 #include <algorithm>
 
 #include "core/base/text.h"
+#include "engine/build/problem.h"
 
 namespace wherry::build {
-
-namespace {
-
-constexpr size_t kShown = 100;
-
-}  // namespace
 
 Result<Flags> Flags::Parse(std::string_view instruction, std::span<const std::string> given,
                            std::span<const FlagRow> known) {
@@ -21,23 +16,22 @@ Result<Flags> Flags::Parse(std::string_view instruction, std::span<const std::st
     bool has_value = equals != std::string_view::npos;
     std::string_view name = flag.substr(0, equals);
     std::string_view value = has_value ? flag.substr(equals + 1) : std::string_view();
-    auto shown = name.substr(0, kShown);
+    auto shown = Shown(name);
     auto row = std::find_if(known.begin(), known.end(),
                             [&](const FlagRow& r) { return r.name == name.substr(2); });
     if (row == known.end())
-      return Fail(Errc::kInvalid, Cat("unknown flag: ", shown));
+      return Invalid({"unknown flag: ", shown});
     if (row->kind == Kind::kUnsupported)
       return Fail(Errc::kUnsupported, Cat(instruction, " ", shown, " is not supported"));
     std::vector<std::string>& values = flags.values_[row->name];
     if (!values.empty() && row->kind != Kind::kList)
-      return Fail(Errc::kInvalid, Cat("duplicate flag specified: ", shown));
+      return Invalid({"duplicate flag specified: ", shown});
     bool boolean = row->kind == Kind::kBool;
     if (boolean ? has_value && value.empty() : !has_value)
-      return Fail(Errc::kInvalid, Cat("missing a value on flag: ", shown));
+      return Invalid({"missing a value on flag: ", shown});
     std::string text = boolean ? ToLower(has_value ? value : "true") : std::string(value);
     if (boolean && text != "true" && text != "false")
-      return Fail(Errc::kInvalid, Cat("expecting boolean value for flag ", shown,
-                                      ", not: ", value.substr(0, kShown)));
+      return Invalid({"expecting boolean value for flag ", shown, ", not: ", Shown(value)});
     values.push_back(std::move(text));
   }
   return flags;

@@ -2,6 +2,7 @@
 
 #include "core/base/text.h"
 #include "engine/build/path.h"
+#include "engine/build/problem.h"
 
 namespace wherry::build {
 
@@ -26,7 +27,7 @@ uint32_t TakeCharacter(std::string_view text, size_t& at) {
 }
 
 std::unexpected<Error> Malformed(std::string_view pattern) {
-  return Fail(Errc::kInvalid, Cat("syntax error in pattern: ", pattern.substr(0, 100)));
+  return Invalid({"syntax error in pattern: ", Shown(pattern)});
 }
 
 // A character of a class, which may be escaped.
@@ -132,14 +133,14 @@ bool PathPattern::Accepts(const Piece& piece, uint32_t c) const {
 }
 
 // The match has come to piece `at`, and past pieces that may match nothing.
-void PathPattern::Activate(std::vector<bool>& states, size_t at) const {
-  while (!states[at]) {
-    states[at] = true;
+void PathPattern::Activate(States& states, size_t at) const {
+  while (states[at] == 0) {
+    states[at] = 1;
     if (at == pieces_.size())
       return;
     Piece::Kind kind = pieces_[at].kind;
     if (kind == Piece::Kind::kSkip) {
-      states[at + 1] = true;
+      states[at + 1] = 1;
       at += 2;
     } else if (kind == Piece::Kind::kStar || kind == Piece::Kind::kAll) {
       ++at;
@@ -150,24 +151,24 @@ void PathPattern::Activate(std::vector<bool>& states, size_t at) const {
 }
 
 // The pieces a match of all of `path` can have come to; empty when there is none.
-std::vector<bool> PathPattern::Run(std::string_view path, bool slash_behind) const {
+PathPattern::States PathPattern::Run(std::string_view path, bool slash_behind) const {
   using Kind = Piece::Kind;
-  std::vector<bool> states(pieces_.size() + 1);
-  std::vector<bool> next(states.size());
+  States states(pieces_.size() + 1, '\0');
+  States next(states.size(), '\0');
   Activate(states, 0);
   for (size_t at = 0; at < path.size() || slash_behind;) {
     slash_behind = slash_behind && at < path.size();
     uint32_t c = at < path.size() ? TakeCharacter(path, at) : '/';
-    next.assign(states.size(), false);
+    next.assign(states.size(), '\0');
     bool any = false;
     for (size_t i = 0; i < pieces_.size(); ++i) {
-      if (!states[i] || !Accepts(pieces_[i], c))
+      if (states[i] == 0 || !Accepts(pieces_[i], c))
         continue;
       any = true;
       Kind kind = pieces_[i].kind;
       bool stays = kind == Kind::kStar || kind == Kind::kAll || kind == Kind::kDirectories;
       if (kind == Kind::kDirectories)
-        next[i] = true;
+        next[i] = 1;
       else
         Activate(next, stays ? i : i + 1);
       if (kind == Kind::kDirectories && c == '/')
@@ -183,8 +184,8 @@ std::vector<bool> PathPattern::Run(std::string_view path, bool slash_behind) con
 bool PathPattern::Matches(std::string_view path) const {
   if (pieces_.empty())
     return path == literal_;
-  std::vector<bool> states = Run(path, false);
-  return !states.empty() && states.back();
+  States states = Run(path, false);
+  return !states.empty() && states.back() != 0;
 }
 
 bool PathPattern::MayMatchBelow(std::string_view directory) const {
@@ -200,12 +201,11 @@ Result<> IgnoreList::Add(std::string_view line) {
   if (exception)
     line = Trim(line.substr(1));
   if (line.empty())
-    return exception ? Result<>(Fail(Errc::kInvalid, "illegal exclusion pattern: \"!\""))
-                     : Result<>();
+    return exception ? Result<>(Invalid({"illegal exclusion pattern: \"!\""})) : Result<>();
   if (rows_.size() == kMaxIgnorePatterns)
-    return Fail(Errc::kInvalid, Cat("more than ", kMaxIgnorePatterns, " patterns"));
+    return Invalid({"more than ", std::to_string(kMaxIgnorePatterns), " patterns"});
   if (line.size() > kMaxPatternBytes)
-    return Fail(Errc::kInvalid, Cat("the pattern is longer than ", kMaxPatternBytes, " bytes"));
+    return Invalid({"the pattern is longer than ", std::to_string(kMaxPatternBytes), " bytes"});
   std::string clean = CleanPath(line);
   if (clean.size() > 1 && clean.starts_with('/'))
     clean.erase(0, 1);
@@ -216,7 +216,7 @@ Result<> IgnoreList::Add(std::string_view line) {
 
 Result<IgnoreList> IgnoreList::Parse(std::string_view text) {
   if (text.size() > kMaxIgnoreBytes)
-    return Fail(Errc::kInvalid, Cat(".dockerignore is larger than ", kMaxIgnoreBytes, " bytes"));
+    return Invalid({".dockerignore is larger than ", std::to_string(kMaxIgnoreBytes), " bytes"});
   if (text.starts_with("\xEF\xBB\xBF"))
     text.remove_prefix(3);
   IgnoreList list;

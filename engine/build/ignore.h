@@ -37,11 +37,13 @@ class PathPattern {
     uint32_t ranges_end = 0;
   };
 
+  using States = std::string;  // one for each piece and the end: whether a match is there
+
   Result<> ParseClass(std::string_view pattern, size_t& at);
   void ParseStars(std::string_view pattern, size_t& at);
-  std::vector<bool> Run(std::string_view path, bool slash_behind) const;
+  States Run(std::string_view path, bool slash_behind) const;
   bool Accepts(const Piece& piece, uint32_t c) const;
-  void Activate(std::vector<bool>& states, size_t at) const;
+  void Activate(States& states, size_t at) const;
 
   std::string literal_;  // when it has no wildcard
   std::vector<Piece> pieces_;

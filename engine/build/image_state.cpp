@@ -4,6 +4,7 @@
 
 #include "core/base/json.h"
 #include "core/base/text.h"
+#include "engine/build/problem.h"
 
 namespace wherry::build {
 
@@ -72,13 +73,14 @@ Result<ImageState> ParseImageState(std::string_view json) {
   state.on_build = document["config"]["OnBuild"].strings();
   for (JsonValue entry : document["history"]) {
     if (state.history.size() == kMaxHistory)
-      return Fail(Errc::kInvalid,
-                  Cat("image configuration: more than ", kMaxHistory, " entries of history"));
-    state.history.push_back({.created = std::string(entry["created"].str()),
-                             .created_by = std::string(entry["created_by"].str()),
-                             .comment = std::string(entry["comment"].str()),
-                             .author = std::string(entry["author"].str()),
-                             .empty_layer = entry["empty_layer"].boolean()});
+      return Invalid(
+          {"image configuration: more than ", std::to_string(kMaxHistory), " entries of history"});
+    HistoryEntry& past = state.history.emplace_back();
+    past.created = entry["created"].str();
+    past.created_by = entry["created_by"].str();
+    past.comment = entry["comment"].str();
+    past.author = entry["author"].str();
+    past.empty_layer = entry["empty_layer"].boolean();
   }
   return state;
 }
@@ -115,8 +117,8 @@ Result<std::string> WriteImageState(const ImageState& state, std::string_view cr
   }
   json.End().End();
   if (json.text().size() > oci::kMaxConfigBytes)
-    return Fail(Errc::kInvalid, Cat("the image's configuration would be larger than ",
-                                    oci::kMaxConfigBytes, " bytes"));
+    return Invalid({"the image's configuration would be larger than ",
+                    std::to_string(oci::kMaxConfigBytes), " bytes"});
   return json.Take();
 }
 

@@ -6,6 +6,7 @@
 #include "core/base/text.h"
 #include "core/base/time.h"
 #include "engine/build/flags.h"
+#include "engine/build/problem.h"
 #include "engine/build/run_mount.h"
 
 namespace wherry::build {
@@ -14,13 +15,9 @@ namespace {
 
 using Words = std::vector<std::string>;
 using What = decltype(Instruction::what);
-using Maker = Result<What> (*)(const Statement& statement, const Flags& flags);
+using Maker = Result<> (*)(const Statement& statement, const Flags& flags, What& what);
 
 enum class Count : uint8_t { kAny, kOne, kSome, kTwo };
-
-std::unexpected<Error> Invalid(std::string message) {
-  return Fail(Errc::kInvalid, std::move(message));
-}
 
 CommandLine CommandOf(const Statement& statement, size_t first = 0) {
   return {Words(statement.words.begin() + static_cast<ptrdiff_t>(first), statement.words.end()),
@@ -31,7 +28,7 @@ Result<std::vector<KeyValue>> Pairs(const Statement& statement) {
   std::vector<KeyValue> pairs;
   for (size_t i = 0; i + 2 < statement.words.size(); i += 3) {
     if (statement.words[i].empty())
-      return Invalid(Cat(KeywordName(statement.keyword), " names can not be blank"));
+      return Invalid({KeywordName(statement.keyword), " names can not be blank"});
     pairs.push_back({statement.words[i], statement.words[i + 1]});
   }
   return pairs;
@@ -45,7 +42,7 @@ Result<Sources> SourcesOf(const Statement& statement, const Flags& flags) {
     bool last = &word == &statement.words.back();
     auto heredoc = statement.json ? std::optional<Heredoc>() : TRY(ParseHeredocWord(word));
     if (last && heredoc)
-      return Invalid(Cat(name, " cannot accept a heredoc as a destination"));
+      return Invalid({name, " cannot accept a heredoc as a destination"});
     if (last) {
       sources.destination = word;
     } else if (!heredoc) {
@@ -54,10 +51,10 @@ Result<Sources> SourcesOf(const Statement& statement, const Flags& flags) {
       while (next < statement.heredocs.size() && statement.heredocs[next].name != heredoc->name)
         ++next;
       if (next == statement.heredocs.size())
-        return Invalid(Cat(name, ": no lines for the heredoc ", heredoc->name));
+        return Invalid({name, ": no lines for the heredoc ", heredoc->name});
       if (heredoc->name == "." || heredoc->name == ".." ||
           heredoc->name.find('/') != std::string::npos)
-        return Invalid(Cat(name, ": the heredoc ", heredoc->name, " cannot be the name of a file"));
+        return Invalid({name, ": the heredoc ", heredoc->name, " cannot be the name of a file"});
       sources.files.push_back(statement.heredocs[next++]);
     }
   }
@@ -68,21 +65,21 @@ Result<Sources> SourcesOf(const Statement& statement, const Flags& flags) {
   return sources;
 }
 
-Result<What> MakeAdd(const Statement& statement, const Flags& flags) {
-  Add add;
+Result<> MakeAdd(const Statement& statement, const Flags& flags, What& what) {
+  auto& add = what.emplace<Add>();
   add.sources = TRY(SourcesOf(statement, flags));
   add.checksum = flags.Text("checksum");
   add.keep_git_dir = flags.Bool("keep-git-dir");
   add.unpack = flags.Bool("unpack");
-  return add;
+  return {};
 }
 
-Result<What> MakeArg(const Statement& statement, const Flags&) {
-  Arg arg;
+Result<> MakeArg(const Statement& statement, const Flags&, What& what) {
+  auto& arg = what.emplace<Arg>();
   for (const std::string& word : statement.words) {
     auto pair = SplitFirst(word, '=');
     if (pair && pair->head.empty())
-      return Invalid("ARG names can not be blank");
+      return Invalid({"ARG names can not be blank"});
     Arg::Definition definition{.name = word, .value = {}};
     if (pair) {
       definition.name = pair->head;
@@ -90,39 +87,42 @@ Result<What> MakeArg(const Statement& statement, const Flags&) {
     }
     arg.definitions.push_back(std::move(definition));
   }
-  return arg;
+  return {};
 }
 
-Result<What> MakeCmd(const Statement& statement, const Flags&) {
-  return Cmd{CommandOf(statement)};
+Result<> MakeCmd(const Statement& statement, const Flags&, What& what) {
+  what.emplace<Cmd>().command = CommandOf(statement);
+  return {};
 }
 
-Result<What> MakeCopy(const Statement& statement, const Flags& flags) {
-  Copy copy;
+Result<> MakeCopy(const Statement& statement, const Flags& flags, What& what) {
+  auto& copy = what.emplace<Copy>();
   copy.sources = TRY(SourcesOf(statement, flags));
   copy.from = flags.Text("from");
   copy.parents = flags.Bool("parents").value_or(false);
   if (copy.from.find('$') != std::string::npos)
     return Invalid(
-        "variable expansion is not supported for --from, define a new stage with FROM using ARG "
-        "from global scope as a workaround");
-  return copy;
+        {"variable expansion is not supported for --from, define a new stage with FROM using ARG "
+         "from global scope as a workaround"});
+  return {};
 }
 
-Result<What> MakeEntrypoint(const Statement& statement, const Flags&) {
-  return Entrypoint{CommandOf(statement)};
+Result<> MakeEntrypoint(const Statement& statement, const Flags&, What& what) {
+  what.emplace<Entrypoint>().command = CommandOf(statement);
+  return {};
 }
 
-Result<What> MakeEnv(const Statement& statement, const Flags&) {
-  Env env;
+Result<> MakeEnv(const Statement& statement, const Flags&, What& what) {
+  auto& env = what.emplace<Env>();
   env.variables = TRY(Pairs(statement));
-  return env;
+  return {};
 }
 
-Result<What> MakeExpose(const Statement& statement, const Flags&) {
-  Expose expose{statement.words};
+Result<> MakeExpose(const Statement& statement, const Flags&, What& what) {
+  auto& expose = what.emplace<Expose>();
+  expose.ports = statement.words;
   std::sort(expose.ports.begin(), expose.ports.end());
-  return expose;
+  return {};
 }
 
 bool IsStageName(std::string_view name) {
@@ -133,19 +133,21 @@ bool IsStageName(std::string_view name) {
   });
 }
 
-Result<What> MakeFrom(const Statement& statement, const Flags& flags) {
+Result<> MakeFrom(const Statement& statement, const Flags& flags, What& what) {
   const Words& words = statement.words;
   bool named = words.size() == 3 && EqualsIgnoreCase(words[1], "as");
   if (words.size() != 1 && !named)
-    return Invalid("FROM requires either one or three arguments");
-  From from{.image = words[0], .name = {}, .platform = flags.Text("platform")};
+    return Invalid({"FROM requires either one or three arguments"});
+  auto& from = what.emplace<From>();
+  from.image = words[0];
+  from.platform = flags.Text("platform");
   if (named) {
     from.name = ToLower(words[2]);
     if (!IsStageName(from.name))
-      return Invalid(Cat("invalid name for build stage: \"", words[2].substr(0, 100),
-                         "\", name can't start with a number or contain symbols"));
+      return Invalid({"invalid name for build stage: \"", Shown(words[2]),
+                      "\", name can't start with a number or contain symbols"});
   }
-  return from;
+  return {};
 }
 
 struct IntervalRow {
@@ -164,7 +166,7 @@ Result<> ReadTimes(const Flags& flags, Healthcheck& check) {
       continue;
     auto value = TRY_CTX(Cat("--", row.flag), ParseGoDuration(text));
     if (value.count() != 0 && value < std::chrono::milliseconds(1))
-      return Invalid(Cat("Interval \"", row.flag, "\" cannot be less than 1ms"));
+      return Invalid({"Interval \"", row.flag, "\" cannot be less than 1ms"});
     check.*row.member = value;
   }
   std::string retries = flags.Text("retries");
@@ -172,95 +174,108 @@ Result<> ReadTimes(const Flags& flags, Healthcheck& check) {
     return {};
   int64_t count = TRY_CTX("--retries", ParseInt(retries));
   if (count < 0)
-    return Invalid(Cat("--retries cannot be negative (", count, ")"));
+    return Invalid({"--retries cannot be negative (", std::to_string(count), ")"});
   if (count > INT32_MAX)
-    return Invalid(Cat("--retries is out of range: ", count));
+    return Invalid({"--retries is out of range: ", std::to_string(count)});
   check.retries = static_cast<int32_t>(count);
   return {};
 }
 
-Result<What> MakeHealthcheck(const Statement& statement, const Flags& flags) {
-  Healthcheck check;
+Result<> MakeHealthcheck(const Statement& statement, const Flags& flags, What& what) {
+  auto& check = what.emplace<Healthcheck>();
   std::string type = statement.words[0];
   for (char& c : type)
     c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
   if (type == "NONE") {
     if (statement.words.size() > 1)
-      return Invalid("HEALTHCHECK NONE takes no arguments");
+      return Invalid({"HEALTHCHECK NONE takes no arguments"});
     check.test = {"NONE"};
-    return check;
+    return {};
   }
   if (type != "CMD")
-    return Invalid(Cat("Unknown type \"", type.substr(0, 100), "\" in HEALTHCHECK (try CMD)"));
+    return Invalid({"Unknown type \"", Shown(type), "\" in HEALTHCHECK (try CMD)"});
   if (statement.words.size() == 1)
-    return Invalid("Missing command after HEALTHCHECK CMD");
+    return Invalid({"Missing command after HEALTHCHECK CMD"});
   check.test = CommandOf(statement, 1).words;
   check.test.insert(check.test.begin(), statement.json ? "CMD" : "CMD-SHELL");
   TRY(ReadTimes(flags, check));
-  return check;
+  return {};
 }
 
-Result<What> MakeLabel(const Statement& statement, const Flags&) {
-  Label label;
+Result<> MakeLabel(const Statement& statement, const Flags&, What& what) {
+  auto& label = what.emplace<Label>();
   label.labels = TRY(Pairs(statement));
-  return label;
+  return {};
 }
 
-Result<What> MakeMaintainer(const Statement& statement, const Flags&) {
-  return Maintainer{statement.words[0]};
+Result<> MakeMaintainer(const Statement& statement, const Flags&, What& what) {
+  what.emplace<Maintainer>().name = statement.words[0];
+  return {};
 }
 
-Result<What> MakeOnbuild(const Statement& statement, const Flags&) {
+Result<> CheckTrigger(const Statement& trigger) {
+  if (trigger.keyword == Keyword::kFrom || trigger.keyword == Keyword::kMaintainer ||
+      trigger.keyword == Keyword::kOnbuild)
+    return Invalid({KeywordName(trigger.keyword), " isn't allowed as an ONBUILD trigger"});
+  return {};
+}
+
+Result<> MakeOnbuild(const Statement& statement, const Flags&, What& what) {
   const Statement& trigger = statement.trigger[0];
-  if (trigger.keyword == Keyword::kFrom || trigger.keyword == Keyword::kMaintainer)
-    return Invalid(Cat(KeywordName(trigger.keyword), " isn't allowed as an ONBUILD trigger"));
-  Onbuild onbuild{trigger.text};
+  TRY(CheckTrigger(trigger));
+  auto& onbuild = what.emplace<Onbuild>();
+  onbuild.expression = trigger.text;
   for (const Heredoc& heredoc : statement.heredocs)
     Append(onbuild.expression, "\n", heredoc.content, heredoc.name);
   TRY(ParseTrigger(onbuild.expression));
-  return onbuild;
+  return {};
 }
 
-Result<What> MakeRun(const Statement& statement, const Flags& flags) {
-  Run run{.command = CommandOf(statement),
-          .files = statement.heredocs,
-          .mounts = flags.List("mount"),
-          .network = flags.Text("network")};
+Result<> MakeRun(const Statement& statement, const Flags& flags, What& what) {
+  auto& run = what.emplace<Run>();
+  run.command = CommandOf(statement);
+  run.files = statement.heredocs;
+  run.mounts = flags.List("mount");
+  run.network = flags.Text("network");
   for (const std::string& mount : run.mounts)
     TRY(CheckMount(mount));
   constexpr std::string_view kNetworks[] = {"", "default", "none", "host"};
-  if (std::find(std::begin(kNetworks), std::end(kNetworks), run.network) == std::end(kNetworks))
-    return Invalid(Cat("invalid network mode \"", run.network.substr(0, 100),
-                       "\": it is default, none or host"));
-  return run;
+  if (!IndexOf(kNetworks, run.network))
+    return Invalid(
+        {"invalid network mode \"", Shown(run.network), "\": it is default, none or host"});
+  return {};
 }
 
-Result<What> MakeShell(const Statement& statement, const Flags&) {
+Result<> MakeShell(const Statement& statement, const Flags&, What& what) {
   if (!statement.json)
-    return Invalid("SHELL requires the arguments to be in JSON form");
-  return Shell{statement.words};
+    return Invalid({"SHELL requires the arguments to be in JSON form"});
+  what.emplace<Shell>().words = statement.words;
+  return {};
 }
 
-Result<What> MakeStopSignal(const Statement& statement, const Flags&) {
-  return StopSignal{statement.words[0]};
+Result<> MakeStopSignal(const Statement& statement, const Flags&, What& what) {
+  what.emplace<StopSignal>().signal = statement.words[0];
+  return {};
 }
 
-Result<What> MakeUser(const Statement& statement, const Flags&) {
-  return User{statement.words[0]};
+Result<> MakeUser(const Statement& statement, const Flags&, What& what) {
+  what.emplace<User>().user = statement.words[0];
+  return {};
 }
 
-Result<What> MakeVolume(const Statement& statement, const Flags&) {
-  Volume volume;
+Result<> MakeVolume(const Statement& statement, const Flags&, What& what) {
+  auto& volume = what.emplace<Volume>();
   for (const std::string& word : statement.words) {
     volume.paths.emplace_back(Trim(word));
     if (volume.paths.back().empty())
-      return Invalid("VOLUME specified can not be an empty string");
+      return Invalid({"VOLUME specified can not be an empty string"});
   }
-  return volume;
+  return {};
 }
 
-Result<What> MakeWorkdir(const Statement& statement, const Flags&) {
-  return Workdir{statement.words[0]};
+Result<> MakeWorkdir(const Statement& statement, const Flags&, What& what) {
+  what.emplace<Workdir>().path = statement.words[0];
+  return {};
 }
 
 using Kind = FlagRow::Kind;
@@ -317,50 +332,51 @@ Result<> CheckWords(const Statement& statement, Count count) {
   std::string_view name = KeywordName(statement.keyword);
   const Words& words = statement.words;
   if (count == Count::kOne && words.size() != 1)
-    return Invalid(Cat(name, " requires exactly one argument"));
+    return Invalid({name, " requires exactly one argument"});
   bool trigger = statement.keyword == Keyword::kOnbuild && statement.trigger.empty();
   if ((count == Count::kSome && words.empty()) || trigger)
-    return Invalid(Cat(name, " requires at least one argument"));
+    return Invalid({name, " requires at least one argument"});
   if (count == Count::kTwo && words.size() < 2)
-    return Invalid(Cat(name,
-                       " requires at least two arguments, but only one was provided. "
-                       "Destination could not be determined"));
+    return Invalid({name,
+                    " requires at least two arguments, but only one was provided. "
+                    "Destination could not be determined"});
   for (const std::string& word : words) {
     if (word.find('\0') != std::string::npos)
-      return Invalid(Cat(name, ": an argument contains a NUL character"));
+      return Invalid({name, ": an argument contains a NUL character"});
   }
   return {};
 }
 
-Result<What> Make(const Statement& statement) {
+Result<> Make(const Statement& statement, What& what) {
   const Row& row = kRows[static_cast<size_t>(statement.keyword)];
   TRY(CheckWords(statement, row.count));
   auto flags = TRY(Flags::Parse(KeywordName(statement.keyword), statement.flags, row.flags));
-  return row.make(statement, flags);
+  return row.make(statement, flags, what);
 }
 
 }  // namespace
 
 Result<Instruction> ParseInstruction(const Statement& statement) {
-  auto what = Make(statement);
-  if (!what)
-    return std::unexpected(AtLine(std::move(what).error(), statement.first_line));
-  return Instruction{
-      .what = *std::move(what), .text = statement.text, .line = statement.first_line};
+  Instruction instruction;
+  instruction.text = statement.text;
+  instruction.line = statement.first_line;
+  auto made = Make(statement, instruction.what);
+  if (!made)
+    return std::unexpected(AtLine(std::move(made).error(), statement.first_line));
+  return instruction;
 }
 
 Result<Instruction> ParseTrigger(std::string_view expression) {
   // The escape character is the default one: the image does not say which the Dockerfile had.
   auto dockerfile = TRY_CTX("ONBUILD", ParseDockerfile(expression));
   if (dockerfile.statements.size() != 1)
-    return Invalid("onbuild trigger should be a single expression");
+    return Invalid({"onbuild trigger should be a single expression"});
   const Statement& statement = dockerfile.statements[0];
-  constexpr Keyword kForbidden[] = {Keyword::kOnbuild, Keyword::kFrom, Keyword::kMaintainer};
-  if (std::find(std::begin(kForbidden), std::end(kForbidden), statement.keyword) !=
-      std::end(kForbidden))
-    return Invalid(Cat(KeywordName(statement.keyword), " isn't allowed as an ONBUILD trigger"));
-  auto what = TRY_CTX("ONBUILD", Make(statement));
-  return Instruction{.what = std::move(what), .text = statement.text, .line = 0};
+  TRY(CheckTrigger(statement));
+  Instruction instruction;
+  instruction.text = statement.text;
+  TRY_CTX("ONBUILD", Make(statement, instruction.what));
+  return instruction;
 }
 
 }  // namespace wherry::build

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/text.h"
+#include "engine/build/problem.h"
 
 namespace wherry::build {
 
@@ -28,7 +29,7 @@ Result<> CheckSyntax(std::string_view syntax) {
   std::string_view name = syntax.substr(0, syntax.find_first_of(":@ "));
   if (name.starts_with("docker.io/"))
     name.remove_prefix(10);
-  if (name.empty() || std::find(std::begin(kKnown), std::end(kKnown), name) != std::end(kKnown))
+  if (name.empty() || IndexOf(kKnown, name))
     return {};
   return Fail(Errc::kUnsupported, Cat("the syntax ", syntax.substr(0, 100),
                                       " is not supported; only docker/dockerfile is"));
@@ -63,13 +64,13 @@ Result<> LineReader::ReadDirective(std::string_view line) {
     return {};
   std::string name = ToLower(Trim(parts->head.substr(1)));
   std::string_view value = Trim(parts->tail);
-  const auto* found = std::find(std::begin(kDirectives), std::end(kDirectives), name);
-  in_directives_ = found != std::end(kDirectives) && !value.empty();
+  auto found = IndexOf(kDirectives, name);
+  in_directives_ = found && !value.empty();
   if (!in_directives_)
     return {};
-  auto bit = static_cast<uint8_t>(1 << (found - std::begin(kDirectives)));
+  auto bit = static_cast<uint8_t>(1 << *found);
   if ((seen_ & bit) != 0)
-    return Fail(Errc::kInvalid, Cat("only one ", name, " parser directive can be used"));
+    return Invalid({"only one ", name, " parser directive can be used"});
   seen_ |= bit;
   if (name == "syntax") {
     syntax_ = value;
@@ -78,8 +79,7 @@ Result<> LineReader::ReadDirective(std::string_view line) {
   if (name != "escape")
     return {};
   if (value != "\\" && value != "`")
-    return Fail(Errc::kInvalid,
-                Cat("invalid escape token '", value.substr(0, 100), "' does not match ` or \\"));
+    return Invalid({"invalid escape token '", Shown(value), "' does not match ` or \\"});
   escape_ = value[0];
   return {};
 }

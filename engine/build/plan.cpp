@@ -4,12 +4,14 @@
 #include <set>
 
 #include "core/base/text.h"
+#include "engine/build/problem.h"
 
 namespace wherry::build {
 
 namespace {
 
 constexpr size_t kMaxStages = 500;
+constexpr std::string_view kPlatformParts[] = {"PLATFORM", "OS", "ARCH", "VARIANT"};
 
 std::string Full(const oci::Platform& platform) {
   return Cat(platform.os, "/", platform.architecture, platform.variant.empty() ? "" : "/",
@@ -18,22 +20,15 @@ std::string Full(const oci::Platform& platform) {
 
 // The predefined ARGs in front of the first FROM.
 void SetPlatforms(const PlanOptions& options, Variables& global) {
-  struct Row {
-    std::string_view prefix;
-    const oci::Platform& platform;
-  };
-  for (const Row& row :
-       {Row{"BUILD", options.build_platform}, Row{"TARGET", options.target_platform}}) {
-    struct Part {
-      std::string_view name;
-      std::string value;
-    };
-    for (const Part& part :
-         {Part{"PLATFORM", Full(row.platform)}, Part{"OS", row.platform.os},
-          Part{"ARCH", row.platform.architecture}, Part{"VARIANT", row.platform.variant}}) {
-      std::string name = Cat(row.prefix, part.name);
+  for (std::string_view prefix : {"BUILD", "TARGET"}) {
+    bool target = prefix == "TARGET";
+    const oci::Platform& platform = target ? options.target_platform : options.build_platform;
+    std::string full = Full(platform);
+    const std::string* values[] = {&full, &platform.os, &platform.architecture, &platform.variant};
+    for (size_t i = 0; i < std::size(kPlatformParts); ++i) {
+      std::string name = Cat(prefix, kPlatformParts[i]);
       auto given = options.build_args.find(name);
-      global.Set(name, given == options.build_args.end() ? part.value : given->second);
+      global.Set(name, given == options.build_args.end() ? *values[i] : given->second);
     }
   }
   global.Set("TARGETSTAGE", options.target.empty() ? "default" : options.target);
@@ -75,7 +70,7 @@ class Planner {
   const Dockerfile& dockerfile_;
   PlanOptions options_;
   Plan plan_;
-  std::set<std::string, std::less<>> declared_;  // names of ARGs
+  std::set<std::string> declared_;  // names of ARGs
 };
 
 Result<std::string> Planner::ExpandGlobal(std::string_view text) const {
@@ -95,21 +90,19 @@ Result<> Planner::AddGlobal(const Arg& arg) {
 
 Result<> Planner::Begin(const From& from, int line) {
   if (plan_.stages.size() == kMaxStages)
-    return Fail(Errc::kInvalid, Cat("more than ", kMaxStages, " stages"));
+    return Invalid({"more than ", std::to_string(kMaxStages), " stages"});
   Stage stage;
   stage.name = from.name;
   stage.platform = options_.target_platform;
   stage.line = line;
   stage.image = TRY(ExpandGlobal(from.image));
   if (stage.image.empty())
-    return Fail(Errc::kInvalid,
-                Cat("base name (", from.image.substr(0, 100), ") should not be blank"));
+    return Invalid({"base name (", Shown(from.image), ") should not be blank"});
   if (!from.platform.empty()) {
     std::string platform =
         TRY_CTX("failed to process arguments for platform", ExpandGlobal(from.platform));
     if (platform.empty())
-      return Fail(Errc::kInvalid,
-                  Cat("empty platform value from expression ", from.platform.substr(0, 100)));
+      return Invalid({"empty platform value from expression ", Shown(from.platform)});
     stage.platform = TRY_CTX(Cat("failed to parse platform ", from.platform.substr(0, 100)),
                              oci::ParsePlatform(platform));
   }
@@ -132,7 +125,7 @@ Result<> Planner::Add(Instruction instruction) {
     return Begin(*from, instruction.line);
   if (plan_.stages.empty())
     return arg != nullptr ? AddGlobal(*arg)
-                          : Result<>(Fail(Errc::kInvalid, "no build stage in current context"));
+                          : Result<>(Invalid({"no build stage in current context"}));
   plan_.stages.back().instructions.push_back(std::move(instruction));
   return {};
 }
@@ -176,8 +169,7 @@ Result<> Planner::FindTarget() {
   }
   auto number = ParseUint(options_.target);
   if (!number || *number >= plan_.stages.size())
-    return Fail(Errc::kInvalid,
-                Cat("target stage \"", options_.target.substr(0, 100), "\" could not be found"));
+    return Invalid({"target stage \"", Shown(options_.target), "\" could not be found"});
   plan_.target = *number;
   return {};
 }
@@ -211,7 +203,7 @@ Result<Plan> Planner::Make() {
       return std::unexpected(AtLine(std::move(added).error(), statement.first_line));
   }
   if (plan_.stages.empty())
-    return Fail(Errc::kInvalid, "dockerfile contains no stages to build");
+    return Invalid({"dockerfile contains no stages to build"});
   TRY(FindUses());
   TRY(FindTarget());
   Order();
@@ -231,7 +223,7 @@ Result<std::optional<size_t>> Plan::FindStage(std::string_view reference, size_t
   if (reference.find_first_not_of("0123456789") == std::string_view::npos) {
     auto number = ParseUint(reference);
     if (!number || *number >= stages.size())
-      return Fail(Errc::kInvalid, Cat("invalid stage index ", reference.substr(0, 100)));
+      return Invalid({"invalid stage index ", Shown(reference)});
     found = *number;
   }
   std::string name = ToLower(reference);

@@ -20,7 +20,7 @@ inline constexpr std::string_view kScratch = "scratch";
 
 struct PlanOptions {
   std::string target;  // name or number of a stage; empty: the last
-  std::map<std::string, std::string, std::less<>> build_args;
+  std::map<std::string, std::string> build_args;
   oci::Platform build_platform;
   oci::Platform target_platform;
 };

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "core/base/text.h"
+#include "engine/build/problem.h"
 
 namespace wherry::build {
 
@@ -15,7 +16,7 @@ constexpr uint64_t kMaxPort = 65535;
 
 Result<std::vector<std::string>> ParsePorts(std::string_view text) {
   auto invalid = [&](std::string_view why) {
-    return Fail(Errc::kInvalid, Cat("invalid port: \"", text.substr(0, 100), "\": ", why));
+    return Invalid({"invalid port: \"", Shown(text), "\": ", why});
   };
   std::string_view range = text.substr(text.rfind(':') + 1);
   std::string protocol = "tcp";
@@ -25,7 +26,7 @@ Result<std::vector<std::string>> ParsePorts(std::string_view text) {
       protocol = ToLower(parts->tail);
   }
   constexpr std::string_view kProtocols[] = {"tcp", "udp", "sctp"};
-  if (std::find(std::begin(kProtocols), std::end(kProtocols), protocol) == std::end(kProtocols))
+  if (!IndexOf(kProtocols, protocol))
     return invalid("the protocol is none of tcp, udp and sctp");
   auto ends = SplitFirst(range, '-');
   auto first = ParseUint(ends ? ends->head : range);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/base/text.h"
+#include "engine/build/problem.h"
 
 namespace wherry::build {
 
@@ -12,10 +13,6 @@ namespace {
 
 constexpr std::string_view kTypes[] = {"bind", "cache", "tmpfs", "secret", "ssh"};
 constexpr std::string_view kSharings[] = {"shared", "private", "locked"};
-
-std::string_view Shown(std::string_view text) {
-  return text.substr(0, 100);
-}
 
 // Fields of comma separated values; one that begins with a quote may have commas inside.
 Result<std::vector<std::string>> Fields(std::string_view text) {
@@ -29,8 +26,7 @@ Result<std::vector<std::string>> Fields(std::string_view text) {
         i += text[i] == '"' ? 2 : 1;
       }
       if (i >= text.size() || (i + 1 < text.size() && text[i + 1] != ','))
-        return Fail(Errc::kInvalid,
-                    "failed to parse csv mounts: a quote is not where a field ends");
+        return Invalid({"failed to parse csv mounts: a quote is not where a field ends"});
       text.remove_prefix(i + 1);
     } else {
       size_t end = std::min(text.find(','), text.size());
@@ -58,24 +54,20 @@ struct Draft {
 };
 
 std::unexpected<Error> BadValue(const Field& field) {
-  return Fail(Errc::kInvalid, Cat("invalid value for ", field.key, ": ", Shown(field.value)));
+  return Invalid({"invalid value for ", field.key, ": ", Shown(field.value)});
 }
 
 std::unexpected<Error> WrongType(const Field& field, Mount::Type type) {
-  return Fail(Errc::kInvalid,
-              Cat("unexpected key '", field.key, "' for mount type '", MountTypeName(type), "'"));
+  return Invalid({"unexpected key '", field.key, "' for mount type '", MountTypeName(type), "'"});
 }
 
 // Go's notation; a key alone is true.
 Result<bool> Boolean(const Field& field) {
   constexpr std::string_view kTrue[] = {"1", "t", "T", "TRUE", "true", "True"};
   constexpr std::string_view kFalse[] = {"0", "f", "F", "FALSE", "false", "False"};
-  auto is_in = [&](const auto& list) {
-    return std::find(std::begin(list), std::end(list), field.value) != std::end(list);
-  };
-  if (!field.has_value || is_in(kTrue))
+  if (!field.has_value || IndexOf(kTrue, field.value))
     return true;
-  if (is_in(kFalse))
+  if (IndexOf(kFalse, field.value))
     return false;
   return BadValue(field);
 }
@@ -88,18 +80,18 @@ Result<uint32_t> Number(const Field& field) {
 }
 
 Result<> SetType(const Field& field, Draft& draft) {
-  const auto* found = std::find(std::begin(kTypes), std::end(kTypes), ToLower(field.value));
-  if (found == std::end(kTypes))
-    return Fail(Errc::kInvalid, Cat("unsupported mount type \"", Shown(field.value), "\""));
-  draft.mount.type = static_cast<Mount::Type>(found - std::begin(kTypes));
+  auto found = IndexOf(kTypes, ToLower(field.value));
+  if (!found)
+    return Invalid({"unsupported mount type \"", Shown(field.value), "\""});
+  draft.mount.type = static_cast<Mount::Type>(*found);
   return {};
 }
 
 Result<> SetSharing(const Field& field, Draft& draft) {
-  const auto* found = std::find(std::begin(kSharings), std::end(kSharings), ToLower(field.value));
-  if (found == std::end(kSharings))
-    return Fail(Errc::kInvalid, Cat("unsupported sharing value \"", Shown(field.value), "\""));
-  draft.mount.sharing = static_cast<Mount::Sharing>(found - std::begin(kSharings));
+  auto found = IndexOf(kSharings, ToLower(field.value));
+  if (!found)
+    return Invalid({"unsupported sharing value \"", Shown(field.value), "\""});
+  draft.mount.sharing = static_cast<Mount::Sharing>(*found);
   draft.shares = true;
   return {};
 }
@@ -191,20 +183,20 @@ Result<const Key*> FindKey(const std::string& field, Field& out) {
   const Key* key = std::find_if(std::begin(kKeys), std::end(kKeys),
                                 [&](const Key& row) { return row.name == name; });
   if (key == std::end(kKeys))
-    return Fail(Errc::kInvalid, Cat("unexpected key '", Shown(name), "' in '", Shown(field), "'"));
+    return Invalid({"unexpected key '", Shown(name), "' in '", Shown(field), "'"});
   if (key->needs_value && !pair)
-    return Fail(Errc::kInvalid, Cat("invalid field '", Shown(field), "' must be a key=value pair"));
+    return Invalid({"invalid field '", Shown(field), "' must be a key=value pair"});
   out = {key->name, std::string(pair ? pair->tail : std::string_view()), pair.has_value()};
   return key;
 }
 
 Result<> CheckSecret(const Mount& mount) {
   if (!mount.from.empty())
-    return Fail(Errc::kInvalid, "secret mount should not have a from");
+    return Invalid({"secret mount should not have a from"});
   if (mount.source.empty() && mount.target.empty() && mount.id.empty())
-    return Fail(Errc::kInvalid, "invalid secret mount. one of source, target required");
+    return Invalid({"invalid secret mount. one of source, target required"});
   if (!mount.source.empty() && !mount.id.empty())
-    return Fail(Errc::kInvalid, "both source and id can't be set");
+    return Invalid({"both source and id can't be set"});
   return {};
 }
 
@@ -214,12 +206,12 @@ Result<> CheckDraft(const Draft& draft) {
   std::string_view type = MountTypeName(mount.type);
   bool owned = mount.type != Type::kBind && mount.type != Type::kTmpfs;
   if (!owned && (mount.mode || mount.uid || mount.gid))
-    return Fail(Errc::kInvalid, Cat(mount.mode  ? "mode"
-                                    : mount.uid ? "uid"
-                                                : "gid",
-                                    " not allowed for \"", type, "\" type mounts"));
+    return Invalid({mount.mode  ? "mode"
+                    : mount.uid ? "uid"
+                                : "gid",
+                    " not allowed for \"", type, "\" type mounts"});
   if (draft.shares && mount.type != Type::kCache)
-    return Fail(Errc::kInvalid, Cat("invalid cache sharing set for ", type, " mount"));
+    return Invalid({"invalid cache sharing set for ", type, " mount"});
   return mount.type == Type::kSecret ? CheckSecret(mount) : Result<>();
 }
 
@@ -251,8 +243,7 @@ Result<> CheckMount(std::string_view text) {
     Field field;
     const Key* key = TRY(FindKey(written, field));
     if (key->name == "from" && field.value.find('$') != std::string::npos)
-      return Fail(Errc::kInvalid,
-                  "'from' doesn't support variable expansion, define alias stage instead");
+      return Invalid({"'from' doesn't support variable expansion, define alias stage instead"});
   }
   if (!variables)
     TRY(ParseMount(text, Variables(), '\\'));

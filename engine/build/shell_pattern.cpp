@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/base/text.h"
+#include "engine/build/problem.h"
 
 namespace wherry::build {
 
@@ -47,8 +48,8 @@ Result<std::vector<Piece>> Compile(std::string_view pattern) {
       // '}' and '/' are escaped because of what surrounds the pattern.
       std::string_view next = pattern.substr(i, CharacterBytes(pattern, i));
       if (next.empty() || std::string_view("*?\\}/").find(next) == std::string_view::npos)
-        return Fail(Errc::kInvalid, Cat("invalid pattern (", pattern.substr(0, 100),
-                                        ") in substitution: invalid escape '\\", next, "'"));
+        return Invalid({"invalid pattern (", Shown(pattern),
+                        ") in substitution: invalid escape '\\", next, "'"});
       c = next;
       i += c.size();
     }
@@ -93,7 +94,7 @@ class Matcher {
     size_t steps = places_.size() + next.size() + 1;
     places_ = std::move(next);
     if (!budget_.Spend(steps))
-      return Fail(Errc::kInvalid, "the pattern of a substitution takes too long to match");
+      return Invalid({"the pattern of a substitution takes too long to match"});
     return {};
   }
 
@@ -146,7 +147,7 @@ Result<std::string> ReplacePattern(std::string_view pattern, std::string_view va
     if (matched)
       out += replacing.with;
     if (out.size() > replacing.most)
-      return Fail(Errc::kInvalid, Cat("the result is larger than ", replacing.most, " bytes"));
+      return Invalid({"the result is larger than ", std::to_string(replacing.most), " bytes"});
     if (matched && replacing.occurrence == Occurrence::kFirst)
       return out.append(value.substr(at + *length));
     after_match = matched && *length > 0;

@@ -9,6 +9,7 @@
 #include "engine/build/history.h"
 #include "engine/build/path.h"
 #include "engine/build/ports.h"
+#include "engine/build/problem.h"
 
 namespace wherry::build {
 
@@ -82,7 +83,7 @@ class Application {
   Result<> operator()(const Env& env) const {
     for (const KeyValue& pair : env.variables) {
       if (pair.key.empty())
-        return Fail(Errc::kInvalid, "ENV names can not be blank");
+        return Invalid({"ENV names can not be blank"});
       stage_.SetEnv(pair.key, pair.value);
     }
     return {};
@@ -136,7 +137,7 @@ class Application {
                           (c >= 'A' && c <= 'Z') || c == '+' || c == '-';
                  });
     if (!valid)
-      return Fail(Errc::kInvalid, Cat("Invalid signal: ", signal.signal.substr(0, 100)));
+      return Invalid({"Invalid signal: ", Shown(signal.signal)});
     config().stop_signal = signal.signal;
     return {};
   }
@@ -147,7 +148,7 @@ class Application {
   Result<> operator()(const Volume& volume) const {
     for (const std::string& path : volume.paths) {
       if (path.empty())
-        return Fail(Errc::kInvalid, "VOLUME specified can not be an empty string");
+        return Invalid({"VOLUME specified can not be an empty string"});
       config().volumes.push_back(path);
     }
     SortedSet(config().volumes);
@@ -155,7 +156,7 @@ class Application {
   }
   Result<> operator()(const Workdir& workdir) const {
     if (workdir.path.empty())
-      return Fail(Errc::kInvalid, "WORKDIR specified can not be an empty string");
+      return Invalid({"WORKDIR specified can not be an empty string"});
     config().working_dir = stage_.Resolve(workdir.path);
     return {};
   }
@@ -201,17 +202,17 @@ Result<> StageState::Apply(const Instruction& expanded, const Outcome& outcome) 
   context.working_dir = image_.config.working_dir;
   if (outcome.layer) {
     if (image_.config.diff_ids.size() == oci::kMaxLayers)
-      return Fail(Errc::kInvalid,
-                  Cat("the image would have more than ", oci::kMaxLayers, " layers"));
+      return Invalid(
+          {"the image would have more than ", std::to_string(oci::kMaxLayers), " layers"});
     image_.config.diff_ids.push_back(*outcome.layer);
   }
-  image_.history.push_back({.created = outcome.created,
-                            .created_by = HistoryText(expanded, context),
-                            .comment = {},
-                            .author = image_.author,
-                            .empty_layer = !outcome.layer});
+  HistoryEntry& entry = image_.history.emplace_back();
+  entry.created = outcome.created;
+  entry.created_by = HistoryText(expanded, context);
+  entry.author = image_.author;
+  entry.empty_layer = !outcome.layer;
   // The text has all that the instruction has added to the configuration, but for ports.
-  growth_ += image_.history.back().created_by.size();
+  growth_ += entry.created_by.size();
   if (growth_ > kMaxGrowthBytes)
     return std::unexpected(AtLine(
         Error(Errc::kInvalid, "the image's configuration has become too large"), expanded.line));

@@ -22,8 +22,8 @@ namespace wherry::build {
 
 // What all stages of a build share.
 struct BuildArguments {
-  std::map<std::string, std::string, std::less<>> given;  // --build-arg
-  Variables global;                                       // ARG before FROM, TARGETPLATFORM etc.
+  std::map<std::string, std::string> given;  // --build-arg
+  Variables global;                          // ARG before FROM, TARGETPLATFORM etc.
   char escape = '\\';
 };
 
@@ -77,8 +77,8 @@ class StageState {
 
   ImageState image_;
   const BuildArguments* arguments_;
-  Variables variables_;                                   // ENV, and ARG where no ENV is
-  std::map<std::string, std::string, std::less<>> args_;  // in scope, with their values
+  Variables variables_;                      // ENV, and ARG where no ENV is
+  std::map<std::string, std::string> args_;  // in scope, with their values
   bool cmd_set_ = false;
   size_t growth_ = 0;  // bytes the instructions have added
 };

@@ -3,6 +3,7 @@
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "engine/build/line_reader.h"
+#include "engine/build/problem.h"
 #include "engine/build/shell_pattern.h"
 
 namespace wherry::build {
@@ -87,11 +88,11 @@ class Expander {
 };
 
 std::unexpected<Error> SyntaxError(std::string_view what) {
-  return Fail(Errc::kInvalid, Cat("syntax error: ", what));
+  return Invalid({"syntax error: ", what});
 }
 
 std::unexpected<Error> Unmatched(std::string_view what) {
-  return Fail(Errc::kInvalid, Cat("unexpected end of statement while looking for matching ", what));
+  return Invalid({"unexpected end of statement while looking for matching ", what});
 }
 
 Result<Sink> Expander::Read(int stop) {
@@ -212,7 +213,7 @@ Result<std::string> Expander::Dollar() {
   }
   added_ += out.size();
   if (added_ > kMaxExpandedBytes)
-    return Fail(Errc::kInvalid, Cat("its variables add more than ", kMaxExpandedBytes, " bytes"));
+    return Invalid({"its variables add more than ", std::to_string(kMaxExpandedBytes), " bytes"});
   return out;
 }
 
@@ -237,16 +238,17 @@ Result<std::string> Expander::Braced() {
   if (op == kEnd)
     return SyntaxError("missing '}'");
   std::string_view operators = empty_is_unset ? "-+?" : "-+?#%";
-  if (operators.find(static_cast<char>(op)) == std::string_view::npos)
-    return Fail(Errc::kInvalid, Cat("unsupported modifier (", empty_is_unset ? ":" : "",
-                                    static_cast<char>(op), ") in substitution"));
+  auto modifier = static_cast<char>(op);
+  if (operators.find(modifier) == std::string_view::npos)
+    return Invalid({"unsupported modifier (", empty_is_unset ? ":" : "",
+                    std::string_view(&modifier, 1), ") in substitution"});
   return Substitution(name, op, empty_is_unset);
 }
 
 // The text up to `stop`, expanded in turn.
 Result<std::string> Expander::Until(char stop, bool keep_escapes) {
   if (depth_ == kMaxNesting)
-    return Fail(Errc::kInvalid, Cat("substitutions are nested deeper than ", kMaxNesting));
+    return Invalid({"substitutions are nested deeper than ", std::to_string(kMaxNesting)});
   ++depth_;
   bool outer = std::exchange(keep_escapes_, keep_escapes);
   auto read = Read(stop);
@@ -274,7 +276,7 @@ Result<std::string> Expander::Substitution(const std::string& name, int op, bool
       return *value;
     if (word.empty())
       word = Cat("is not allowed to be ", value == nullptr ? "unset" : "empty");
-    return Fail(Errc::kInvalid, Cat(name, ": ", word));
+    return Invalid({name, ": ", word});
   }
   bool twice = word.starts_with(operation);
   auto extent = twice ? Extent::kLongest : Extent::kShortest;
@@ -311,15 +313,11 @@ Result<Sink> Expand(std::string_view text, const Variables& variables, const Wor
 }  // namespace
 
 void Variables::Set(std::string_view name, std::string_view value) {
-  auto at = values_.lower_bound(name);
-  if (at != values_.end() && at->first == name)
-    at->second = value;
-  else
-    values_.emplace_hint(at, name, value);
+  values_[std::string(name)] = value;
 }
 
 const std::string* Variables::Find(std::string_view name) const {
-  auto at = values_.find(name);
+  auto at = values_.find(std::string(name));
   return at == values_.end() ? nullptr : &at->second;
 }
 

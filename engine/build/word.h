@@ -23,7 +23,7 @@ class Variables {
   const std::string* Find(std::string_view name) const;
 
  private:
-  std::map<std::string, std::string, std::less<>> values_;
+  std::map<std::string, std::string> values_;
 };
 
 struct WordRules {

@@ -86,9 +86,9 @@ TEST(Ignore, Patterns) {
 }
 
 TEST(Ignore, LastMatchWins) {
-  EXPECT_FALSE(Ignored("docs\n!docs/README.md", "docs/README.md"));
-  EXPECT_TRUE(Ignored("docs\n!docs/README.md", "docs/other.md"));
-  EXPECT_FALSE(Ignored("docs/\n!docs/README.md", "docs/README.md"));
+  EXPECT_FALSE(Ignored("docs\n!docs/readme.txt", "docs/readme.txt"));
+  EXPECT_TRUE(Ignored("docs\n!docs/readme.txt", "docs/other.txt"));
+  EXPECT_FALSE(Ignored("docs/\n!docs/readme.txt", "docs/readme.txt"));
   EXPECT_TRUE(Ignored("!a.go\n*.go", "a.go"));
   EXPECT_FALSE(Ignored("**\n!util/web", "util/web/foo"));
   EXPECT_TRUE(Ignored("**\n!util/web\nutil/web/foo", "util/web/foo"));

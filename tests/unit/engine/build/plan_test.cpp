@@ -7,7 +7,7 @@
 namespace wherry::build {
 namespace {
 
-using Args = std::map<std::string, std::string, std::less<>>;
+using Args = std::map<std::string, std::string>;
 
 Result<Plan> Make(std::string_view text, std::string_view target = {}, const Args& args = {}) {
   PlanOptions options;

@@ -92,6 +92,8 @@ class Links {
 
  private:
   explicit Links(sys::NetlinkSocket socket) : socket_(std::move(socket)) {}
+  Result<int> Create(sys::NetlinkWriter& request, const std::string& name, std::string_view kind);
+  Result<> Set(sys::NetlinkWriter& request, std::string_view what, int link);
 
   sys::NetlinkSocket socket_;
 };

@@ -111,7 +111,10 @@ Result<int> Links::Create(NetlinkWriter& request, const std::string& name, std::
 }
 
 Result<> Links::Set(NetlinkWriter& request, std::string_view what, int link) {
-  return socket_.Call(request, Cat(what, " of device ", link));
+  Result<> set = socket_.Call(request, Cat(what, " of device ", link));
+  if (!set && set.error().error_number() == ENODEV)
+    return std::unexpected(std::move(set).error().WithCode(Errc::kNotFound));
+  return set;
 }
 
 Result<int> Links::AddBridge(const BridgeOptions& options) {
@@ -159,7 +162,7 @@ Result<> Links::Delete(int link) {
   NetlinkWriter request;
   request.Start(RTM_DELLINK, NLM_F_ACK, BytesOf(LinkHeader(link)));
   Result<> deleted = Set(request, "deletion", link);
-  if (!deleted && deleted.error().error_number() == ENODEV)
+  if (!deleted && deleted.error().code() == Errc::kNotFound)
     return {};
   return deleted;
 }

@@ -1,6 +1,6 @@
 // Network devices, addresses and routes of one network namespace by rtnetlink: what a container's
 // network is put together from. Devices are named by index in all calls but those that find or make
-// them. One thread at a time per object.
+// them; kNotFound when there is none of that index. One thread at a time per object.
 #pragma once
 
 #include <optional>

@@ -36,15 +36,11 @@ ifinfomsg UpHeader(int index) {
   return header;
 }
 
-// A request that changes the device `index`, without attributes yet.
+// A request that changes a device, without attributes yet.
 NetlinkWriter Change(const ifinfomsg& header) {
   NetlinkWriter request;
   request.Start(RTM_NEWLINK, NLM_F_ACK, BytesOf(header));
   return request;
-}
-
-void AddText(NetlinkWriter& request, uint16_t type, std::string_view text) {
-  request.Text(type, text);
 }
 
 void AddMtu(NetlinkWriter& request, uint32_t mtu) {
@@ -60,32 +56,33 @@ Result<> CheckName(const std::string& name) {
                   "' is not a device name: 1 to 15 letters, digits, '.', '_' and '-' are allowed"));
 }
 
-// The kernel's EOPNOTSUPP for a kind of device it does not know, in words.
-Error Explain(Error error, std::string_view kind, std::string_view option) {
-  if (error.error_number() != EOPNOTSUPP)
-    return error;
-  return {Errc::kUnsupported, Cat("the kernel has no ", kind, " devices: build it with ", option,
-                                  " or load the module (", error.message(), ")")};
-}
-
-// A dump that a change interrupted is asked for again.
-template <class T>
-Result<std::vector<T>> Dump(sys::NetlinkSocket& socket, uint16_t type,
-                            std::span<const uint8_t> header, std::string_view what,
-                            std::optional<T> (*parse)(const NetlinkMessage&)) {
+// A dump that a change interrupted is asked for again: `each` gets nullptr first and forgets.
+Result<> Dump(sys::NetlinkSocket& socket, uint16_t type, std::span<const uint8_t> header,
+              std::string_view what, std::move_only_function<void(const NetlinkMessage*)> each) {
   for (int attempt = 1;; ++attempt) {
-    std::vector<T> found;
+    each(nullptr);
     NetlinkWriter request;
     request.Start(type, NLM_F_ACK | NLM_F_DUMP, header);
-    Result<> done = socket.Call(request, what, [&](const NetlinkMessage& message) {
-      if (auto item = parse(message))
-        found.push_back(*std::move(item));
-    });
-    if (done)
-      return found;
-    if (done.error().code() != Errc::kBusy || attempt == kDumpAttempts)
-      return std::unexpected(std::move(done).error());
+    Result<> done =
+        socket.Call(request, what, [&](const NetlinkMessage& message) { each(&message); });
+    if (done || done.error().code() != Errc::kBusy || attempt == kDumpAttempts)
+      return done;
   }
+}
+
+template <class T>
+Result<std::vector<T>> ListAll(sys::NetlinkSocket& socket, uint16_t type,
+                               std::span<const uint8_t> header, std::string_view what,
+                               std::optional<T> (*parse)(const NetlinkMessage&)) {
+  std::vector<T> found;
+  TRY(Dump(socket, type, header, what, [&](const NetlinkMessage* message) {
+    if (message == nullptr) {
+      found.clear();
+    } else if (auto item = parse(*message)) {
+      found.push_back(*std::move(item));
+    }
+  }));
+  return found;
 }
 
 }  // namespace
@@ -101,24 +98,39 @@ Result<Links> Links::Open(int netns) {
   return Links(std::move(socket));
 }
 
+Result<int> Links::Create(NetlinkWriter& request, const std::string& name, std::string_view kind) {
+  Result<> made = socket_.Call(request, Cat("create ", kind, ' ', name));
+  if (!made && made.error().error_number() == EOPNOTSUPP)
+    return Fail(Errc::kUnsupported,
+                Cat("the kernel has no ", kind, " devices: build it with CONFIG_",
+                    kind == "veth" ? "VETH" : "BRIDGE", " or load the module ", kind));
+  if (!made)
+    return std::unexpected(std::move(made).error());
+  LinkInfo link = TRY(Find(name));
+  return link.index;
+}
+
+Result<> Links::Set(NetlinkWriter& request, std::string_view what, int link) {
+  Result<> set = socket_.Call(request, Cat(what, " of device ", link));
+  if (!set && set.error().error_number() == ENODEV)
+    return std::unexpected(std::move(set).error().WithCode(Errc::kNotFound));
+  return set;
+}
+
 Result<int> Links::AddBridge(const BridgeOptions& options) {
   TRY(CheckName(options.name));
   NetlinkWriter request;
   request.Start(RTM_NEWLINK, kCreate, BytesOf(LinkHeader(0)));
-  AddText(request, IFLA_IFNAME, options.name);
+  request.Text(IFLA_IFNAME, options.name);
   request.Value(IFLA_ADDRESS, options.mac ? *options.mac : RandomMac());
   AddMtu(request, options.mtu);
   {
     auto info = request.Open(IFLA_LINKINFO);
-    AddText(request, IFLA_INFO_KIND, "bridge");
+    request.Text(IFLA_INFO_KIND, "bridge");
     auto data = request.Open(IFLA_INFO_DATA);
     request.Value(IFLA_BR_STP_STATE, uint32_t{0});
   }
-  Result<> made = socket_.Call(request, Cat("create bridge ", options.name));
-  if (!made)
-    return std::unexpected(Explain(std::move(made).error(), "bridge", "CONFIG_BRIDGE"));
-  LinkInfo link = TRY(Find(options.name));
-  return link.index;
+  return Create(request, options.name, "bridge");
 }
 
 Result<int> Links::AddVeth(const VethOptions& options) {
@@ -126,71 +138,67 @@ Result<int> Links::AddVeth(const VethOptions& options) {
   TRY(CheckName(options.peer_name));
   NetlinkWriter request;
   request.Start(RTM_NEWLINK, kCreate, BytesOf(UpHeader(0)));
-  AddText(request, IFLA_IFNAME, options.name);
+  request.Text(IFLA_IFNAME, options.name);
   AddMtu(request, options.mtu);
   if (options.bridge != 0)
     request.Value(IFLA_MASTER, options.bridge);
   {
     auto info = request.Open(IFLA_LINKINFO);
-    AddText(request, IFLA_INFO_KIND, "veth");
+    request.Text(IFLA_INFO_KIND, "veth");
     auto data = request.Open(IFLA_INFO_DATA);
     auto peer = request.Open(VETH_INFO_PEER);
     request.Raw(BytesOf(LinkHeader(0)));
-    AddText(request, IFLA_IFNAME, options.peer_name);
+    request.Text(IFLA_IFNAME, options.peer_name);
     AddMtu(request, options.mtu);
     if (options.peer_netns >= 0)
       request.Value(IFLA_NET_NS_FD, options.peer_netns);
     if (options.peer_mac)
       request.Value(IFLA_ADDRESS, *options.peer_mac);
   }
-  Result<> made = socket_.Call(request, Cat("create veth ", options.name));
-  if (!made)
-    return std::unexpected(Explain(std::move(made).error(), "veth", "CONFIG_VETH"));
-  LinkInfo link = TRY(Find(options.name));
-  return link.index;
+  return Create(request, options.name, "veth");
 }
 
 Result<> Links::Delete(int link) {
   NetlinkWriter request;
   request.Start(RTM_DELLINK, NLM_F_ACK, BytesOf(LinkHeader(link)));
-  Result<> deleted = socket_.Call(request, Cat("delete device ", link));
-  if (!deleted && deleted.error().error_number() == ENODEV)
+  Result<> deleted = Set(request, "deletion", link);
+  if (!deleted && deleted.error().code() == Errc::kNotFound)
     return {};
   return deleted;
 }
 
 Result<> Links::SetUp(int link) {
   NetlinkWriter request = Change(UpHeader(link));
-  return socket_.Call(request, Cat("bring up device ", link));
+  return Set(request, "activation", link);
 }
 
 Result<> Links::SetMaster(int link, int bridge) {
   NetlinkWriter request = Change(LinkHeader(link));
   request.Value(IFLA_MASTER, bridge);
-  return socket_.Call(request, Cat("put device ", link, " into bridge ", bridge));
+  return Set(request, "change of the bridge", link);
 }
 
 Result<> Links::SetMac(int link, const Mac& mac) {
   NetlinkWriter request = Change(LinkHeader(link));
   request.Value(IFLA_ADDRESS, mac);
-  return socket_.Call(request, Cat("give device ", link, " the MAC address ", MacText(mac)));
+  return Set(request, "change of the MAC address", link);
 }
 
 Result<> Links::SetMtu(int link, uint32_t mtu) {
   NetlinkWriter request = Change(LinkHeader(link));
   request.Value(IFLA_MTU, mtu);
-  return socket_.Call(request, Cat("give device ", link, " the MTU ", mtu));
+  return Set(request, "change of the MTU", link);
 }
 
 Result<> Links::SetHairpin(int link) {
   NetlinkWriter request = Change(LinkHeader(link));
   {
     auto info = request.Open(IFLA_LINKINFO);
-    AddText(request, IFLA_INFO_SLAVE_KIND, "bridge");
+    request.Text(IFLA_INFO_SLAVE_KIND, "bridge");
     auto data = request.Open(IFLA_INFO_SLAVE_DATA);
     request.Value(IFLA_BRPORT_MODE, uint8_t{1});
   }
-  return socket_.Call(request, Cat("set hairpin mode of device ", link));
+  return Set(request, "hairpin mode", link);
 }
 
 Result<> Links::AddAddress(int link, Ipv4 address, uint8_t prefix) {
@@ -206,7 +214,7 @@ Result<> Links::AddAddress(int link, Ipv4 address, uint8_t prefix) {
   request.Be32(IFA_ADDRESS, address.value);
   if (prefix < 31)
     request.Be32(IFA_BROADCAST, Subnet::Around(address, prefix).Last().value);
-  return socket_.Call(request, Cat("give device ", link, " the address ", address.Text()));
+  return Set(request, Cat("address ", address.Text()), link);
 }
 
 Result<> Links::AddDefaultRoute(int link, Ipv4 gateway) {
@@ -220,14 +228,14 @@ Result<> Links::AddDefaultRoute(int link, Ipv4 gateway) {
   request.Start(RTM_NEWROUTE, kCreate, BytesOf(header));
   request.Be32(RTA_GATEWAY, gateway.value);
   request.Value(RTA_OIF, link);
-  return socket_.Call(request, Cat("add the default route by ", gateway.Text()));
+  return Set(request, Cat("default route ", gateway.Text()), link);
 }
 
 Result<LinkInfo> Links::Find(const std::string& name) {
   TRY(CheckName(name));
   NetlinkWriter request;
   request.Start(RTM_GETLINK, NLM_F_ACK, BytesOf(LinkHeader(0)));
-  AddText(request, IFLA_IFNAME, name);
+  request.Text(IFLA_IFNAME, name);
   std::optional<LinkInfo> found;
   Result<> asked = socket_.Call(request, "find device",
                                 [&](const NetlinkMessage& message) { found = ParseLink(message); });
@@ -239,19 +247,19 @@ Result<LinkInfo> Links::Find(const std::string& name) {
 }
 
 Result<std::vector<LinkInfo>> Links::List() {
-  return Dump(socket_, RTM_GETLINK, BytesOf(LinkHeader(0)), "list devices", &ParseLink);
+  return ListAll(socket_, RTM_GETLINK, BytesOf(LinkHeader(0)), "list devices", &ParseLink);
 }
 
 Result<std::vector<LinkAddress>> Links::Addresses() {
   ifaddrmsg header{};
   header.ifa_family = AF_INET;
-  return Dump(socket_, RTM_GETADDR, BytesOf(header), "list addresses", &ParseAddress);
+  return ListAll(socket_, RTM_GETADDR, BytesOf(header), "list addresses", &ParseAddress);
 }
 
 Result<std::vector<LinkRoute>> Links::Routes() {
   rtmsg header{};
   header.rtm_family = AF_INET;
-  return Dump(socket_, RTM_GETROUTE, BytesOf(header), "list routes", &ParseRoute);
+  return ListAll(socket_, RTM_GETROUTE, BytesOf(header), "list routes", &ParseRoute);
 }
 
 Result<std::vector<Subnet>> Links::UsedSubnets() {

@@ -1,6 +1,6 @@
 // Network devices, addresses and routes of one network namespace by rtnetlink: what a container's
 // network is put together from. Devices are named by index in all calls but those that find or make
-// them. One thread at a time per object.
+// them; kNotFound when there is none of that index. One thread at a time per object.
 #pragma once
 
 #include <optional>
@@ -92,6 +92,8 @@ class Links {
 
  private:
   explicit Links(sys::NetlinkSocket socket) : socket_(std::move(socket)) {}
+  Result<int> Create(sys::NetlinkWriter& request, const std::string& name, std::string_view kind);
+  Result<> Set(sys::NetlinkWriter& request, std::string_view what, int link);
 
   sys::NetlinkSocket socket_;
 };

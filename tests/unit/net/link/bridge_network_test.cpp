@@ -202,9 +202,8 @@ TEST_P(BridgeNetwork, PortOfAnAddressIsReachedByThatAddressOnly) {
 TEST_P(BridgeNetwork, LoopbackOfTheHostStaysItsOwn) {
   UniqueFd service = BoundSocket(host_.fd(), SOCK_STREAM, Ip("127.0.0.1"), 9000);
   for (const TestNetns* from : {&outside_, &one_.netns}) {
-    // Its own lo gives the addresses up, so that they go to the default route.
     ASSERT_OK(WriteSysctl(from->fd(), "net/ipv4/conf/eth0/route_localnet", "1"));
-    ASSERT_TRUE(LoopbackDown(from->fd()));
+    ASSERT_TRUE(GiveUpLoopback(from->fd()));
     EXPECT_FALSE(Tcp(*from, "127.0.0.1", 9000, service, kLostMs)) << "a service of the host";
     EXPECT_FALSE(Tcp(*from, "127.0.0.1", 8081, web_, kLostMs)) << "published for the host only";
   }
@@ -230,6 +229,18 @@ TEST_P(BridgeNetwork, InternalNetworkHasNoWayInOrOut) {
   UniqueFd inside = Listen(hidden_.netns);
   EXPECT_FALSE(Tcp(outside_, "172.19.0.2", kPort, inside, kLostMs));
   EXPECT_FALSE(Tcp(one_.netns, "172.19.0.2", kPort, inside, kLostMs));
+}
+
+// Not even one way, and not by a published port.
+TEST_P(BridgeNetwork, InternalNetworkLeaksNoDatagrams) {
+  UniqueFd there = BoundSocket(outside_.fd(), SOCK_DGRAM, {}, kPort);
+  UniqueFd inside = BoundSocket(hidden_.netns.fd(), SOCK_DGRAM, {}, kPort);
+  EXPECT_FALSE(Arrives(hidden_.netns.fd(), Ip("192.0.2.2"), kPort, there.get(), kLostMs));
+  EXPECT_TRUE(Arrives(one_.netns.fd(), Ip("192.0.2.2"), kPort, there.get()));
+  rules_.ports.push_back({IPPROTO_UDP, {}, 5454, hidden_.address, kPort});
+  ASSERT_OK(firewall_->Apply(rules_));
+  EXPECT_FALSE(Arrives(outside_.fd(), Ip("192.0.2.1"), 5454, inside.get(), kLostMs));
+  EXPECT_TRUE(Arrives(host_.fd(), Ip("172.19.0.1"), 5454, inside.get()));
 }
 
 TEST_P(BridgeNetwork, ConnectionsSurviveANewRuleset) {

@@ -145,7 +145,7 @@ TEST_F(LinkTest, ListsMoreThanOneMessageHolds) {
 }
 
 TEST_F(LinkTest, ErrorsSayWhatAndWhy) {
-  EXPECT_EQ(links_->SetUp(4711).error().error_number(), ENODEV);
+  EXPECT_EQ(links_->SetUp(4711).error().code(), Errc::kNotFound);
   auto route = links_->AddDefaultRoute(bridge_, Ip("10.9.8.7"));
   ASSERT_FALSE(route);
   EXPECT_NE(route.error().message().find("10.9.8.7"), std::string::npos);

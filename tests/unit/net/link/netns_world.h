@@ -29,12 +29,12 @@ namespace wherry::net {
 
 #define ASSERT_OK(...)                                     \
   do {                                                     \
-    auto&& ok_result = (__VA_ARGS__);                        \
+    auto&& ok_result = (__VA_ARGS__);                      \
     ASSERT_TRUE(ok_result) << ok_result.error().message(); \
   } while (false)
 #define EXPECT_OK(...)                                     \
   do {                                                     \
-    auto&& ok_result = (__VA_ARGS__);                        \
+    auto&& ok_result = (__VA_ARGS__);                      \
     EXPECT_TRUE(ok_result) << ok_result.error().message(); \
   } while (false)
 
@@ -63,12 +63,13 @@ class TestNetns {
   UniqueFd fd_;
 };
 
-// Without lo 127.0.0.0/8 is an address as any other.
-inline bool LoopbackDown(int netns) {
+// Takes 127.0.0.0/8 from lo: it is routed as any other address then.
+inline bool GiveUpLoopback(int netns) {
   auto fd = sys::SocketIn(netns, AF_INET, SOCK_DGRAM, 0);
   ifreq request{};
   memcpy(request.ifr_name, "lo", 3);
-  return fd && ioctl(fd->get(), SIOCSIFFLAGS, &request) == 0;
+  request.ifr_addr.sa_family = AF_INET;
+  return fd && ioctl(fd->get(), SIOCSIFADDR, &request) == 0;
 }
 
 inline sockaddr_in SocketAddress(Ipv4 address, uint16_t port) {
@@ -140,6 +141,16 @@ inline std::optional<Ipv4> Reach(int netns, int type, Ipv4 address, uint16_t por
       !WaitFor(client->get(), POLLIN, wait) || recv(client->get(), &byte, 1, 0) != 1 || byte != 'b')
     return std::nullopt;
   return Ipv4{ntohl(from.sin_addr.s_addr)};
+}
+
+// Whether a datagram arrives at `server`; nothing is sent back.
+inline bool Arrives(int netns, Ipv4 address, uint16_t port, int server, int wait = kArrivesMs) {
+  auto client = sys::SocketIn(netns, AF_INET, SOCK_DGRAM, 0);
+  sockaddr_in to = SocketAddress(address, port);
+  char byte = 0;
+  return client &&
+         sendto(client->get(), "a", 1, 0, reinterpret_cast<sockaddr*>(&to), sizeof to) == 1 &&
+         WaitFor(server, POLLIN, wait) && recv(server, &byte, 1, 0) == 1;
 }
 
 // Whether an ICMP echo is answered.

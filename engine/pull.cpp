@@ -1,6 +1,9 @@
 // Pulling an image: manifest, configuration, missing layers, commit. One job on one worker.
 #include "engine/pull.h"
 
+#include <optional>
+
+#include "core/base/log.h"
 #include "core/base/text.h"
 #include "engine/delta.h"
 #include "engine/images.h"
@@ -31,6 +34,41 @@ class CountingSource final : public ByteSource {
  private:
   ByteSource* inner_;
   PullProgress progress_;
+};
+
+// A layer's blob, asked for from where the store needs it.
+class LayerBlob final : public ByteSource, public store::BlobStart {
+ public:
+  LayerBlob(registry::Client* client, ProgressSink* sink, const oci::Layer& layer)
+      : client_(client), sink_(sink), layer_(layer) {}
+
+  Result<> StartAt(uint64_t offset) override {
+    blob_.reset();
+    blob_ = TRY(client_->OpenBlob(layer_.descriptor, offset));
+    progress_.emplace(sink_, ShortName(layer_), layer_.descriptor.size);
+    return progress_->Count(offset);
+  }
+
+  void OnFreshStart(const Error& why) override {
+    LogWarning(
+        "layer ", layer_.descriptor.digest.string(),
+        " is fetched from its start, because what an interrupted pull has left of it cannot be "
+        "used: ",
+        why.message());
+  }
+
+  Result<size_t> Read(std::span<std::byte> out) override {
+    size_t count = TRY(blob_->Read(out));
+    TRY(progress_->Count(count));
+    return count;
+  }
+
+ private:
+  registry::Client* client_;
+  ProgressSink* sink_;
+  const oci::Layer& layer_;
+  std::unique_ptr<ByteSource> blob_;
+  std::optional<PullProgress> progress_;
 };
 
 class PullJob {
@@ -146,7 +184,7 @@ class PullJob {
         needed += manifest.layers[i].descriptor.size;
       TRY(Tell({here ? "Already exists" : "Pulling fs layer", ShortName(manifest.layers[i])}));
     }
-    TRY(store_->CheckSpace(needed));
+    TRY(EnsureSpace(needed));
     auto transaction = TRY(store_->Begin());
     Deltas deltas(store_, &client_, fetched.digest);
     for (size_t i = 0; i < manifest.layers.size(); ++i) {
@@ -156,6 +194,15 @@ class PullJob {
     TRY(transaction->Commit({fetched.bytes, manifest.media_type, config_json, config.diff_ids},
                             Refs()));
     return Tell({WrittenText(transaction->written()), {}});
+  }
+
+  // What interrupted pulls have left goes when its space is needed.
+  Result<> EnsureSpace(uint64_t needed) {
+    auto fits = store_->CheckSpace(needed);
+    if (fits || fits.error().code() != Errc::kNoSpace)
+      return fits;
+    TRY(store_->Collect({}, {}));
+    return store_->CheckSpace(needed);
   }
 
   static std::string WrittenText(const store::WriteCount& written) {
@@ -172,18 +219,22 @@ class PullJob {
     }
     if (TRY(FetchDelta(transaction, deltas, layer, diff_id)))
       return Tell({"Pull complete", ShortName(layer)});
-    std::unique_ptr<ByteSource> blob;
+    store::Transaction::LayerSource source{nullptr, StoreCompression(layer.compression),
+                                           layer.descriptor.digest, layer.descriptor.size, diff_id};
     if (MayHaveParts(*store_, layer)) {
       PartialPull partial(&client_, &sink_, layer);
       if (TRY(partial.Run(transaction, diff_id)))
         return Tell({"Pull complete", ShortName(layer)});
-      blob = partial.TakeWhole();
+      if (auto whole = partial.TakeWhole()) {
+        CountingSource counting(whole.get(), &sink_, layer, layer.descriptor.size);
+        source.source = &counting;
+        TRY(transaction.AddLayer(source, {}));
+        return Tell({"Pull complete", ShortName(layer)});
+      }
     }
-    if (blob == nullptr)
-      blob = TRY(client_.OpenBlob(layer.descriptor));
-    CountingSource counting(blob.get(), &sink_, layer, layer.descriptor.size);
-    store::Transaction::LayerSource source{&counting, StoreCompression(layer.compression),
-                                           layer.descriptor.digest, layer.descriptor.size, diff_id};
+    LayerBlob blob(&client_, &sink_, layer);
+    source.source = &blob;
+    source.start = &blob;
     TRY(transaction.AddLayer(source, {}));
     return Tell({"Pull complete", ShortName(layer)});
   }

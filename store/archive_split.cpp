@@ -65,6 +65,7 @@ struct SplitWriter::State {
   DiskOps& ops;
   z_stream stream{};
   uint64_t position = 0;
+  uint64_t archive_bytes = 0;
   std::string raw;  // not yet a part
 };
 
@@ -81,17 +82,28 @@ SplitWriter::SplitWriter(SplitWriter&&) noexcept = default;
 SplitWriter::~SplitWriter() = default;
 
 Result<> SplitWriter::Raw(std::span<const std::byte> bytes) {
+  state_->archive_bytes += bytes.size();
   state_->raw.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   return state_->raw.size() < kBuffer ? Result<>() : state_->FlushRaw();
 }
 
 Result<> SplitWriter::Object(uint64_t number, uint64_t offset, uint64_t size) {
   TRY(state_->FlushRaw());
+  state_->archive_bytes += size;
   std::string part;
   PutVar(part, number << 1 | 1);
   PutVar(part, offset);
   PutVar(part, size);
   return state_->Deflate(part, Z_NO_FLUSH);
+}
+
+uint64_t SplitWriter::archive_bytes() const {
+  return state_->archive_bytes;
+}
+
+Result<> SplitWriter::Flush() {
+  TRY(state_->FlushRaw());
+  return state_->Deflate({}, Z_SYNC_FLUSH);
 }
 
 Result<> SplitWriter::Finish() {

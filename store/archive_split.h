@@ -29,7 +29,11 @@ class SplitWriter {
   Result<> Raw(std::span<const std::byte> bytes);
   // `size` bytes of the layer's object `number`.
   Result<> Object(uint64_t number, uint64_t offset, uint64_t size);
+  // Everything so far can be read from the file.
+  Result<> Flush();
   Result<> Finish();
+  // Of the archive, so far.
+  uint64_t archive_bytes() const;
 
  private:
   struct State;

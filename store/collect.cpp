@@ -9,6 +9,7 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "store/layer_resume.h"
 #include "store/store_impl.h"
 
 namespace wherry::store {
@@ -81,7 +82,12 @@ Result<CollectResult> StoreImpl::Collect(const std::set<Digest>& candidates,
     }
   }
   TRY_CTX("remove images", RemoveRecords(result.images));
+  std::vector<std::string> interrupted = ForgetAllInterrupted();
   auto swept = Sweep(result);
+  for (const std::string& name : interrupted) {
+    auto gone = ops_.RemoveTree(resume_.get(), name);
+    swept = swept ? std::move(gone) : std::move(swept);
+  }
   auto saved = SaveRefs();
   TRY_CTX("remove layers", std::move(swept));
   TRY(std::move(saved));
@@ -215,17 +221,24 @@ Result<> StoreImpl::RemoveObjects(CollectResult& result) {
   return {};
 }
 
-// Calls `use` for the objects of all layers; an index that cannot be read ends it with its error.
+// Calls `use` for the objects of all layers, interrupted ones too; an index that cannot be read
+// ends it with its error.
 Result<> StoreImpl::ForEachObject(LayerIndex::Trust trust, const LayerIndex::UseObject& use) const {
   std::vector<Digest> layers;
+  std::set<Digest> interrupted;
   {
     std::lock_guard lock(mutex_);
     for (const auto& [diff_id, layer] : layers_) {
       layers.push_back(diff_id);
     }
+    interrupted = interrupted_;
   }
   for (const Digest& diff_id : layers)
     TRY(ScanIndex(diff_id, trust, use));
+  for (const Digest& diff_id : interrupted) {
+    for (const ObjectSize& object : LoggedObjects(resume_.get(), diff_id))
+      use(object);
+  }
   return {};
 }
 

@@ -1,6 +1,5 @@
 #include "store/decompress.h"
 
-#include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
@@ -10,202 +9,36 @@
 #include <cstring>
 
 #include "core/base/text.h"
+#include "store/gzip_source.h"
+#include "store/input_buffer.h"
 
 namespace wherry::store {
 
 namespace {
 
-constexpr size_t kInputBytes = 64 << 10;
-// Below this much output a stream may expand at any rate: a small layer of zeros is no bomb.
-constexpr uint64_t kFreeExpansion = uint64_t{64} << 20;
-
-// What was read of the input and not yet consumed.
-class InputBuffer {
+class PlainSource final : public ByteSource {
  public:
-  explicit InputBuffer(ByteSource& source)
-      : source_(source), storage_(std::make_unique<std::byte[]>(kInputBytes)) {}
-
-  std::span<const std::byte> bytes() const { return {storage_.get() + begin_, end_ - begin_}; }
-  void Consume(size_t count) { begin_ += count; }
-  // All bytes ever consumed.
-  uint64_t consumed() const { return before_ + begin_; }
-
-  // Reads once; false at the end of the input. What is there stays.
-  Result<bool> Fill() {
-    if (begin_ > 0) {
-      memmove(storage_.get(), storage_.get() + begin_, end_ - begin_);
-      before_ += begin_;
-      end_ -= begin_;
-      begin_ = 0;
-    }
-    size_t count = TRY(source_.Read({storage_.get() + end_, kInputBytes - end_}));
-    end_ += count;
-    return count > 0;
-  }
-
-  // Reads until `count` bytes are there or the input has ended.
-  Result<> Ensure(size_t count) {
-    while (end_ - begin_ < count && TRY(Fill())) {
-    }
-    return {};
-  }
-
-  Result<size_t> ReadThrough(std::span<std::byte> out) {
-    if (begin_ == end_) {
-      return source_.Read(out);
-    }
-    size_t count = std::min(out.size(), end_ - begin_);
-    memcpy(out.data(), storage_.get() + begin_, count);
-    begin_ += count;
+  PlainSource(InputBuffer input, PointSink* points) : input_(std::move(input)), points_(points) {}
+  Result<size_t> Read(std::span<std::byte> out) override {
+    size_t count = TRY(input_.ReadThrough(out));
+    uint64_t at = input_.consumed();
+    if (count > 0 && points_ != nullptr && points_->Wants(at))
+      points_->Take({.compression = Compression::kNone, .input = at, .output = at});
     return count;
   }
 
  private:
-  ByteSource& source_;
-  std::unique_ptr<std::byte[]> storage_;
-  size_t begin_ = 0;
-  size_t end_ = 0;
-  uint64_t before_ = 0;
-};
-
-class PlainSource final : public ByteSource {
- public:
-  explicit PlainSource(InputBuffer input) : input_(std::move(input)) {}
-  Result<size_t> Read(std::span<std::byte> out) override { return input_.ReadThrough(out); }
-
- private:
   InputBuffer input_;
-};
-
-// Guards what the decoders give out against decompression bombs.
-class ExpansionGuard {
- public:
-  explicit ExpansionGuard(uint64_t max_expansion)
-      : max_expansion_(std::max<uint64_t>(max_expansion, 1)) {}
-
-  Result<> Count(uint64_t produced, uint64_t consumed_total) {
-    total_ += produced;
-    if (total_ > kFreeExpansion && (total_ - kFreeExpansion) / max_expansion_ > consumed_total) {
-      return Fail(Errc::kInvalid, Cat("the compressed data expands more than ", max_expansion_,
-                                      " times (a decompression bomb?): ", consumed_total,
-                                      " bytes became ", total_));
-    }
-    return {};
-  }
-
- private:
-  uint64_t max_expansion_;
-  uint64_t total_ = 0;
-};
-
-class GzipSource final : public ByteSource {
- public:
-  GzipSource(InputBuffer input, const Limits& limits, GzipSum sum)
-      : input_(std::move(input)), guard_(limits.max_expansion), sum_(sum) {}
-  ~GzipSource() override { inflateEnd(&stream_); }
-  GzipSource(const GzipSource&) = delete;
-  GzipSource& operator=(const GzipSource&) = delete;
-
-  Result<> Init() {
-    constexpr int kGzipOnly = 16;
-    if (inflateInit2(&stream_, MAX_WBITS + kGzipOnly) != Z_OK) {
-      return Fail(Errc::kNoSpace, "gzip: out of memory");
-    }
-    inflateValidate(&stream_, sum_ == GzipSum::kCheck ? 1 : 0);
-    return {};
-  }
-
-  Result<size_t> Read(std::span<std::byte> out) override {
-    while (!ended_) {
-      if (between_members_ && !TRY(NextMember())) {
-        break;
-      }
-      size_t produced = TRY(Inflate(out));
-      if (produced > 0) {
-        TRY(guard_.Count(produced, input_.consumed()));
-        return produced;
-      }
-    }
-    return 0;
-  }
-
- private:
-  // False at the end of the stream: of the input, or of the zero bytes that pad it.
-  Result<bool> NextMember() {
-    TRY(input_.Ensure(1));
-    if (input_.bytes().empty()) {
-      ended_ = true;
-      return false;
-    }
-    if (members_ > 0 && input_.bytes()[0] == std::byte{0}) {
-      TRY(SkipPadding());
-      ended_ = true;
-      return false;
-    }
-    ++members_;
-    between_members_ = false;
-    inflateReset(&stream_);
-    return true;
-  }
-
-  Result<> SkipPadding() {
-    do {
-      for (std::byte byte : input_.bytes()) {
-        if (byte != std::byte{0}) {
-          return Fail(Errc::kCorrupt, "gzip: something else follows the compressed data");
-        }
-      }
-      input_.Consume(input_.bytes().size());
-    } while (TRY(input_.Fill()));
-    return {};
-  }
-
-  Result<size_t> Inflate(std::span<std::byte> out) {
-    TRY(input_.Ensure(1));
-    auto in = input_.bytes();
-    if (in.empty()) {
-      return Fail(Errc::kCorrupt, "gzip: the compressed data ends too early");
-    }
-    // zlib's interface is not const-correct; it does not write to its input.
-    stream_.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(in.data()));
-    stream_.avail_in = static_cast<uInt>(in.size());
-    stream_.next_out = reinterpret_cast<Bytef*>(out.data());
-    stream_.avail_out = static_cast<uInt>(std::min<size_t>(out.size(), 1 << 30));
-    uInt room = stream_.avail_out;
-    int code = inflate(&stream_, Z_NO_FLUSH);
-    input_.Consume(in.size() - stream_.avail_in);
-    if (code == Z_STREAM_END) {
-      between_members_ = true;
-    } else if (code != Z_OK && code != Z_BUF_ERROR) {
-      return DataError();
-    }
-    return room - stream_.avail_out;
-  }
-
-  std::unexpected<Error> DataError() const {
-    if (members_ > 1 && stream_.total_out == 0) {
-      return Fail(Errc::kCorrupt, "gzip: something else follows the compressed data");
-    }
-    return Fail(Errc::kCorrupt,
-                Cat("gzip: the compressed data is damaged", stream_.msg != nullptr ? ": " : "",
-                    stream_.msg != nullptr ? stream_.msg : ""));
-  }
-
-  InputBuffer input_;
-  ExpansionGuard guard_;
-  const GzipSum sum_;
-  z_stream stream_{};
-  uint64_t members_ = 0;
-  bool between_members_ = true;
-  bool ended_ = false;
+  PointSink* const points_;
 };
 
 class ZstdSource final : public ByteSource {
  public:
-  ZstdSource(InputBuffer input, const Limits& limits)
+  ZstdSource(InputBuffer input, const Limits& limits, PointSink* points)
       : input_(std::move(input)),
         guard_(limits.max_expansion),
         max_window_(limits.max_zstd_window),
+        points_(points),
         context_(ZSTD_createDCtx()) {}
   ~ZstdSource() override { ZSTD_freeDCtx(context_); }
   ZstdSource(const ZstdSource&) = delete;
@@ -224,6 +57,13 @@ class ZstdSource final : public ByteSource {
     return {};
   }
 
+  // Between two frames.
+  Result<> InitAt(const ResumePoint& point) {
+    any_frame_ = true;
+    guard_.Begin(point.output);
+    return Init();
+  }
+
   Result<size_t> Read(std::span<std::byte> out) override {
     for (;;) {
       auto in = input_.bytes();
@@ -232,10 +72,13 @@ class ZstdSource final : public ByteSource {
                          : Result<size_t>(0);
       }
       size_t produced = TRY(Decode(out));
-      if (produced > 0) {
+      if (produced > 0)
         TRY(guard_.Count(produced, input_.consumed()));
+      uint64_t at = input_.consumed();
+      if (!in_frame_ && points_ != nullptr && points_->Wants(at))
+        points_->Take({.compression = Compression::kZstd, .input = at, .output = guard_.total()});
+      if (produced > 0)
         return produced;
-      }
     }
   }
 
@@ -275,6 +118,7 @@ class ZstdSource final : public ByteSource {
   InputBuffer input_;
   ExpansionGuard guard_;
   uint64_t max_window_;
+  PointSink* const points_;
   ZSTD_DCtx* context_;
   bool in_frame_ = false;
   bool any_frame_ = false;
@@ -342,18 +186,39 @@ std::string_view CompressionName(Compression compression) {
 }
 
 Result<std::unique_ptr<ByteSource>> Decompress(ByteSource& input, Compression declared,
-                                               const Limits& limits, GzipSum sum) {
+                                               const Limits& limits, GzipSum sum,
+                                               PointSink* points) {
   InputBuffer buffer(input);
   TRY(buffer.Ensure(kProbeBytes));
   switch (TRY(Detect(buffer.bytes(), declared))) {
     case Compression::kNone:
-      return std::make_unique<PlainSource>(std::move(buffer));
+      return std::make_unique<PlainSource>(std::move(buffer), points);
     case Compression::kGzip:
-      return Opened<GzipSource>(std::move(buffer), limits, sum);
+      return Opened<GzipSource>(std::move(buffer), limits, sum, points);
     case Compression::kZstd:
-      return Opened<ZstdSource>(std::move(buffer), limits);
+      return Opened<ZstdSource>(std::move(buffer), limits, points);
   }
   return Fail(Errc::kInternal, "unknown compression");
+}
+
+Result<std::unique_ptr<ByteSource>> DecompressFrom(ByteSource& input, const ResumePoint& point,
+                                                   const Limits& limits, PointSink* points) {
+  InputBuffer buffer(input, point.input);
+  switch (point.compression) {
+    case Compression::kNone:
+      return std::make_unique<PlainSource>(std::move(buffer), points);
+    case Compression::kGzip: {
+      auto gzip = std::make_unique<GzipSource>(std::move(buffer), limits, GzipSum::kIgnore, points);
+      TRY(gzip->InitAt(point));
+      return gzip;
+    }
+    case Compression::kZstd: {
+      auto zstd = std::make_unique<ZstdSource>(std::move(buffer), limits, points);
+      TRY(zstd->InitAt(point));
+      return zstd;
+    }
+  }
+  return Fail(Errc::kCorrupt, "the saved state is of an unknown compression");
 }
 
 Result<std::unique_ptr<ByteSource>> DecompressZstd(ByteSource& input, const Limits& limits) {
@@ -361,7 +226,7 @@ Result<std::unique_ptr<ByteSource>> DecompressZstd(ByteSource& input, const Limi
   TRY(buffer.Ensure(4));
   if (!LooksLikeZstd(buffer.bytes()))
     return Fail(Errc::kCorrupt, "zstd: the compressed data does not begin as it has to");
-  return Opened<ZstdSource>(std::move(buffer), limits);
+  return Opened<ZstdSource>(std::move(buffer), limits, nullptr);
 }
 
 }  // namespace wherry::store

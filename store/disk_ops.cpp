@@ -44,6 +44,13 @@ Result<> DiskOps::Rename(int from_dir, const std::string& from, int to_dir, cons
   return {};
 }
 
+Result<> DiskOps::Link(int from_dir, const std::string& from, int to_dir, const std::string& to) {
+  if (linkat(from_dir, from.c_str(), to_dir, to.c_str(), 0) != 0) {
+    return FailSys("link", to);
+  }
+  return {};
+}
+
 Result<> DiskOps::SyncFileSystem(int fd) {
   if (syncfs(fd) != 0) {
     return FailSys("syncfs");

@@ -29,6 +29,8 @@ class DiskOps {
   // Renames without replacing. False: the target exists.
   virtual Result<bool> RenameNew(int from_dir, const std::string& from, int to_dir,
                                  const std::string& to);
+  // Another name for a file.
+  virtual Result<> Link(int from_dir, const std::string& from, int to_dir, const std::string& to);
   // Absent is success.
   virtual Result<> RemoveFile(int dir, const std::string& name);
   virtual Result<> RemoveTree(int dir, const std::string& name);

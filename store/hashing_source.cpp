@@ -11,6 +11,13 @@ HashingSource::HashingSource(ByteSource& inner, Expected expected, Hash hash)
       expected_(std::move(expected)),
       hashes_(expected_.digest.has_value() || hash == Hash::kAlways) {}
 
+HashingSource::HashingSource(ByteSource& inner, Expected expected, Hasher hasher, uint64_t bytes)
+    : inner_(inner),
+      expected_(std::move(expected)),
+      hashes_(true),
+      hasher_(std::move(hasher)),
+      bytes_(bytes) {}
+
 Result<size_t> HashingSource::Read(std::span<std::byte> out) {
   if (state_ == State::kVerified) {
     return 0;
@@ -20,22 +27,41 @@ Result<size_t> HashingSource::Read(std::span<std::byte> out) {
     state_ = State::kFailed;
     return count;
   }
+  SaveState();
   if (*count == 0) {
     auto verified = VerifyEnd();
     state_ = verified ? State::kVerified : State::kFailed;
     TRY(std::move(verified));
     return 0;
   }
-  bytes_ += *count;
-  if (expected_.size && bytes_ > *expected_.size) {
+  if (expected_.size && bytes_ + *count > *expected_.size) {
     state_ = State::kFailed;
     return Mismatch(
         Cat(expected_.what, " is longer than the ", *expected_.size, " bytes announced"));
   }
-  if (hashes_) {
-    hasher_.Update(out.first(*count));
-  }
+  Count(out.first(*count));
   return count;
+}
+
+void HashingSource::SaveState() {
+  if (keeps_states_)
+    saved_ = {bytes_, hasher_.Save()};
+}
+
+void HashingSource::Count(std::span<const std::byte> bytes) {
+  while (prefixes_ != nullptr) {
+    auto prefix = prefixes_->NextPrefix();
+    if (!prefix || *prefix > bytes_ + bytes.size())
+      break;
+    auto part = bytes.first(static_cast<size_t>(*prefix - bytes_));
+    hasher_.Update(part);
+    bytes_ += part.size();
+    bytes = bytes.subspan(part.size());
+    prefixes_->OnPrefix(Hasher::Restore(hasher_.Save())->Finish());
+  }
+  bytes_ += bytes.size();
+  if (hashes_)
+    hasher_.Update(bytes);
 }
 
 std::unexpected<Error> HashingSource::Mismatch(std::string what) {

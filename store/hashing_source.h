@@ -19,11 +19,33 @@ class HashingSource final : public ByteSource {
     std::optional<uint64_t> size;
   };
 
+  // What a hash was after so many bytes.
+  struct Saved {
+    uint64_t bytes = 0;
+    std::string state;  // Hasher::Save
+  };
+  // Wants digests of beginnings of the stream.
+  class Prefixes {
+   public:
+    virtual ~Prefixes() = default;
+    // The length of the next one; not below bytes().
+    virtual std::optional<uint64_t> NextPrefix() = 0;
+    virtual void OnPrefix(const Digest& digest) = 0;
+  };
+
   // For content whose digest is not known before.
   enum class Hash : uint8_t { kIfExpected, kAlways };
 
   // `inner` must outlive this.
   HashingSource(ByteSource& inner, Expected expected, Hash hash = Hash::kIfExpected);
+
+  // Goes on after the first `bytes` of the stream, of which `hasher` tells.
+  HashingSource(ByteSource& inner, Expected expected, Hasher hasher, uint64_t bytes);
+
+  void KeepStates() { keeps_states_ = true; }
+  // As it was before the last Read that returned something, and at the end. REQUIRES: KeepStates.
+  const Saved& saved() const { return saved_; }
+  void Tell(Prefixes* prefixes) { prefixes_ = prefixes; }
 
   // kCorrupt as soon as more bytes arrive than expected, and at the end of the stream when length
   // or digest differ. The 0 that marks the end is therefore only returned for verified content.
@@ -45,6 +67,8 @@ class HashingSource final : public ByteSource {
 
  private:
   enum class State : uint8_t { kOpen, kVerified, kFailed };
+  void Count(std::span<const std::byte> bytes);
+  void SaveState();
   Result<> VerifyEnd();
   std::unexpected<Error> Mismatch(std::string what);
 
@@ -52,6 +76,9 @@ class HashingSource final : public ByteSource {
   Expected expected_;
   const bool hashes_;
   Hasher hasher_;
+  bool keeps_states_ = false;
+  Saved saved_;
+  Prefixes* prefixes_ = nullptr;
   Digest actual_;
   uint64_t bytes_ = 0;
   State state_ = State::kOpen;

@@ -40,8 +40,12 @@ class CappedSource final : public ByteSource {
 class Ingest final : public TarReader::Observer {
  public:
   Ingest(ByteSource& archive, const Limits& limits, const IngestTarget& target,
-         IngestProgress& progress)
-      : limits_(limits), target_(target), progress_(progress), reader_(archive, this) {}
+         IngestProgress& progress, LayerRecorder* recorder)
+      : limits_(limits),
+        target_(target),
+        progress_(progress),
+        recorder_(recorder),
+        reader_(archive, this) {}
 
   Result<IngestedLayer> Run() {
     TarEntry entry;
@@ -67,6 +71,13 @@ class Ingest final : public TarReader::Observer {
   }
 
   Result<> Raw(std::span<const std::byte> bytes) override { return target_.split.Raw(bytes); }
+
+  // Nothing comes any more.
+  void Idle() { recorded_ = recorder_->Idle(Recorded()); }
+  LayerRecorder::State Recorded() const {
+    auto given = streams_ ? target_.objects.given() : std::nullopt;
+    return {target_.split, layer_.objects, given.value_or(ObjectWriter::Given())};
+  }
 
  private:
   Result<> Add(const TarEntry& entry) {
@@ -109,6 +120,7 @@ class Ingest final : public TarReader::Observer {
                               ? target_.toc->Find(entry.name, entry.size)
                               : nullptr;
     TRY(target_.objects.Begin(entry.size, told != nullptr ? &told->digest : nullptr));
+    streams_ = !entry.sparse;
     std::vector<SparseExtent> extents;
     for (;;) {
       TarReader::Piece piece = TRY(reader_.Data());
@@ -123,8 +135,11 @@ class Ingest final : public TarReader::Observer {
       TRY(Tell(piece.bytes.size()));
     }
     Digest digest = TRY(target_.objects.End());
+    streams_ = false;
     layer_.tree.SetObject(file, digest);
     uint64_t number = NumberOf(digest, entry.size);
+    if (recorder_ != nullptr)
+      recorder_->FileEnded(layer_.objects);
     for (const SparseExtent& extent : extents)
       TRY(target_.split.Object(number, extent.offset, extent.size));
     return {};
@@ -140,6 +155,10 @@ class Ingest final : public TarReader::Observer {
 
   Result<> Tell(uint64_t more) {
     told_bytes_ += more;
+    if (recorder_ != nullptr) {
+      TRY(std::move(recorded_));
+      TRY(recorder_->Advance(Recorded()));
+    }
     if (progress_ && !progress_(told_bytes_))
       return Fail(Errc::kCancelled, "cancelled");
     return {};
@@ -148,6 +167,9 @@ class Ingest final : public TarReader::Observer {
   const Limits& limits_;
   const IngestTarget& target_;
   IngestProgress& progress_;
+  LayerRecorder* const recorder_;
+  Result<> recorded_;
+  bool streams_ = false;  // a file that is no hole
   TarReader reader_;
   IngestedLayer layer_;
   std::unordered_map<Digest, uint32_t, DigestHash> numbers_;  // of layer_.objects
@@ -174,41 +196,82 @@ Error Diagnose(Error error, HashingSource& blob) {
   return blob.mismatch().empty() ? std::move(error) : Error(Errc::kCorrupt, blob.mismatch());
 }
 
+HashingSource OpenBlob(const Transaction::LayerSource& layer, const IngestResume* resume,
+                       Hasher saved) {
+  HashingSource::Expected expected{"its blob", layer.blob_digest, layer.blob_size};
+  if (resume == nullptr || resume->saved == nullptr)
+    return HashingSource(*layer.source, std::move(expected));
+  return HashingSource(*layer.source, std::move(expected), std::move(saved),
+                       resume->saved->checkpoint.blob.bytes);
+}
+
 }  // namespace
 
 Result<IngestedLayer> IngestLayer(const Transaction::LayerSource& layer, const Limits& limits,
-                                  const IngestTarget& target, IngestProgress& progress) {
-  HashingSource blob(*layer.source, {"its blob", layer.blob_digest, layer.blob_size});
-  auto ingest = [&]() -> Result<IngestedLayer> {
+                                  const IngestTarget& target, IngestProgress& progress,
+                                  IngestResume* resume) {
+  const SavedLayer* saved = resume != nullptr ? resume->saved : nullptr;
+  LayerRecorder* recorder = resume != nullptr ? &resume->recorder : nullptr;
+  Hasher hasher;
+  if (saved != nullptr)
+    hasher = TRY(Hasher::Restore(saved->checkpoint.blob.state));
+  HashingSource blob = OpenBlob(layer, resume, std::move(hasher));
+  if (recorder != nullptr) {
+    blob.KeepStates();
+    recorder->Begin(&blob, saved != nullptr ? saved->checkpoint.point.input : 0);
+  }
+  std::optional<ResumedSource> resumed;
+  auto open = [&]() -> Result<std::unique_ptr<ByteSource>> {
     GzipSum sum = layer.blob_digest || layer.diff_id ? GzipSum::kIgnore : GzipSum::kCheck;
-    auto plain = TRY(Decompress(blob, layer.compression, limits, sum));
-    ByteSource* content = plain.get();
+    if (layer.start != nullptr)
+      TRY(layer.start->StartAt(0));
+    return Decompress(blob, layer.compression, limits, sum, recorder);
+  };
+  auto ingest = [&]() -> Result<IngestedLayer> {
+    std::unique_ptr<ByteSource> plain;
+    if (saved != nullptr)
+      resumed.emplace(*saved, *resume->objects, blob, *layer.start, limits, recorder);
+    else
+      plain = TRY(open());
+    ByteSource* content = saved != nullptr ? &*resumed : plain.get();
     std::optional<ReadAhead> unpacked;
     // What comes without compression may be made from objects that this very layer adds.
     bool in_step = layer.compression == Compression::kNone;
     if (!in_step)
-      content = &unpacked.emplace(*plain);
+      content = &unpacked.emplace(*content);
     HashingSource archive(*content, {"its content (diffID)", layer.diff_id, std::nullopt},
                           HashingSource::Hash::kAlways);
+    archive.Tell(recorder);
     CappedSource capped(archive, limits.max_layer_bytes);
     content = &capped;
     std::optional<ReadAhead> hashed;
-    if (!in_step)
+    Ingest* taking = nullptr;
+    if (!in_step && recorder != nullptr)
+      content = &hashed.emplace(capped, [&taking] { taking->Idle(); });
+    else if (!in_step)
       content = &hashed.emplace(capped);
-    IngestedLayer ingested = TRY(Ingest(*content, limits, target, progress).Run());
+    Ingest taker(*content, limits, target, progress, recorder);
+    taking = &taker;
+    IngestedLayer ingested = TRY(taker.Run());
     // The archive may end at a block boundary without its end marker having been asked for.
     TRY(ExpectEnd(*content));
     hashed.reset();
     unpacked.reset();
     TRY(blob.Drain(0));
     ingested.diff_id = archive.digest();
+    if (recorder != nullptr)
+      recorder->Complete({target.split, ingested.objects, {}}, ingested.diff_id);
     return ingested;
   };
   auto ingested = ingest();
+  if (resumed)
+    resume->replayed = resumed->replayed();
+  // Before, nothing of the blob has been asked for.
+  bool blob_open = !resumed || resumed->replayed();
   if (!ingested) {
     const std::optional<Digest>& name = layer.diff_id ? layer.diff_id : layer.blob_digest;
     return std::unexpected(
-        Diagnose(std::move(ingested).error(), blob)
+        (blob_open ? Diagnose(std::move(ingested).error(), blob) : std::move(ingested).error())
             .Wrap(name ? Cat("layer ", name->hex().substr(0, kShownHex)) : std::string("layer")));
   }
   return ingested;

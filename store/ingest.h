@@ -10,8 +10,10 @@
 #include "core/base/result.h"
 #include "store/archive_split.h"
 #include "store/layer_index.h"
+#include "store/layer_recorder.h"
 #include "store/layer_tree.h"
 #include "store/objects.h"
+#include "store/resumed_source.h"
 #include "store/store.h"
 #include "store/toc.h"
 
@@ -34,10 +36,19 @@ struct IngestTarget {
   const Toc* toc = nullptr;  // tells beforehand what large files contain
 };
 
+// How a layer is gone on with, and made such that it can be.
+struct IngestResume {
+  LayerRecorder& recorder;
+  const SavedLayer* saved = nullptr;  // null: from the start
+  const Objects* objects = nullptr;
+  bool replayed = false;  // set: what was saved was what it had to be, up to the point
+};
+
 // Success means that digest, size and diffID match and that all content has been given to the
 // kernel, not that it is on the disk. After an error the objects that were added stay. Errors as
 // Transaction::AddLayer; messages begin with the layer and, where one is to blame, the entry.
 Result<IngestedLayer> IngestLayer(const Transaction::LayerSource& layer, const Limits& limits,
-                                  const IngestTarget& target, IngestProgress& progress);
+                                  const IngestTarget& target, IngestProgress& progress,
+                                  IngestResume* resume = nullptr);
 
 }  // namespace wherry::store

@@ -164,17 +164,7 @@ Result<uint64_t> StoreImpl::MakeImage(const std::vector<LayerInfo>& layers, cons
 Result<bool> StoreImpl::MakeTree(const LayerTree& tree, const Digest& diff_id, int dir) {
   std::string name = diff_id.hex();
   TRY(FillTree(tree, name, dir));
-  UniqueFd root = TRY(OpenAt(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  bool made = TRY(ops_.RenameNew(dir, name, tree_.get(), name));
-  if (!made)
-    return false;
-  // f2fs takes the move of a directory for a change of it.
-  const LayerTree::Inode& inode = tree.At(tree.InodeOf(LayerTree::kRoot));
-  timespec time{static_cast<time_t>(inode.mtime.seconds), static_cast<long>(inode.mtime.nanos)};
-  const timespec times[2] = {time, time};
-  if (futimens(root.get(), times) != 0)
-    return FailSys("utimensat", Cat(kTreeName, "/", name));
-  return true;
+  return ops_.RenameNew(dir, name, tree_.get(), name);
 }
 
 Result<> StoreImpl::FillTree(const LayerTree& tree, const std::string& name, int dir) {

@@ -12,13 +12,13 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "store/file_hash.h"
 #include "store/space.h"
 
 namespace wherry::store {
 
 namespace {
 
-constexpr const char* kPartName = "part";
 constexpr uint32_t kObjectMode = 0400;
 constexpr size_t kCopyBytes = size_t{64} << 10;
 constexpr size_t kMaxTwins = 4;
@@ -40,7 +40,41 @@ Result<Objects> Objects::Open(int store_dir, DiskOps& ops) {
   return Objects(std::move(dir), ops);
 }
 
+bool Objects::IsDoubted(const Digest& digest) const {
+  std::lock_guard lock(doubts_->mutex);
+  return doubts_->digests.contains(digest);
+}
+
+void Objects::Trust(const Digest& digest) const {
+  std::lock_guard lock(doubts_->mutex);
+  doubts_->digests.erase(digest);
+}
+
+void Objects::Doubt(const std::vector<ObjectSize>& objects) {
+  std::lock_guard lock(doubts_->mutex);
+  for (const ObjectSize& object : objects)
+    doubts_->digests.insert(object.digest);
+}
+
 bool Objects::Has(const Digest& digest, uint64_t size) const {
+  return IsThere(digest, size) && !IsDoubted(digest);
+}
+
+bool Objects::Holds(const Digest& digest, std::span<const std::byte> content) const {
+  if (!IsThere(digest, content.size()))
+    return false;
+  if (!IsDoubted(digest))
+    return true;
+  auto fd = OpenObject(digest);
+  auto found = fd ? ReadAll(fd->get(), content.size(), "an object") : Result<std::string>();
+  bool same = found && found->size() == content.size() &&
+              memcmp(found->data(), content.data(), content.size()) == 0;
+  if (same)
+    Trust(digest);
+  return same;
+}
+
+bool Objects::IsThere(const Digest& digest, uint64_t size) const {
   struct stat info;
   return fstatat(dir_.get(), ObjectPath(digest).c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
          S_ISREG(info.st_mode) && static_cast<uint64_t>(info.st_size) == size;
@@ -51,6 +85,7 @@ Result<UniqueFd> Objects::OpenObject(const Digest& digest) const {
 }
 
 Result<> Objects::Place(int dir, const std::string& name, const Digest& digest) {
+  Trust(digest);  // nothing else counts on it before it is there
   auto placed = ops_->Rename(dir, name, dir_.get(), ObjectPath(digest));
   if (placed || placed.error().code() != Errc::kNotFound)
     return placed;
@@ -98,7 +133,7 @@ Result<Digest> ObjectWriter::Put(std::span<const std::byte> content) {
   Hasher hasher;
   hasher.Update(content);
   Digest digest = hasher.Finish();
-  if (objects_.Has(digest, content.size())) {
+  if (objects_.Holds(digest, content)) {
     known_bytes_ += content.size();
     return digest;
   }
@@ -120,14 +155,47 @@ Result<> ObjectWriter::Begin(uint64_t size, const Digest* told) {
     twins = find_twins_(size);
   for (const Digest& digest : twins) {
     auto fd = objects_.OpenObject(digest);
-    if (fd && objects_.Has(digest, size) && stream_->twins.size() < kMaxTwins)
+    struct stat info;
+    bool fits = fd && fstat(fd->get(), &info) == 0 && static_cast<uint64_t>(info.st_size) == size;
+    if (fits && stream_->twins.size() < kMaxTwins)
       stream_->twins.push_back({digest, *std::move(fd)});
   }
+  if (offered_.fd >= 0)
+    stream_->twins.push_back({{}, UniqueFd(fcntl(offered_.fd, F_DUPFD_CLOEXEC, 0))});
   return stream_->twins.empty() ? StartWriting(nullptr) : Result<>();
 }
 
+std::optional<ObjectWriter::Given> ObjectWriter::given() const {
+  if (!stream_)
+    return std::nullopt;
+  Digest twin = stream_->twins.empty() ? Digest() : stream_->twins.back().digest;
+  if (!stream_->twins.empty() && twin.none())
+    return std::nullopt;
+  return Given{stream_->position, twin};
+}
+
+// Takes the file over up to where it has been compared. What it has beyond is written over, and
+// stays until then: a checkpoint may count on it.
+Result<> ObjectWriter::GoOnWith(Twin& begun) {
+  TRY(ops_.Rename(offered_.dir, kPartName, dir_, kPartName));
+  offered_ = {};
+  stream_->fd = std::move(begun.fd);
+  std::vector<std::byte> buffer(kCopyBytes);
+  for (uint64_t at = 0; at < stream_->position;) {
+    auto wanted = static_cast<size_t>(std::min<uint64_t>(stream_->position - at, kCopyBytes));
+    ssize_t count = pread(stream_->fd.get(), buffer.data(), wanted, static_cast<off_t>(at));
+    if (count <= 0)
+      return FailSys("read", "what was begun of an object");
+    stream_->hasher.Update(std::span(buffer).first(static_cast<size_t>(count)));
+    at += static_cast<uint64_t>(count);
+  }
+  return {};
+}
+
 // What was only compared until now, with `twin`, becomes a file of its own.
-Result<> ObjectWriter::StartWriting(const Twin* twin) {
+Result<> ObjectWriter::StartWriting(Twin* twin) {
+  if (twin != nullptr && twin->digest.none() && stream_->position > 0)
+    return GoOnWith(*twin);
   stream_->fd = TRY(ops_.Create(dir_, kPartName, kObjectMode));
   std::vector<std::byte> buffer(twin != nullptr ? kCopyBytes : 0);
   uint64_t end = std::exchange(stream_->position, 0);
@@ -169,6 +237,9 @@ void ObjectWriter::HashZeros(uint64_t count) {
 
 Result<> ObjectWriter::Append(std::span<const std::byte> bytes, uint64_t offset) {
   TRY(CheckSpace(bytes.size()));
+  bool hole = offset > stream_->position;
+  if (hole && ftruncate(stream_->fd.get(), static_cast<off_t>(stream_->position)) != 0)
+    return FailSys("truncate");
   TRY(ops_.Write(stream_->fd.get(), bytes, offset));
   HashZeros(offset - stream_->position);
   stream_->hasher.Update(bytes);
@@ -199,17 +270,28 @@ Result<> ObjectWriter::Write(std::span<const std::byte> bytes, uint64_t offset) 
 
 Result<Digest> ObjectWriter::End() {
   uint64_t size = stream_->size;
-  if (!stream_->twins.empty() && stream_->position == size) {
-    Digest twin = stream_->twins.back().digest;
+  Digest twin = stream_->twins.empty() ? Digest() : stream_->twins.back().digest;
+  // One that is doubted may have other content than its name says, and been compared with that.
+  auto is_sound = [&] {
+    if (objects_.Has(twin, size))
+      return true;
+    auto actual = HashFile(stream_->twins.back().fd.get(), {});
+    return actual && *actual == twin;
+  };
+  if (!twin.none() && stream_->position == size && is_sound()) {
     stream_.reset();
     known_bytes_ += size;
+    objects_.Trust(twin);
     return twin;
   }
   if (!stream_->twins.empty())
     TRY(StartWriting(&stream_->twins.back()));  // a hole to the end
-  HashZeros(size - stream_->position);
-  if (ftruncate(stream_->fd.get(), static_cast<off_t>(size)) != 0)
-    return FailSys("truncate");
+  uint64_t position = stream_->position;
+  HashZeros(size - position);
+  for (uint64_t end : {position, size}) {
+    if (ftruncate(stream_->fd.get(), static_cast<off_t>(end)) != 0)
+      return FailSys("truncate");
+  }
   Digest digest = stream_->hasher.Finish();
   stream_.reset();
   if (objects_.Has(digest, size)) {

@@ -6,9 +6,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "core/base/digest.h"
@@ -21,6 +24,8 @@ namespace wherry::store {
 
 inline constexpr const char* kObjectsName = "obj";  // below the store directory
 
+inline constexpr const char* kPartName = "part";  // in a writer's directory: what has no name yet
+
 // The directories below obj/, by the first digit of a digest. Not more of them, because each costs
 // an update a block, and a journal that block again, for a few names.
 inline constexpr std::string_view kObjectGroups = "0123456789abcdef";
@@ -28,6 +33,11 @@ size_t ObjectGroup(const Digest& digest);
 
 // "a/bcdef...": below obj/, and with "/" in front the redirect of overlayfs.
 std::string ObjectPath(const Digest& digest);
+
+struct ObjectSize {
+  Digest digest;
+  uint64_t size = 0;
+};
 
 // The directory obj/ of a store. Any thread.
 class Objects {
@@ -38,6 +48,13 @@ class Objects {
   // Whether there is an object of that size. One of another size is damage: it counts as absent,
   // and Place puts the right one there.
   bool Has(const Digest& digest, uint64_t size) const;
+  // The same, compared with its content when that is doubted.
+  bool Holds(const Digest& digest, std::span<const std::byte> content) const;
+  // Objects a power cut may have left with other content: Has does not count on them until Place or
+  // Holds has.
+  void Doubt(const std::vector<ObjectSize>& objects);
+  // Its content has been compared.
+  void Trust(const Digest& digest) const;
   Result<UniqueFd> OpenObject(const Digest& digest) const;
   // Gives a file its name as an object.
   Result<> Place(int dir, const std::string& name, const Digest& digest);
@@ -51,14 +68,18 @@ class Objects {
   int dir() const { return dir_.get(); }
 
  private:
-  Objects(UniqueFd dir, DiskOps& ops) : dir_(std::move(dir)), ops_(&ops) {}
+  struct Doubts {
+    std::mutex mutex;
+    std::unordered_set<Digest, DigestHash> digests;
+  };
+  Objects(UniqueFd dir, DiskOps& ops)
+      : dir_(std::move(dir)), ops_(&ops), doubts_(std::make_unique<Doubts>()) {}
+  bool IsThere(const Digest& digest, uint64_t size) const;
+  bool IsDoubted(const Digest& digest) const;
+
   UniqueFd dir_;
   DiskOps* ops_;
-};
-
-struct ObjectSize {
-  Digest digest;
-  uint64_t size = 0;
+  std::unique_ptr<Doubts> doubts_;
 };
 
 // What one transaction adds. Content that the store has already costs no write: what is put at once
@@ -88,6 +109,20 @@ class ObjectWriter {
   Result<> Write(std::span<const std::byte> bytes, uint64_t offset);
   Result<Digest> End();
 
+  // Content that was begun earlier: the file kPartName of the directory `dir`, open as `fd` for
+  // reading and writing. When a stream begins with it, the file is taken over and not written
+  // again.
+  // Both are borrowed.
+  void Offer(int fd, int dir) { offered_ = {fd, dir}; }
+
+  // The part of the current stream that has been given to the kernel, and the object that has it,
+  // else the file kPartName. Nothing: no stream, or one that is still compared with what was begun.
+  struct Given {
+    uint64_t bytes = 0;
+    Digest twin;
+  };
+  std::optional<Given> given() const;
+
   // Objects that were not there before.
   const std::vector<Digest>& added() const { return added_; }
   uint64_t written_bytes() const { return written_bytes_; }      // new content
@@ -96,8 +131,12 @@ class ObjectWriter {
 
  private:
   struct Twin {
-    Digest digest;
+    Digest digest;  // none: begun only
     UniqueFd fd;
+  };
+  struct Offered {
+    int fd = -1;
+    int dir = -1;
   };
   struct Stream {
     explicit Stream(uint64_t total) : size(total) {}
@@ -111,7 +150,8 @@ class ObjectWriter {
   Result<> CheckSpace(uint64_t more);
   Result<bool> IsTwin(const Twin& twin, std::span<const std::byte> bytes) const;
   Result<> Append(std::span<const std::byte> bytes, uint64_t offset);
-  Result<> StartWriting(const Twin* twin);
+  Result<> StartWriting(Twin* twin);
+  Result<> GoOnWith(Twin& begun);
   void HashZeros(uint64_t count);
 
   Objects& objects_;
@@ -119,6 +159,7 @@ class ObjectWriter {
   DiskOps& ops_;
   const uint64_t reserve_bytes_;
   const FindTwins find_twins_;
+  Offered offered_;
   std::optional<Stream> stream_;
   std::vector<Digest> added_;
   uint64_t written_bytes_ = 0;

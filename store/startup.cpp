@@ -178,7 +178,7 @@ Result<> StoreImpl::OpenParts() {
     UniqueFd* fd;
   };
   for (Part part : {Part{kLayerName, &layer_}, Part{kTreeName, &tree_}, Part{kImageName, &img_},
-                    Part{kTransactionName, &txn_}}) {
+                    Part{kTransactionName, &txn_}, Part{kResumeName, &resume_}}) {
     TRY(ops_.MakeDir(dir_.get(), part.name));
     *part.fd = TRY(OpenAt(dir_.get(), part.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   }
@@ -229,13 +229,14 @@ Result<> StoreImpl::LoadRecord(const std::string& name, const std::set<std::stri
 void StoreImpl::RemoveLeftovers(std::vector<std::string>& notices) {
   auto transactions = ListDirFd(txn_.get());
   auto files = UnusedLayerFiles();
+  std::vector<std::string> interrupted = FindInterrupted();
   if (!transactions || !files) {
     const Error& error = transactions ? files.error() : transactions.error();
     notices.push_back(
         Cat("what an interrupted operation left cannot be listed: ", error.message()));
     return;
   }
-  if (transactions->empty() && files->empty()) {
+  if (transactions->empty() && files->empty() && interrupted.empty()) {
     return;
   }
   CollectResult freed;
@@ -250,6 +251,13 @@ void StoreImpl::RemoveLeftovers(std::vector<std::string>& notices) {
   }
   if (!files->empty()) {
     notices.push_back(Cat("removed ", files->size(), " files of layers that no image uses"));
+  }
+  if (!interrupted.empty()) {
+    notices.push_back(Cat("removed what interrupted pulls have left of ", interrupted.size(),
+                          " layers: they are too old or complete"));
+  }
+  for (const std::string& name : interrupted) {
+    (void)ops_.RemoveTree(resume_.get(), name);  // or at the next start
   }
   for (const std::string& name : *transactions) {
     auto gone = ops_.RemoveTree(txn_.get(), name);

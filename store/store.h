@@ -4,7 +4,7 @@
 //
 // Layout below the store directory (docs/store.md):
 //   VERSION LOCK  obj/<h>/<63 hex>  layer/<diffid>.idx .tar  layer/<chain id>.erofs tree/<diffid>/
-//   img/<manifest digest>  refs  txn/<id>/  quarantine/
+//   img/<manifest digest>  refs  txn/<id>/  resume/<diffid>/<n>/  quarantine/
 // Rules: nothing that is not final reaches flash (no temporary blob); each content is stored once;
 // an image exists when its commit record does, which is written after one syncfs of all it needs.
 // Thread-safe; every call may block on the disk and belongs on a worker thread.
@@ -37,6 +37,17 @@ class BlobRanges {
   virtual Result<std::unique_ptr<ByteSource>> Open(uint64_t offset, uint64_t size) = 0;
   // Told once how much will be asked for in all, for progress.
   virtual void Expect(uint64_t bytes) = 0;
+};
+
+// A blob that can be had from any byte on.
+class BlobStart {
+ public:
+  virtual ~BlobStart() = default;
+  // What the source gives next begins at `offset`. Called before anything is read, and again to
+  // begin anew.
+  virtual Result<> StartAt(uint64_t offset) = 0;
+  // What an interrupted pull has left of the layer cannot be used: it is fetched from its start.
+  virtual void OnFreshStart(const Error& why) = 0;
 };
 
 struct Limits {
@@ -139,14 +150,18 @@ class Transaction {
   // destroyed. The content
   // decides about the compression when it contradicts the declared one, as in Docker. kCorrupt on
   // any mismatch; kInvalid on a hostile or malformed archive; kUnsupported above the zstd window;
-  // kNoSpace; the source's own errors. Whatever fails leaves nothing behind. Only one thread per
-  // transaction.
+  // kNoSpace; the source's own errors. Whatever fails leaves nothing behind but what can be gone on
+  // with (LayerSource::start). Only one thread per transaction.
   struct LayerSource {
     BlobSource* source = nullptr;
     Compression compression = Compression::kNone;
     std::optional<Digest> blob_digest = {};
     std::optional<uint64_t> blob_size = {};
     std::optional<Digest> diff_id = {};  // absent: not known before, as in archives
+    // Of `source`; null: it can be read from its beginning only. With it and both digests, a layer
+    // whose taking in ends before its end, be it by a power cut, is gone on with by the next
+    // transaction that adds it.
+    BlobStart* start = nullptr;
   };
   virtual Result<LayerInfo> AddLayer(LayerSource layer, IngestProgress progress) = 0;
 
@@ -267,10 +282,10 @@ class Store {
   // the next Collect.
   virtual Result<> SetRef(const std::string& name, const Digest& manifest_digest) = 0;
   virtual Result<> RemoveRefs(const std::vector<std::string>& names) = 0;
-  // Removes the records of those `candidates` that have no ref and are not in `in_use`, then every
-  // layer that no record and no open transaction needs, and the objects only those had; objects
-  // wait for the end of layers that are being added. An error leaves a valid store; calling again
-  // goes on.
+  // Removes what interrupted pulls have left, and the records of those `candidates` that have no
+  // ref and are not in `in_use`, then every layer that no record and no open transaction needs, and
+  // the objects only those had; objects wait for the end of layers that are being added. An error
+  // leaves a valid store; calling again goes on.
   virtual Result<CollectResult> Collect(const std::set<Digest>& candidates,
                                         const std::set<Digest>& in_use) = 0;
 

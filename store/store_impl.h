@@ -1,6 +1,6 @@
 // The one implementation of Store and Transaction. Split over store.cpp (queries and refs),
-// startup.cpp, transaction.cpp, collect.cpp, layers.cpp, check.cpp and repair.cpp. Included by
-// those and by tests only.
+// startup.cpp, transaction.cpp, interrupted.cpp, collect.cpp, layers.cpp, check.cpp and repair.cpp.
+// Included by those and by tests only.
 //
 // Locks: write_mutex_ serialises what changes layer/, tree/, img/ and refs and is held over syncs;
 // ingest_mutex_ is shared by layers that are being added, whose objects nothing refers to yet, and
@@ -40,6 +40,7 @@ inline constexpr const char* kLayerName = "layer";
 inline constexpr const char* kTreeName = "tree";
 inline constexpr const char* kImageName = "img";
 inline constexpr const char* kTransactionName = "txn";
+inline constexpr const char* kResumeName = "resume";
 inline constexpr const char* kQuarantineName = "quarantine";
 inline constexpr const char* kRefsName = "refs";
 inline constexpr const char* kCleanName = "clean";
@@ -190,6 +191,11 @@ class StoreImpl final : public Store {
   Result<> Stage(int dir, const char* name, std::string_view content);
   Result<> Publish(const Image& image, std::optional<RefMap> names, int dir, int sync);
 
+  // interrupted.cpp
+  std::vector<std::string> FindInterrupted();
+  void ForgetInterrupted(const Digest& diff_id);
+  std::vector<std::string> ForgetAllInterrupted();
+
   // collect.cpp
   std::optional<LayerInfo> Pin(const Digest& diff_id);
   void Unpin(const std::set<Digest>& diff_ids);
@@ -219,6 +225,7 @@ class StoreImpl final : public Store {
   UniqueFd tree_;
   UniqueFd img_;
   UniqueFd txn_;
+  UniqueFd resume_;
 
   std::mutex write_mutex_;
   bool records_unsynced_ =
@@ -232,6 +239,8 @@ class StoreImpl final : public Store {
   std::map<Digest, LayerState> layers_;  // those whose index is there and complete
   std::map<Digest, ImageState> images_;
   std::map<Digest, Broken> broken_;  // by diffID
+  std::set<Digest> interrupted_;     // layers below resume/ whose objects are kept
+  std::set<Digest> resuming_;        // those of open transactions
   std::set<Digest> dropped_chains_;  // of images that were removed
   std::vector<Digest> suspects_;     // objects that may be garbage
   bool suspect_all_ = false;         // they are not known, or too many

@@ -21,10 +21,15 @@ namespace wherry::store {
 namespace {
 
 // Names in a transaction's directory.
-constexpr const char* kSplitPart = "headers";
 constexpr const char* kIndexPart = "index";
 constexpr const char* kRecordPart = "record";
 constexpr const char* kRefsPart = "refs";
+
+uint64_t SizeOf(int dir, const char* name) {
+  struct stat info;
+  bool there = fstatat(dir, name, &info, AT_SYMLINK_NOFOLLOW) == 0;
+  return there ? static_cast<uint64_t>(info.st_size) : 0;
+}
 
 constexpr size_t kMaxLargeObjects = 50'000;  // 2 MB of memory
 
@@ -55,6 +60,7 @@ TransactionImpl::~TransactionImpl() {
   for (const auto& [diff_id, layer] : pinned_) {
     pins.insert(diff_id);
   }
+  EndResuming();
   store_.Unpin(pins);
   // What cannot be removed now is removed at the next start.
   (void)store_.ops_.RemoveTree(store_.txn_.get(), name_);
@@ -72,11 +78,8 @@ Result<LayerInfo> TransactionImpl::AddLayer(LayerSource layer, IngestProgress pr
     return Fail(Errc::kNotFound,
                 Cat("layer ", layer.diff_id.value_or(Digest()).string(), " is not in the store"));
   }
-  auto take = [&](const IngestTarget& target) {
-    return IngestLayer(layer, store_.limits_, target, progress);
-  };
   std::shared_lock ingest_lock(store_.ingest_mutex_);
-  auto info = Ingest(layer.diff_id, take);
+  auto info = IsResumable(layer) ? AddResumable(layer, progress) : AddWhole(layer, progress);
   ingest_lock.unlock();
   return Keep(std::move(info));
 }
@@ -93,7 +96,7 @@ Result<std::optional<LayerInfo>> TransactionImpl::AddLayerByParts(LayerParts lay
   if (!TRY(partial.Prepare(inline_bytes(), find_small))) {
     return std::nullopt;
   }
-  auto info = Ingest(layer.diff_id,
+  auto info = Ingest(dir_.get(), layer.diff_id,
                      [&](const IngestTarget& target) { return partial.Take(target, progress); });
   ingest_lock.unlock();
   return TRY(Keep(std::move(info)));
@@ -129,14 +132,14 @@ size_t TransactionImpl::inline_bytes() const {
   return store_.tier_ == Tier::kDirectories ? 0 : kInlineBytes;
 }
 
-Result<LayerInfo> TransactionImpl::Ingest(const std::optional<Digest>& diff_id,
+Result<LayerInfo> TransactionImpl::Ingest(int dir, const std::optional<Digest>& diff_id,
                                           const TakeLayer& take_layer) {
   DiskOps& ops = store_.ops_;
   // A lower bound: files take less than their archive only by its headers, unless they are known.
-  TRY(CheckFreeSpace(dir_.get(), 0, store_.limits_.reserve_bytes));
-  ObjectWriter objects(*store_.objects_, dir_.get(), ops, store_.limits_.reserve_bytes,
+  TRY(CheckFreeSpace(dir, 0, store_.limits_.reserve_bytes));
+  ObjectWriter objects(*store_.objects_, dir, ops, store_.limits_.reserve_bytes,
                        [this](uint64_t size) { return FindTwins(size); });
-  UniqueFd split_file = TRY(ops.Create(dir_.get(), kSplitPart, 0600));
+  UniqueFd split_file = TRY(ops.Create(dir, kSplitPart, 0600));
   auto split = TRY(SplitWriter::Create(std::move(split_file), ops));
   auto broken = diff_id ? store_.FindBroken(*diff_id) : std::nullopt;
   IngestTarget target{
@@ -149,11 +152,11 @@ Result<LayerInfo> TransactionImpl::Ingest(const std::optional<Digest>& diff_id,
     std::string index = LayerIndex::Encode(taken.diff_id, taken.tree, taken.objects);
     UniqueFd fd = TRY(ops.Create(dir_.get(), kIndexPart, 0600));
     TRY(ops.Write(fd.get(), std::as_bytes(std::span(index)), 0));
-    metadata = index.size() + SizeOf(kSplitPart);
+    metadata = index.size() + SizeOf(dir, kSplitPart);
     if (store_.tier_ == Tier::kDirectories && !broken) {
       TRY(store_.MakeTree(taken.tree, taken.diff_id, dir_.get()));
     }
-    return Publish({taken.diff_id, taken.tree.size_bytes()});
+    return Publish({taken.diff_id, taken.tree.size_bytes()}, dir);
   };
   auto info = take();
   Account({objects.written_bytes(), objects.discarded_bytes(), objects.known_bytes(), metadata});
@@ -187,12 +190,6 @@ std::vector<Digest> TransactionImpl::FindTwins(uint64_t size) {
   return twins;
 }
 
-uint64_t TransactionImpl::SizeOf(const char* name) const {
-  struct stat info;
-  bool there = fstatat(dir_.get(), name, &info, AT_SYMLINK_NOFOLLOW) == 0;
-  return there ? static_cast<uint64_t>(info.st_size) : 0;
-}
-
 void TransactionImpl::Account(const WriteCount& more) {
   written_.Add(more);
   std::lock_guard lock(store_.mutex_);
@@ -200,15 +197,21 @@ void TransactionImpl::Account(const WriteCount& more) {
 }
 
 // Another transaction may have added the same layer meanwhile: what that has made is as good.
-Result<LayerInfo> TransactionImpl::Publish(const LayerInfo& info) {
+Result<LayerInfo> TransactionImpl::Publish(const LayerInfo& info, int split_dir) {
   std::lock_guard lock(store_.mutex_);
   StoreImpl::LayerState& state = store_.layers_[info.diff_id];
   auto broken = store_.broken_.find(info.diff_id);
   bool repaired = broken != store_.broken_.end() && broken->second.files;
   if ((state.images == 0 && state.pins == 0) || repaired) {
     std::string name = info.diff_id.hex();
-    auto named =
-        store_.ops_.Rename(dir_.get(), kSplitPart, store_.layer_.get(), Cat(name, kSplitSuffix));
+    DiskOps& ops = store_.ops_;
+    std::string split = Cat(name, kSplitSuffix);
+    // Should the image not be committed, the layer is put together again from it.
+    bool keep = split_dir != dir_.get();
+    auto named = keep ? ops.RemoveFile(store_.layer_.get(), split) : Result<>();
+    if (named)
+      named = keep ? ops.Link(split_dir, kSplitPart, store_.layer_.get(), split)
+                   : ops.Rename(split_dir, kSplitPart, store_.layer_.get(), split);
     if (named) {
       named =
           store_.ops_.Rename(dir_.get(), kIndexPart, store_.layer_.get(), Cat(name, kIndexSuffix));

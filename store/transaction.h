@@ -10,6 +10,7 @@
 
 #include "core/base/fd.h"
 #include "store/ingest.h"
+#include "store/layer_resume.h"
 #include "store/store_impl.h"
 
 namespace wherry::store {
@@ -37,15 +38,24 @@ class TransactionImpl final : public Transaction {
   size_t inline_bytes() const;
   // REQUIRES: ingest_mutex_ held.
   // `diff_id`: when it is known before.
-  Result<LayerInfo> Ingest(const std::optional<Digest>& diff_id, const TakeLayer& take_layer);
+  // `dir`: for what has no name yet; txn/<name>, or that of a layer which can be gone on with.
+  Result<LayerInfo> Ingest(int dir, const std::optional<Digest>& diff_id,
+                           const TakeLayer& take_layer);
+  // interrupted.cpp. REQUIRES: ingest_mutex_ held.
+  bool IsResumable(const LayerSource& layer) const;
+  Result<LayerInfo> AddResumable(const LayerSource& layer, IngestProgress& progress);
+  Result<LayerInfo> AddWhole(const LayerSource& layer, IngestProgress& progress);
+  Result<LayerInfo> AddAttempt(const LayerSource& layer, IngestProgress& progress,
+                               LayerResume& resume, const SavedLayer* saved, bool& replayed);
+  void DropResume(const Digest& diff_id);
+  void EndResuming();
   Result<LayerInfo> Keep(Result<LayerInfo> info);
-  Result<LayerInfo> Publish(const LayerInfo& info);
+  Result<LayerInfo> Publish(const LayerInfo& info, int split_dir);
   Result<StoredRecord> CheckRecord(const ImageRecord& record,
                                    const std::vector<std::string>& refs) const;
 
   // Large objects of a size, of all layers there were when it was first asked.
   std::vector<Digest> FindTwins(uint64_t size);
-  uint64_t SizeOf(const char* name) const;
   void Account(const WriteCount& more);
 
   StoreImpl& store_;
@@ -55,6 +65,7 @@ class TransactionImpl final : public Transaction {
   WriteCount written_;
   std::optional<std::vector<ObjectSize>> large_;  // by size
   std::map<Digest, LayerInfo> pinned_;            // protected from Collect
+  std::vector<Digest> resuming_;                  // layers with a directory below resume/
 };
 
 }  // namespace wherry::store

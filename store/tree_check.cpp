@@ -27,6 +27,7 @@ class Walk {
     struct stat info;
     const Inode& inode = tree_.At(tree_.InodeOf(LayerTree::kRoot));
     std::string_view fault = fstat(root, &info) != 0 ? "cannot be read" : Metadata(info, inode);
+    // Not its time: a container's "/" has its own, and f2fs changes this one with the move here.
     if (!fault.empty() || !DirectoryAgrees(root, inode))
       Tell("", fault.empty() ? "has other attributes" : fault);
     Directory(LayerTree::kRoot, root, "");
@@ -72,6 +73,8 @@ class Walk {
     if (fstatat(dir, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0)
       return Tell(std::move(path), errno == ENOENT ? "is missing" : "cannot be read");
     std::string_view fault = Metadata(info, inode);
+    if (fault.empty() && !SameTime(info, inode))
+      fault = "has another time";
     if ((info.st_mode & S_IFMT) != (inode.FullMode() & S_IFMT))
       return Tell(std::move(path), fault);
     if (fault.empty())
@@ -95,13 +98,15 @@ class Walk {
       return "has another owner";
     if (inode.type != TarType::kSymlink && (info.st_mode & 07777) != inode.mode)
       return "has another mode";
-    if (info.st_mtim.tv_sec != static_cast<time_t>(inode.mtime.seconds) ||
-        info.st_mtim.tv_nsec != static_cast<long>(inode.mtime.nanos))
-      return "has another time";
     bool device = inode.type == TarType::kCharDevice || inode.type == TarType::kBlockDevice;
     if (device && info.st_rdev != makedev(inode.device_major, inode.device_minor))
       return "is another device";
     return {};
+  }
+
+  static bool SameTime(const struct stat& info, const Inode& inode) {
+    return info.st_mtim.tv_sec == static_cast<time_t>(inode.mtime.seconds) &&
+           info.st_mtim.tv_nsec == static_cast<long>(inode.mtime.nanos);
   }
 
   bool DirectoryAgrees(int fd, const Inode& inode) const {

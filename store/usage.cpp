@@ -67,7 +67,7 @@ class UsageCounter {
       auto record = records_.find(name);
       return record == records_.end() ? Images() : record->second;
     }));
-    for (const char* name : {kTransactionName, kQuarantineName})
+    for (const char* name : {kTransactionName, kResumeName, kQuarantineName})
       usage_.total_bytes += Below(store_.dir_.get(), name);
     TRY(Files(store_.dir_.get(), kTreeName, {}));
     for (const auto& [diff_id, number] : layer_numbers_)

@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::string_view kPrefix = "sha256:";
 
+constexpr size_t kBlockBytes = 64;
+
 // mbedTLS's software and ARMv8 SHA-256 cannot fail; a build whose accelerator can must not go on
 // with a wrong hash.
 void Check(int status) {
@@ -99,6 +101,39 @@ void Hasher::Update(std::span<const std::byte> bytes) {
 
 void Hasher::Update(std::string_view bytes) {
   Update(std::as_bytes(std::span(bytes)));
+}
+
+// State and count as numbers, most significant byte first, then the bytes that wait for their
+// block.
+std::string Hasher::Save() const {
+  const mbedtls_sha256_context& from = context_->sha256;
+  std::string saved;
+  for (uint32_t word : from.state) {
+    for (int shift = 24; shift >= 0; shift -= 8)
+      saved.push_back(static_cast<char>(word >> shift));
+  }
+  for (int shift = 56; shift >= 0; shift -= 8)
+    saved.push_back(static_cast<char>(from.bytes >> shift));
+  return saved.append(reinterpret_cast<const char*>(from.block), from.bytes % kBlockBytes);
+}
+
+Result<Hasher> Hasher::Restore(std::string_view saved) {
+  Hasher hasher;
+  mbedtls_sha256_context& to = hasher.context_->sha256;
+  size_t at = 0;
+  auto number = [&](size_t size) {
+    uint64_t value = 0;
+    for (; size > 0 && at < saved.size(); --size)
+      value = value << 8 | static_cast<uint8_t>(saved[at++]);
+    return value;
+  };
+  for (uint32_t& word : to.state)
+    word = static_cast<uint32_t>(number(sizeof word));
+  to.bytes = number(sizeof to.bytes);
+  if (saved.size() != sizeof to.state + sizeof to.bytes + to.bytes % kBlockBytes)
+    return Fail(Errc::kCorrupt, "the saved state of a digest is not one");
+  std::copy(saved.begin() + static_cast<ptrdiff_t>(at), saved.end(), to.block);
+  return hasher;
 }
 
 Digest Hasher::Finish() {

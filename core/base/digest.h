@@ -58,6 +58,9 @@ class Hasher {
 
   void Update(std::span<const std::byte> bytes);
   void Update(std::string_view bytes);
+  // The computation so far, to be gone on with elsewhere or later. It tells the last 63 bytes.
+  std::string Save() const;
+  static Result<Hasher> Restore(std::string_view saved);  // kCorrupt: not one of Save
   // Ends the computation; the object may only be destroyed or assigned afterwards.
   Digest Finish();
 

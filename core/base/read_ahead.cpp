@@ -1,11 +1,19 @@
 #include "core/base/read_ahead.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 namespace wherry {
 
-ReadAhead::ReadAhead(ByteSource& inner) : inner_(inner), thread_([this] { Run(); }) {}
+namespace {
+
+constexpr std::chrono::seconds kIdleAfter{2};
+
+}  // namespace
+
+ReadAhead::ReadAhead(ByteSource& inner, std::function<void()> idle)
+    : inner_(inner), idle_(std::move(idle)), thread_([this] { Run(); }) {}
 
 void ReadAhead::Stop() {
   if (!thread_.joinable())
@@ -57,7 +65,13 @@ bool ReadAhead::Fill(Block& block, Result<>& outcome) {
 
 Result<bool> ReadAhead::Await() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return filled_ > taken_ || outcome_; });
+  auto there = [this] { return filled_ > taken_ || outcome_; };
+  if (idle_ && !changed_.wait_for(lock, kIdleAfter, there)) {
+    lock.unlock();
+    idle_();
+    lock.lock();
+  }
+  changed_.wait(lock, there);
   if (filled_ > taken_)
     return true;
   TRY(std::move(*outcome_));

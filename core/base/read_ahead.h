@@ -5,6 +5,7 @@
 #include <array>
 #include <condition_variable>
 #include <cstddef>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -18,7 +19,8 @@ class ReadAhead final : public ByteSource {
  public:
   // `inner` belongs to the other thread until Stop() or the destructor has returned, and must
   // outlive this. At most 256 KiB wait to be taken.
-  explicit ReadAhead(ByteSource& inner);
+  // `idle`, called by Read when nothing has come for two seconds, once until something comes.
+  explicit ReadAhead(ByteSource& inner, std::function<void()> idle = {});
   // Ends the reading; waits for a Read of `inner` that is under way.
   ~ReadAhead() override { Stop(); }
   ReadAhead(const ReadAhead&) = delete;
@@ -43,6 +45,7 @@ class ReadAhead final : public ByteSource {
   Result<bool> Await();
 
   ByteSource& inner_;
+  const std::function<void()> idle_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::array<Block, kBlocks> blocks_;  // those from taken_ to filled_ belong to the reader

@@ -9,7 +9,8 @@ import stat
 import struct
 import zlib
 
-PRIVATE = ('VERSION', 'LOCK', 'clean', 'obj', 'layer', 'tree', 'img', 'refs', 'txn', 'quarantine')
+PRIVATE = ('VERSION', 'LOCK', 'clean', 'obj', 'layer', 'tree', 'img', 'refs', 'txn', 'resume', 'quarantine')
+RESUME = ('headers', 'objects', 'part', *(f'checkpoint.{slot}' for slot in range(4)))
 
 
 class Damage(Exception):
@@ -201,6 +202,7 @@ class Checker:
                 self._wrong(f'garbage: tree/{name}')
             else:
                 self._same(f'tree/{name}', fingerprint(self._store / 'tree' / name))
+        needed = needed | self._interrupted(layers)
         for group in self._names('obj'):
             for name in self._names(f'obj/{group}'):
                 if group + name not in needed:
@@ -212,6 +214,21 @@ class Checker:
         for name in self._names('.'):
             if name not in PRIVATE:
                 self._wrong(f'garbage: {name}')
+
+    def _interrupted(self, layers):
+        """The objects that interrupted pulls have logged; they may be damaged, but not stay for complete layers."""
+        objects = set()
+        for layer in self._names('resume'):
+            if layer in layers:
+                self._wrong(f'garbage: resume/{layer}')
+            for attempt in self._names(f'resume/{layer}'):
+                for name in self._names(f'resume/{layer}/{attempt}'):
+                    if name not in RESUME:
+                        self._wrong(f'garbage: resume/{layer}/{attempt}/{name}')
+                log = self._store / 'resume' / layer / attempt / 'objects'
+                data = log.read_bytes() if log.is_file() else b''
+                objects.update(data[at:at + 32].hex() for at in range(0, len(data) - 39, 40))
+        return objects
 
     def _same(self, name, content):
         self.state.prints[name] = content

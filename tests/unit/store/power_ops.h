@@ -102,6 +102,13 @@ class PowerOps final : public DiskOps {
     TRY(Step("rename", to, action));
     return renamed;
   }
+  Result<> Link(int from_dir, const std::string& from, int to_dir, const std::string& to) override {
+    return Step("link", to, [&]() -> Result<> {
+      TRY(DiskOps::Link(from_dir, from, to_dir, to));
+      Undoable([path = PathOf(to_dir, to)] { unlink(path.c_str()); });
+      return {};
+    });
+  }
   Result<> RemoveFile(int dir, const std::string& name) override {
     return Step("remove", name, [&]() -> Result<> {
       Bury(PathOf(dir, name));

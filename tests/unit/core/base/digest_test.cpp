@@ -69,5 +69,24 @@ TEST(Digest, NoneAndOrder) {
   EXPECT_EQ(Digest::Of("a"), Digest::Of("a"));
 }
 
+TEST(Hasher, GoesOnFromASavedState) {
+  std::string text;
+  for (int i = 0; i < 300; ++i)
+    text += std::to_string(i * 7919);
+  for (size_t cut :
+       {size_t{0}, size_t{1}, size_t{63}, size_t{64}, size_t{65}, size_t{640}, text.size()}) {
+    Hasher first;
+    first.Update(std::string_view(text).substr(0, cut));
+    auto second = Hasher::Restore(first.Save());
+    ASSERT_TRUE(second);
+    second->Update(std::string_view(text).substr(cut));
+    EXPECT_EQ(second->Finish(), Digest::Of(text)) << cut;
+  }
+  std::string saved = Hasher().Save();
+  EXPECT_FALSE(Hasher::Restore(saved + "x"));
+  EXPECT_FALSE(Hasher::Restore(saved.substr(1)));
+  EXPECT_FALSE(Hasher::Restore(""));
+}
+
 }  // namespace
 }  // namespace wherry

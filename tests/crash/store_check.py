@@ -97,7 +97,10 @@ def chain_id(layers):
 
 
 def fingerprint(root):
-    """A digest of a directory's names, metadata and contents."""
+    """A digest of a directory's names, metadata and contents.
+
+    Not of its own time: no container sees it, and f2fs changes it when the directory moves.
+    """
     lines = []
     for path in [root, *sorted(root.rglob('*'))]:
         info = path.lstat()
@@ -106,9 +109,10 @@ def fingerprint(root):
             content = sha256(path.read_bytes())
         elif stat.S_ISLNK(info.st_mode):
             content = os.readlink(path)
+        time = 0 if path == root else info.st_mtime_ns // 1000000000
         size = 0 if stat.S_ISDIR(info.st_mode) else info.st_size
         lines.append(f'{path.relative_to(root)} {info.st_mode:o} {info.st_uid} {info.st_gid} '
-                     f'{info.st_mtime_ns // 1000000000} {size} {info.st_rdev} {content}')
+                     f'{time} {size} {info.st_rdev} {content}')
     return sha256('\n'.join(lines).encode())
 
 

@@ -248,6 +248,7 @@ Result<StoredRecord> TransactionImpl::CheckRecord(const ImageRecord& record,
   stored.image.manifest_digest = Digest::Of(record.manifest);
   stored.image.manifest = record.manifest;
   stored.image.config = record.config;
+  stored.image.config_digest = Digest::Of(record.config);
   stored.image.media_type = record.media_type;
   stored.image.created_unix_nanos = UnixNanosNow();
   for (const Digest& diff_id : record.diff_ids) {

@@ -170,7 +170,7 @@ Result<> Planner::FindTarget() {
   auto number = ParseUint(options_.target);
   if (!number || *number >= plan_.stages.size())
     return Invalid({"target stage \"", Shown(options_.target), "\" could not be found"});
-  plan_.target = *number;
+  plan_.target = static_cast<size_t>(*number);
   return {};
 }
 

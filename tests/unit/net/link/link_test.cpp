@@ -129,18 +129,15 @@ TEST_F(LinkTest, AddressesAndRoutesAreListed) {
 }
 
 TEST_F(LinkTest, ListsMoreThanOneMessageHolds) {
-  constexpr size_t kBridges = 100;
-  for (size_t i = 1; i < kBridges; ++i)
-    ASSERT_OK(links_->AddBridge({.name = "x" + std::to_string(i), .mac = std::nullopt}));
-  auto list = links_->List();
+  constexpr uint32_t kAddresses = 200;
+  for (uint32_t i = 0; i < kAddresses; ++i)
+    ASSERT_OK(links_->AddAddress(bridge_, {Ip("10.0.0.1").value + i}, 32));
+  auto list = links_->Addresses();
   ASSERT_OK(list);
   EXPECT_EQ(std::count_if(list->begin(), list->end(),
-                          [](const LinkInfo& link) { return link.kind == "bridge"; }),
-            kBridges);
-  for (const LinkInfo& link : *list) {
-    if (link.kind == "bridge")
-      ASSERT_OK(links_->Delete(link.index));
-  }
+                          [&](const LinkAddress& address) { return address.link == bridge_; }),
+            kAddresses);
+  ASSERT_OK(links_->Delete(bridge_));
   EXPECT_FALSE(links_->Find("w0"));
 }
 

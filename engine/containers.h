@@ -164,6 +164,7 @@ class Containers {
   // containers_restart.cpp
   bool RestartByPolicy(const ContainerPtr& container);
   void AwaitRestart(const ContainerPtr& container, std::chrono::nanoseconds run);
+  void RunAgain(const ContainerPtr& container);
   void EndRestarting(Container& container);
   void Remember(const ContainerPtr& container, bool rests);
 

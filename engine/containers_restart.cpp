@@ -35,25 +35,24 @@ void Containers::AwaitRestart(const ContainerPtr& container, std::chrono::nanose
   container->restart_delay = NextRestartDelay(container->restart_delay, run);
   container->restart_timer =
       env_.loop->After(container->restart_delay, [this, weak = std::weak_ptr(container)] {
-        auto held = weak.lock();
-        if (!held || held->state != ContainerState::kRestarting)
-          return;
-        ++held->restart_count;
-        WhenIdle(held, [this, held] {
-          if (held->state != ContainerState::kRestarting)
-            return;  // stopped meanwhile
-          StartIdle(held, [this, held](Result<> started) {
-            if (started || held->state != ContainerState::kRestarting)
-              return;
-            // What was missing may come back: a device, a mount, memory.
-            if (RestartsAfter(held->config->host.restart, held->status.exit_code,
-                              held->restart_count)) {
-              return AwaitRestart(held, std::chrono::nanoseconds(0));
-            }
-            held->state = ContainerState::kExited;
-          });
-        });
+        if (auto held = weak.lock())
+          WhenIdle(held, [this, held] { RunAgain(held); });
       });
+}
+
+void Containers::RunAgain(const ContainerPtr& container) {
+  if (container->state != ContainerState::kRestarting)
+    return;  // stopped meanwhile
+  ++container->restart_count;
+  StartIdle(container, [this, container](Result<> started) {
+    if (started || container->state != ContainerState::kRestarting)
+      return;
+    // What was missing may come back: a device, a mount, memory.
+    if (RestartsAfter(container->config->host.restart, container->status.exit_code,
+                      container->restart_count))
+      return AwaitRestart(container, std::chrono::nanoseconds(0));
+    container->state = ContainerState::kExited;
+  });
 }
 
 // Somebody decides what happens next: the policy's count begins anew.

@@ -23,7 +23,8 @@ constexpr std::string_view kFillingName = "/filling";
 constexpr std::string_view kVolumes = "/volumes";
 
 Result<Volume> ReadRecord(const std::string& path, const std::string& name) {
-  auto document = TRY(JsonDocument::Parse(TRY(ReadFile(path, kMaxRecord)), path));
+  std::string text = TRY(ReadFile(path, kMaxRecord));
+  auto document = TRY(JsonDocument::Parse(text, path));
   Volume volume;
   volume.name = name;
   volume.created_nanos = TRY(ParseRfc3339(document["created"].str()));

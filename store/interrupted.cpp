@@ -19,7 +19,6 @@ namespace {
 // Below this fetching a layer again is cheaper than keeping track of it.
 constexpr uint64_t kSmallestBlob = uint64_t{4} << 20;
 constexpr int64_t kKeptSeconds = int64_t{7} * 24 * 3600;
-constexpr size_t kShownHex = 12;
 
 bool HasExpired(int dir, const std::string& name) {
   struct stat info;

@@ -80,7 +80,9 @@ std::vector<SavedLayer> LayerResume::Find(std::optional<Error>& damaged) {
     bool has_file = saved.checkpoint.file_bytes > 0 && saved.checkpoint.twin.none();
     for (uint64_t attempt : has_file ? Attempts() : std::vector<uint64_t>()) {
       auto dir = OpenAt(dir_.get(), Cat(attempt), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-      auto file = dir ? OpenAt(dir->get(), kPartName, O_RDWR | O_NOFOLLOW) : std::move(dir);
+      if (!dir)
+        continue;
+      auto file = OpenAt(dir->get(), kPartName, O_RDWR | O_NOFOLLOW);
       if (!file || SizeOf(file->get()) < saved.checkpoint.file_bytes)
         continue;
       saved.file = *std::move(file);

@@ -105,6 +105,8 @@ class Judge:
         try:
             with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
                 archive.extractall(copy, numeric_owner=True)
+                for link in filter(tarfile.TarInfo.issym, archive):  # extractall leaves their times out
+                    os.utime(pathlib.Path(copy, link.name), (link.mtime, link.mtime), follow_symlinks=False)
             yield pathlib.Path(copy, 'store')
         finally:
             shutil.rmtree(copy)

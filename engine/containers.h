@@ -34,6 +34,12 @@ struct ContainerCounts {
   size_t stopped = 0;
 };
 
+// What a worker has made ready for a start.
+struct Preparation {
+  shim::LaunchSpec spec;
+  std::shared_ptr<Volumes::Fill> fill;  // null: no volume is filled
+};
+
 template <class T = void>
 using Done = std::move_only_function<void(Result<T>)>;
 
@@ -151,7 +157,7 @@ class Containers {
 
   // containers_start.cpp
   void StartIdle(const ContainerPtr& container, Done<> done);
-  void LaunchPrepared(const ContainerPtr& container, const shim::LaunchSpec& spec, Done<> done);
+  void LaunchPrepared(const ContainerPtr& container, const Preparation& prepared, Done<> done);
   void Launched(const ContainerPtr& container, LaunchOutcome outcome, Done<> done);
   void StartFailed(const ContainerPtr& container, int exit_code, const Error& error, Done<> done);
   void HoldInit(Container& container);

@@ -69,14 +69,14 @@ Result<> MakeUpper(const std::string& upper, const store::RootFs& root) {
 }
 
 // Worker: everything on disk a launch needs.
-Result<shim::LaunchSpec> PrepareStart(StartInput input) {
+Result<Preparation> PrepareStart(StartInput input) {
   auto root = TRY_CTX("the container's image", input.images->Root(input.manifest));
   TRY(PrepareCgroupTree(input.cgroup_parent));
   TRY(ResetRunDirectory(input.run_directory));
   TRY(CheckBindSources(*input.config, MissingSource::kCreate));
   TRY(input.volumes->Ensure(*input.config));  // somebody may have removed one by force
   ContainerConfig config = *input.config;
-  std::vector<std::string> markers = TRY(Volumes::PrepareFill(config));
+  std::shared_ptr<Volumes::Fill> fill = TRY(input.volumes->PrepareFill(config));
   std::string upper = Cat(input.directory, "/upper");
   std::string work = Cat(input.directory, "/work");
   TRY(MakeUpper(upper, root));
@@ -89,7 +89,8 @@ Result<shim::LaunchSpec> PrepareStart(StartInput input) {
   TRY(ReplaceFile(Cat(input.run_directory, "/", kBundleConfig), config_json, 0600,
                   Durability::kVolatile));
   shim::LaunchSpec launch = std::move(input.launch);
-  launch.remove_when_ready = std::move(markers);
+  if (fill)
+    launch.remove_when_ready = fill->markers;
   launch.overlay = shim::LaunchSpec::Overlay{.lower = std::move(root.lower),
                                              .image = std::move(root.image),
                                              .objects = std::move(root.objects),
@@ -97,7 +98,7 @@ Result<shim::LaunchSpec> PrepareStart(StartInput input) {
                                              .upper = std::move(upper),
                                              .work = std::move(work),
                                              .is_volatile = false};
-  return launch;
+  return Preparation{std::move(launch), std::move(fill)};
 }
 
 // Why a launch failed as an error of the API: Docker's clients tell 126 and 127 from the words.
@@ -166,21 +167,23 @@ void Containers::StartIdle(const ContainerPtr& container, Done<> done) {
   launch.shim = shim_path_;
   launch.seccomp = SeccompModeOf(config.host);
 
-  OnWorker<shim::LaunchSpec>(
+  OnWorker<Preparation>(
       [input = std::move(input)]() mutable { return PrepareStart(std::move(input)); },
-      [this, container, done = std::move(done)](Result<shim::LaunchSpec> prepared) mutable {
+      [this, container, done = std::move(done)](Result<Preparation> prepared) mutable {
         if (!prepared)
           return StartFailed(container, 125, prepared.error(), std::move(done));
         LaunchPrepared(container, *prepared, std::move(done));
       });
 }
 
-void Containers::LaunchPrepared(const ContainerPtr& container, const shim::LaunchSpec& spec,
+void Containers::LaunchPrepared(const ContainerPtr& container, const Preparation& prepared,
                                 Done<> done) {
   auto shared_done = std::make_shared<Done<>>(std::move(done));
-  auto launched = launcher_.Launch(spec, [this, container, shared_done](LaunchOutcome outcome) {
-    Launched(container, std::move(outcome), std::move(*shared_done));
-  });
+  // Volumes are filled when the launcher has answered.
+  auto launched = launcher_.Launch(
+      prepared.spec, [this, container, shared_done, fill = prepared.fill](LaunchOutcome outcome) {
+        Launched(container, std::move(outcome), std::move(*shared_done));
+      });
   if (!launched)
     StartFailed(container, 125, launched.error(), std::move(*shared_done));
 }

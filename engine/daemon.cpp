@@ -153,8 +153,11 @@ Result<> RunDaemon(Config config) {
   auto image_store = TRY(OpenStore(config));
   TRY(OwnDirectory(config.run, 0711, "run"));
   UniqueFd run_lock = TRY(LockRunDirectory(config.run));
-  // Before the loop: what waits in its queue when it is destroyed may still hold images.
+  // Before the loop: what waits in its queue when it is destroyed may still hold images and
+  // volumes.
   Images images(image_store.get(), config.registry);
+  Volumes volumes(Cat(config.root, "/volumes"));
+  TRY(volumes.Restore());
   auto loop = TRY(Loop::Create());
   TRY(loop->HandleSignals({SIGTERM, SIGINT}, [&loop](int) { loop->Stop(); }));
   auto listener = TRY(http::ListenUnix(config.socket, kSocketMode, config.socket_group));
@@ -164,8 +167,6 @@ Result<> RunDaemon(Config config) {
   WorkerPool workers(kWorkers);
   WorkerPool transfers(kTransfers);
   WorkerPool archives(kArchives);
-  Volumes volumes(Cat(config.root, "/volumes"));
-  TRY(volumes.Restore());
   Containers containers({&config, loop.get(), &workers, &events, &images, &volumes});
   TRY(containers.Restore());
   Execs execs({loop.get(), &workers, &containers});

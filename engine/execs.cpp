@@ -19,9 +19,9 @@ namespace {
 
 constexpr int kSetupFailed = 125;
 constexpr int kKilled = 128 + SIGKILL;
-// Clients ask for the exit code right after the end.
-constexpr std::chrono::minutes kKeepEnded{5};
-constexpr size_t kMaxEnded = 64;
+// Clients start what they have created, and ask for the exit code, at once.
+constexpr std::chrono::minutes kKeepIdle{5};
+constexpr size_t kMaxIdle = 256;
 
 // What a worker needs; copies, because the container may end meanwhile.
 struct ExecInput {
@@ -80,6 +80,7 @@ Result<ExecPtr> Execs::Create(const ContainerPtr& container, ExecConfig config) 
   exec->container = container;
   exec->config = std::move(config);
   exec->directory = Cat(container->run_directory, "/", kExecDirectory, "/", exec->id);
+  exec->changed_at = Uptime();
   by_id_.emplace(exec->id, exec);
   container->exec_ids.push_back(exec->id);
   Publish(*exec, "exec_create", 0);
@@ -207,7 +208,7 @@ void Execs::Ended(const ExecPtr& exec, int exit_code) {
   exec->state = Exec::State::kEnded;
   exec->pid = 0;
   exec->exit_code = exit_code;
-  exec->ended_at = Uptime();
+  exec->changed_at = Uptime();
   if (exec->watch && !exec->watch->closed())
     exec->watch->FinishSending();
   if (ran)
@@ -249,19 +250,19 @@ void Execs::Publish(const Exec& exec, std::string_view action, int exit_code) {
   env_.containers->Publish(*exec.container, std::move(text), std::move(attributes));
 }
 
-// Ended ones that nobody asked for in time, the oldest first when there are many.
+// Those that nobody started or asked for in time, the oldest first when there are many.
 void Execs::Forget() {
-  std::vector<ExecPtr> ended;
+  std::vector<ExecPtr> idle;
   for (const auto& [id, exec] : by_id_) {
-    if (exec->state == Exec::State::kEnded)
-      ended.push_back(exec);
+    if (exec->state == Exec::State::kCreated || exec->state == Exec::State::kEnded)
+      idle.push_back(exec);
   }
-  std::ranges::sort(ended, {}, &Exec::ended_at);
-  size_t excess = ended.size() - std::min(ended.size(), kMaxEnded);
+  std::ranges::sort(idle, {}, &Exec::changed_at);
+  size_t excess = idle.size() - std::min(idle.size(), kMaxIdle);
   auto now = Uptime();
-  for (size_t i = 0; i < ended.size(); ++i) {
-    if (i < excess || now - ended[i]->ended_at > kKeepEnded)
-      Drop(*ended[i]);
+  for (size_t i = 0; i < idle.size(); ++i) {
+    if (i < excess || now - idle[i]->changed_at > kKeepIdle)
+      Drop(*idle[i]);
   }
 }
 

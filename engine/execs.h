@@ -46,9 +46,9 @@ struct Exec {
   ExecConfig config;
   std::string directory;
   State state = State::kCreated;
-  int pid = 0;                           // while it runs
-  int exit_code = 0;                     // when it has ended
-  std::chrono::nanoseconds ended_at{0};  // uptime
+  int pid = 0;                             // while it runs
+  int exit_code = 0;                       // when it has ended
+  std::chrono::nanoseconds changed_at{0};  // uptime: of its creation or its end
   std::shared_ptr<ShimConnection> watch;
   std::shared_ptr<AttachSession> session;  // while it runs
   std::move_only_function<void(int exit_code)> on_end;

@@ -4,6 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
+
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
@@ -17,6 +20,7 @@ namespace {
 
 constexpr size_t kMaxRecord = 1 << 20;
 constexpr size_t kMaxName = 255;
+constexpr std::chrono::minutes kFillPatience{5};
 constexpr std::string_view kRecordName = "/volume.json";
 constexpr std::string_view kDataName = "/_data";
 constexpr std::string_view kFillingName = "/filling";
@@ -120,25 +124,31 @@ Result<> Volumes::Write(const Volume& volume) const {
 
 Result<Volume> Volumes::Create(Volume wanted, bool* created) {
   TRY(CheckVolumeName(wanted.name));
-  std::lock_guard lock(mutex_);
-  auto found = volumes_.find(wanted.name);
   if (created != nullptr)
-    *created = found == volumes_.end();
-  if (found != volumes_.end())
-    return found->second;
+    *created = false;
+  if (auto there = Find(wanted.name))
+    return there;
+  std::lock_guard disk(disk_mutex_);
+  if (auto there = Find(wanted.name))
+    return there;
   wanted.created_nanos = UnixNanosNow();
   TRY_CTX(Cat("create volume ", wanted.name), Write(wanted));
+  if (created != nullptr)
+    *created = true;
+  std::lock_guard lock(mutex_);
   return volumes_.emplace(wanted.name, wanted).first->second;
 }
 
 Result<> Volumes::Remove(const std::string& name) {
-  std::lock_guard lock(mutex_);
-  if (!volumes_.contains(name))
-    return Fail(Errc::kNotFound, Cat("get ", name, ": no such volume"));
+  std::lock_guard disk(disk_mutex_);
+  TRY(Find(name));
   std::string record = Cat(Directory(name), kRecordName);
   if (unlink(record.c_str()) != 0 && errno != ENOENT)
     return FailSys("unlink", record);
-  volumes_.erase(name);
+  {
+    std::lock_guard lock(mutex_);
+    volumes_.erase(name);
+  }
   return RemoveTree(Directory(name));
 }
 
@@ -154,8 +164,27 @@ Result<> Volumes::Ensure(const ContainerConfig& config) {
   return {};
 }
 
-Result<std::vector<std::string>> Volumes::PrepareFill(ContainerConfig& config) {
-  std::vector<std::string> markers;
+Result<std::unique_ptr<Volumes::Fill>> Volumes::PrepareFill(ContainerConfig& config) {
+  std::vector<std::string> names;
+  for (const MountRequest& mount : config.host.mounts) {
+    if (mount.type == MountRequest::Type::kVolume)
+      names.push_back(mount.volume);
+  }
+  if (names.empty())
+    return nullptr;
+  {
+    std::unique_lock lock(mutex_);
+    auto idle = [&] {
+      return std::ranges::none_of(names,
+                                  [&](const std::string& name) { return filling_.contains(name); });
+    };
+    if (!filled_.wait_for(lock, kFillPatience, idle)) {
+      return Fail(Errc::kBusy,
+                  "a volume is still being filled by the start of another container; try again");
+    }
+    filling_.insert(names.begin(), names.end());
+  }
+  auto fill = std::make_unique<Fill>(this, std::move(names));
   for (MountRequest& mount : config.host.mounts) {
     if (mount.type != MountRequest::Type::kVolume)
       continue;
@@ -168,9 +197,20 @@ Result<std::vector<std::string>> Volumes::PrepareFill(ContainerConfig& config) {
     if (!mount.fill)
       continue;
     TRY(ReplaceFile(marker, "", 0600, Durability::kPersistent));
-    markers.push_back(std::move(marker));
+    fill->markers.push_back(std::move(marker));
   }
-  return markers;
+  if (fill->markers.empty())
+    fill.reset();
+  return fill;
+}
+
+void Volumes::EndFill(const std::vector<std::string>& names) {
+  {
+    std::lock_guard lock(mutex_);
+    for (const std::string& name : names)
+      filling_.erase(name);
+  }
+  filled_.notify_all();
 }
 
 std::string Volumes::Directory(std::string_view name) const {

@@ -3,12 +3,15 @@
 //   volume.json  the record; without it the volume is one whose creation or removal was cut short
 //   filling      there while _data is filled with the image's content for the first time: what is
 //                found then is not whole, and is removed before it is filled again
-// Thread-safe. Methods that touch the disk block: worker threads.
+// Thread-safe. List and Find only look into memory; the others block: worker threads.
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +36,22 @@ struct Volume {
 
 class Volumes {
  public:
+  // The right to fill some volumes, until it is destroyed.
+  class Fill {
+   public:
+    Fill(Volumes* volumes, std::vector<std::string> names)
+        : volumes_(volumes), names_(std::move(names)) {}
+    ~Fill() { volumes_->EndFill(names_); }
+    Fill(const Fill&) = delete;
+    Fill& operator=(const Fill&) = delete;
+    // Markers to be removed when the volumes have been filled.
+    std::vector<std::string> markers;
+
+   private:
+    Volumes* volumes_;
+    std::vector<std::string> names_;
+  };
+
   explicit Volumes(std::string root) : root_(std::move(root)) {}
 
   // Once, before anything else: reads all records, removes what was cut short. A damaged record
@@ -51,19 +70,24 @@ class Volumes {
 
   // Makes those volumes of a container that do not exist yet.
   Result<> Ensure(const ContainerConfig& config);
-  // Decides for each volume of the container whether this start fills it; returns the markers to be
-  // removed when that is done.
-  static Result<std::vector<std::string>> PrepareFill(ContainerConfig& config);
+  // Decides for each volume of the container whether this start fills it; null when it fills none.
+  // Waits while another start fills one of them: what that has copied so far is nobody's. kBusy
+  // when that takes minutes.
+  Result<std::unique_ptr<Fill>> PrepareFill(ContainerConfig& config);
 
   std::string Directory(std::string_view name) const;
   std::string Mountpoint(std::string_view name) const;
 
  private:
   Result<> Write(const Volume& volume) const;
+  void EndFill(const std::vector<std::string>& names);
 
-  std::string root_;  // <root>/volumes
-  mutable std::mutex mutex_;
+  std::string root_;                                    // <root>/volumes
+  std::mutex disk_mutex_;                               // held while a volume is made or removed
+  mutable std::mutex mutex_;                            // never held during anything that blocks
   std::map<std::string, Volume, std::less<>> volumes_;  // guarded by mutex_
+  std::set<std::string, std::less<>> filling_;          // guarded by mutex_
+  std::condition_variable filled_;
 };
 
 }  // namespace wherry::engine

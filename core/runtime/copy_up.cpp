@@ -9,7 +9,9 @@
 
 #include <array>
 #include <cerrno>
+#include <map>
 #include <string>
+#include <utility>
 
 #include "core/base/file.h"
 #include "core/base/text.h"
@@ -97,47 +99,68 @@ Result<> CopyNode(int to_dir, const std::string& name, const struct stat& info) 
   return {};
 }
 
-Result<> CopyDirectory(int from, int to, int depth);
+class Copier {
+ public:
+  explicit Copier(int top) : top_(top) {}
 
-Result<> CopyEntry(int from, int to, const std::string& name, int depth) {
-  struct stat info{};
-  if (fstatat(from, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0)
-    return FailSys("fstatat", name);
-  switch (info.st_mode & S_IFMT) {
-    case S_IFREG:
-      return CopyFile(from, to, name, info);
-    case S_IFLNK:
-      return CopyLink(from, to, name, info);
-    case S_IFSOCK:
-      return {};
-    case S_IFDIR:
-      break;
-    default:
-      return CopyNode(to, name, info);
+  // `path` is that of `to` below the top, empty or with a slash at its end.
+  Result<> Directory(int from, int to, const std::string& path, int depth) {
+    if (depth > kMaxDepth)
+      return Fail(Errc::kInvalid, Cat("directories are nested more than ", kMaxDepth, " deep"));
+    for (const std::string& name : TRY(ListDirFd(from)))
+      TRY_CTX(name, Entry(from, to, path, name, depth));
+    struct stat info{};
+    if (fstat(from, &info) < 0)
+      return FailSys("fstat");
+    return CopyMetadata(from, to, info, "directory");
   }
-  if (mkdirat(to, name.c_str(), 0700) < 0)
-    return FailSys("mkdirat", name);
-  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
-  UniqueFd from_child = TRY(OpenAt(from, name, kFlags));
-  UniqueFd to_child = TRY(OpenAt(to, name, kFlags));
-  return CopyDirectory(from_child.get(), to_child.get(), depth + 1);
-}
 
-Result<> CopyDirectory(int from, int to, int depth) {
-  if (depth > kMaxDepth)
-    return Fail(Errc::kInvalid, Cat("directories are nested more than ", kMaxDepth, " deep"));
-  for (const std::string& name : TRY(ListDirFd(from)))
-    TRY_CTX(name, CopyEntry(from, to, name, depth));
-  struct stat info{};
-  if (fstat(from, &info) < 0)
-    return FailSys("fstat");
-  return CopyMetadata(from, to, info, "directory");
-}
+ private:
+  Result<> Entry(int from, int to, const std::string& path, const std::string& name, int depth) {
+    struct stat info{};
+    if (fstatat(from, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0)
+      return FailSys("fstatat", name);
+    switch (info.st_mode & S_IFMT) {
+      case S_IFREG:
+        return File(from, to, path, name, info);
+      case S_IFLNK:
+        return CopyLink(from, to, name, info);
+      case S_IFSOCK:
+        return {};
+      case S_IFDIR:
+        break;
+      default:
+        return CopyNode(to, name, info);
+    }
+    if (mkdirat(to, name.c_str(), 0700) < 0)
+      return FailSys("mkdirat", name);
+    constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+    UniqueFd from_child = TRY(OpenAt(from, name, kFlags));
+    UniqueFd to_child = TRY(OpenAt(to, name, kFlags));
+    return Directory(from_child.get(), to_child.get(), Cat(path, name, "/"), depth + 1);
+  }
+
+  // Names of one file stay that. Every component of a path below the top was made here.
+  Result<> File(int from, int to, const std::string& path, const std::string& name,
+                const struct stat& info) {
+    if (info.st_nlink < 2)
+      return CopyFile(from, to, name, info);
+    auto [first, fresh] = copied_.try_emplace({info.st_dev, info.st_ino}, Cat(path, name));
+    if (fresh)
+      return CopyFile(from, to, name, info);
+    if (linkat(top_, first->second.c_str(), to, name.c_str(), 0) < 0)
+      return FailSys("linkat", name);
+    return {};
+  }
+
+  int top_;
+  std::map<std::pair<dev_t, ino_t>, std::string> copied_;  // files with several names, by the first
+};
 
 }  // namespace
 
 Result<> CopyUp(int from, int to) {
-  TRY(CopyDirectory(from, to, 0));
+  TRY(Copier(to).Directory(from, to, "", 0));
   if (syncfs(to) < 0)
     return FailSys("syncfs");
   return {};

@@ -7,9 +7,9 @@
 
 namespace wherry::runtime {
 
-// Copies the directory `from` into the directory `to`: content, owners, modes, times, extended
-// attributes, also those of the directory itself, and makes it durable. Sockets are left out.
-// kInvalid for trees nested more than 256 deep.
+// Copies the directory `from` into the directory `to`: content, owners, modes, times, hard links,
+// extended attributes, also those of the directory itself, and makes it durable. Sockets are left
+// out. kInvalid for trees nested more than 256 deep.
 Result<> CopyUp(int from, int to);
 
 }  // namespace wherry::runtime

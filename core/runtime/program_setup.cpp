@@ -1,7 +1,6 @@
 #include "core/runtime/program_setup.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -38,14 +37,7 @@ Result<> ProgramSetup::Reset() {
   umask(0);  // modes of nodes and directories are exact; the program's own mask is set at the end
   if (setsid() < 0)
     return FailSys("setsid");
-  struct sigaction action{};
-  action.sa_handler = SIG_DFL;
-  for (int number = 1; number < NSIG; ++number)
-    (void)sigaction(number, &action, nullptr);
-  sigset_t none;
-  sigemptyset(&none);
-  if (sigprocmask(SIG_SETMASK, &none, nullptr) < 0)
-    return FailSys("sigprocmask");
+  sys::ResetSignals();
   TRY(sys::JoinSessionKeyring(Cat("_ses.", request_.container)));
   return SetOomScore();
 }

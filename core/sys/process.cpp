@@ -156,6 +156,16 @@ Result<> JoinNamespacesOf(const PidFd& process, int types) {
   return {};
 }
 
+void ResetSignals() {
+  struct sigaction action{};
+  action.sa_handler = SIG_DFL;
+  for (int number = 1; number < NSIG; ++number)
+    (void)sigaction(number, &action, nullptr);
+  sigset_t none;
+  sigemptyset(&none);
+  (void)sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
 Result<> JoinSessionKeyring(const std::string& name) {
   if (syscall(SYS_keyctl, kJoinSessionKeyring, name.c_str(), 0, 0, 0) < 0 && errno != ENOSYS) {
     return FailSys("keyctl", Cat("join session keyring ", name));

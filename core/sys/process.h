@@ -94,6 +94,10 @@ Result<> JoinNamespace(const std::string& path, int type);
 // ended.
 Result<> JoinNamespacesOf(const PidFd& process, int types);
 
+// All signals to their default and none blocked, in this order: a handler of the caller must not
+// run in its child. Only makes system calls.
+void ResetSignals();
+
 // A new empty session keyring called `name`. Success where the kernel has no keyrings.
 Result<> JoinSessionKeyring(const std::string& name);
 

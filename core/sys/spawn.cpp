@@ -82,17 +82,6 @@ bool MoveDescriptors(Plan& plan) {
   return true;
 }
 
-// Before anything is unblocked: a handler of the caller must not run in the child.
-void ResetSignals() {
-  struct sigaction action{};
-  action.sa_handler = SIG_DFL;
-  for (int number = 1; number < NSIG; ++number)
-    (void)sigaction(number, &action, nullptr);
-  sigset_t none;
-  sigemptyset(&none);
-  (void)sigprocmask(SIG_SETMASK, &none, nullptr);
-}
-
 // Marks everything but the mapped numbers, so that nothing of the caller's leaks whatever its flags
 // are.
 bool CloseOthers(Plan& plan) {

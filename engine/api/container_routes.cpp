@@ -108,24 +108,17 @@ Result<Containers::StopOptions> ReadStopOptions(const http::Request& request) {
   return options;
 }
 
-void Stop(const Services& services, Call call) {
-  ContainerPtr container = FindOrReply(services, call);
-  if (!container)
-    return;
-  auto options = ReadStopOptions(call.request());
-  if (!options)
-    return ReplyError(*call.exchange, options.error());
-  services.containers->Stop(container, std::move(*options), ReplyWhenDone(call));
-}
+using StopOperation = void (Containers::*)(ContainerPtr, Containers::StopOptions, Done<>);
 
-void Restart(const Services& services, Call call) {
+template <StopOperation kOperation>
+void StopOrRestart(const Services& services, Call call) {
   ContainerPtr container = FindOrReply(services, call);
   if (!container)
     return;
   auto options = ReadStopOptions(call.request());
   if (!options)
     return ReplyError(*call.exchange, options.error());
-  services.containers->Restart(container, std::move(*options), ReplyWhenDone(call));
+  (services.containers->*kOperation)(container, std::move(*options), ReplyWhenDone(call));
 }
 
 void Kill(const Services& services, Call call) {
@@ -291,8 +284,8 @@ constexpr Route kRoutes[] = {
     {"POST", "/containers/prune", PruneContainers},
     {"GET", "/containers/{name}/json", Inspect},
     {"POST", "/containers/{name}/start", Start},
-    {"POST", "/containers/{name}/stop", Stop},
-    {"POST", "/containers/{name}/restart", Restart},
+    {"POST", "/containers/{name}/stop", StopOrRestart<&Containers::Stop>},
+    {"POST", "/containers/{name}/restart", StopOrRestart<&Containers::Restart>},
     {"POST", "/containers/{name}/kill", Kill},
     {"POST", "/containers/{name}/wait", Wait},
     {"POST", "/containers/{name}/attach", AttachContainer},

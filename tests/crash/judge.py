@@ -7,32 +7,21 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import tarfile
 import tempfile
 import time
 
 from harness import paths
 from harness.machine import LocalMachine, VmMachine
+from harness.unix_http import UnixConnection
 
 from . import machine as machines
 from . import scenario, store_check
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__('wherry', timeout=60)
-        self._path = str(path)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 def _listed(path):
     """What the daemon lists: name -> ID of the image."""
-    with contextlib.closing(_UnixConnection(path)) as connection:
+    with contextlib.closing(UnixConnection(path)) as connection:
         connection.request('GET', '/images/json?all=1')
         answer = json.loads(connection.getresponse().read())
     return {name: image['Id'] for image in answer for name in image['RepoTags'] or [image['Id']]}

@@ -1,9 +1,12 @@
 """exec: further processes in a running container, by wherry's CLI and by docker's."""
 
+import contextlib
 import json
 import signal
 
 import pytest
+
+from harness.unix_http import UnixConnection
 
 
 @pytest.fixture
@@ -149,3 +152,37 @@ def test_docker_cli(engine, sleeper, docker_major):
     process = engine.start_docker('exec', '-it', sleeper, 'sh', tty=(30, 100))
     process.write(b'stty size; exit 4\n')
     assert process.wait(20 * engine.machine.slow) == 4 and b'30 100' in process.out
+
+
+@pytest.mark.machines('host')
+@pytest.mark.parametrize('body, status, says', [
+    ('{', 400, 'request body'), ('[]', 400, 'JSON object'), ('{}', 400, 'No exec command specified'),
+    ('{"Cmd":"sh"}', 400, 'Cmd'), ('{"Cmd":[1]}', 400, 'Cmd'), ('{"Cmd":["sh"],"Env":{}}', 400, 'Env'),
+    ('{"Cmd":["sh"],"WorkingDir":"relative"}', 400, 'absolute'),
+    ('{"Cmd":["sh"],"DetachKeys":"ctrl-?x"}', 400, 'detach keys'), ('{"Cmd":["sh"],"Tty":"yes"}', 400, 'Tty')])
+def test_bad_requests(engine, sleeper, body, status, says):
+    with contextlib.closing(UnixConnection(engine.socket)) as connection:
+        connection.request('POST', f'/containers/{sleeper}/exec', body, {'Content-Type': 'application/json'})
+        answer = connection.getresponse()
+        text = answer.read().decode()
+    assert answer.status == status and says in text, text
+    assert engine.inspect(sleeper)['ExecIDs'] is None
+
+
+@pytest.mark.machines('host')
+def test_it_starts_once_and_only_what_exists(engine, sleeper):
+    def ask(method, path, body='{}'):
+        with contextlib.closing(UnixConnection(engine.socket)) as connection:
+            connection.request(method, path, body, {'Content-Type': 'application/json'})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read() or 'null')
+
+    identity = ask('POST', f'/containers/{sleeper}/exec', '{"Cmd":["sleep","1000"]}')[1]['Id']
+    assert ask('GET', f'/exec/{identity}/json')[1]['ExitCode'] is None
+    assert ask('POST', f'/exec/{identity}/start', '{"Detach":true}')[0] == 200
+    status, answer = ask('POST', f'/exec/{identity}/start', '{"Detach":true}')
+    assert status == 409 and 'already running' in answer['message']
+    assert ask('POST', f'/exec/{identity}/resize?h=x&w=1')[0] == 400
+    for path in ('start', 'resize?h=1&w=1'):
+        assert ask('POST', f'/exec/{"0" * 64}/{path}')[0] == 404
+    assert ask('GET', f'/exec/{"0" * 64}/json')[0] == 404

@@ -1,4 +1,4 @@
-"""Pulls that go on inside a layer after the daemon was killed."""
+"""Pulls that go on inside a layer after the daemon was killed or the power was cut."""
 
 import pathlib
 import random
@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from disks import Disk
 from harness import faulty, oci
 
 pytestmark = pytest.mark.machines('host')
@@ -28,6 +29,7 @@ def _shop(machine, new_engine, faulty_registry):
 
 class Shop:
     def __init__(self, machine, new_engine, server):
+        self.machine = machine
         self.server = server
         self.image = make_image(machine.arch)
         self.blob = max(self.image.all(), key=lambda blob: len(blob.data))
@@ -36,7 +38,7 @@ class Shop:
         self.engine = new_engine(new_engine.trust(server.name) + '[registries]\nretries = 1\n')
         self.path = f'GET /v2/thing/blobs/{self.blob.digest}'
 
-    def cut_and_kill(self, share=0.9):
+    def cut_and_kill(self, share=0.9, at_the_cut=lambda: None):
         """Lets that share of the layer through, and kills the daemon."""
         self.server.fault(self.path, faulty.stall(int(len(self.blob.data) * share), 60), times=1)
         pull = self.engine.start_wherry('pull', self.name)
@@ -44,12 +46,13 @@ class Shop:
         while not self.synced() and time.monotonic() < deadline:
             time.sleep(0.2)
         assert self.synced(), 'no checkpoint was made'
+        at_the_cut()
         self.engine.kill()
         pull.wait(30)
         self.server.requests.clear()
 
     def resume_dir(self):
-        return pathlib.Path(self.engine.root, 'store/resume')
+        return pathlib.Path(self.machine.seen_from_outside(f'{self.engine.root}/store/resume'))
 
     def synced(self):
         return list(self.resume_dir().glob('*/*/checkpoint.2'))
@@ -74,6 +77,30 @@ def test_killed_daemon_goes_on(shop):
     assert shop.engine.images() == []
     shop.assert_pulled()
     assert 0 < shop.served() <= 0.12 * len(shop.blob.data)
+
+
+@pytest.mark.parametrize('kind', ['ext4', 'btrfs'])
+def test_cut_power_goes_on(machine, shop, kind):
+    """What the device has two seconds after the connection fell silent is enough."""
+    disk = Disk(machine, kind)
+    try:
+        shop.engine.stop()
+        shop.engine.root = f'{disk.mount}/data'
+        shop.engine.start()
+
+        def cut():
+            time.sleep(2)  # the sync of the checkpoint
+            disk.freeze()
+        shop.cut_and_kill(at_the_cut=cut)
+        disk.go_back()
+        machine.remove(f'{shop.engine.rundir}')
+        shop.engine.start()
+        assert shop.engine.images() == []
+        shop.assert_pulled()
+        assert 0 < shop.served() <= 0.12 * len(shop.blob.data)
+        shop.engine.stop()
+    finally:
+        disk.close()
 
 
 def test_damaged_checkpoint_costs_the_saving(shop):

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <thread>
+
 #include "core/base/file.h"
 #include "tests/unit/temp_dir.h"
 
@@ -22,11 +26,16 @@ class VolumesTest : public testing::Test {
     mount.volume = "data";
     mount.target = "/data";
     config.host.mounts.push_back(mount);
-    LocateVolumes(std::string(directory_ / ""), config);
+    LocateVolumes(directory_.path(), config);
     return config;
   }
 
+  void Put(std::string_view name) {
+    ASSERT_TRUE(ReplaceFile(Path(name), "x", 0600, Durability::kVolatile));
+  }
+
   TempDir directory_;
+  Volumes volumes_{directory_ / "volumes"};
 };
 
 TEST_F(VolumesTest, NamesAreChecked) {
@@ -68,38 +77,64 @@ TEST_F(VolumesTest, WhatWasCutShortIsRemoved) {
 }
 
 TEST_F(VolumesTest, OnlyAnEmptyOneIsFilled) {
-  Volumes volumes = Open();
-  ASSERT_TRUE(volumes.Restore());
+  ASSERT_TRUE(volumes_.Restore());
   ContainerConfig config = Config();
-  ASSERT_TRUE(volumes.Ensure(config));
-  auto markers = Volumes::PrepareFill(config);
-  ASSERT_TRUE(markers) << markers.error().message();
-  EXPECT_EQ(markers->size(), 1u);
+  ASSERT_TRUE(volumes_.Ensure(config));
+  auto fill = volumes_.PrepareFill(config);
+  ASSERT_TRUE(fill) << fill.error().message();
+  ASSERT_NE(*fill, nullptr);
+  EXPECT_EQ((*fill)->markers, std::vector<std::string>{Path("data/filling")});
   EXPECT_TRUE(config.host.mounts[0].fill);
   // Cut short: what is there is not whole.
-  ASSERT_TRUE(ReplaceFile(Path("data/_data/part"), "x", 0600, Durability::kVolatile));
-  ASSERT_TRUE(Volumes::PrepareFill(config));
+  Put("data/_data/part");
+  fill->reset();
+  fill = volumes_.PrepareFill(config);
+  ASSERT_TRUE(fill && *fill);
   EXPECT_FALSE(PathExists(Path("data/_data/part")));
   EXPECT_TRUE(config.host.mounts[0].fill);
   // Done: the launcher removes the marker.
-  ASSERT_TRUE(RemoveTree(markers->front()));
-  ASSERT_TRUE(ReplaceFile(Path("data/_data/whole"), "x", 0600, Durability::kVolatile));
-  markers = Volumes::PrepareFill(config);
-  ASSERT_TRUE(markers);
-  EXPECT_TRUE(markers->empty());
+  ASSERT_TRUE(RemoveTree((*fill)->markers.front()));
+  Put("data/_data/whole");
+  fill->reset();
+  fill = volumes_.PrepareFill(config);
+  ASSERT_TRUE(fill);
+  EXPECT_EQ(*fill, nullptr);
   EXPECT_FALSE(config.host.mounts[0].fill);
   EXPECT_TRUE(PathExists(Path("data/_data/whole")));
 }
 
 TEST_F(VolumesTest, NoCopyNeverFills) {
-  Volumes volumes = Open();
-  ASSERT_TRUE(volumes.Restore());
+  ASSERT_TRUE(volumes_.Restore());
   ContainerConfig config = Config();
   config.host.mounts[0].copy = false;
-  ASSERT_TRUE(volumes.Ensure(config));
-  auto markers = Volumes::PrepareFill(config);
-  ASSERT_TRUE(markers);
-  EXPECT_TRUE(markers->empty());
+  ASSERT_TRUE(volumes_.Ensure(config));
+  auto fill = volumes_.PrepareFill(config);
+  ASSERT_TRUE(fill);
+  EXPECT_EQ(*fill, nullptr);
+}
+
+// The second must neither take the part the first has copied for the whole nor remove it.
+TEST_F(VolumesTest, OneStartFillsAtATime) {
+  ASSERT_TRUE(volumes_.Restore());
+  ContainerConfig first = Config();
+  ContainerConfig second = Config();
+  ASSERT_TRUE(volumes_.Ensure(first));
+  auto fill = volumes_.PrepareFill(first);
+  ASSERT_TRUE(fill && *fill);
+  std::atomic<bool> waited = false;
+  std::thread other([&] {
+    auto none = volumes_.PrepareFill(second);
+    EXPECT_TRUE(none && *none == nullptr);
+    EXPECT_TRUE(waited);
+  });
+  Put("data/_data/part");
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  ASSERT_TRUE(RemoveTree((*fill)->markers.front()));
+  waited = true;
+  fill->reset();
+  other.join();
+  EXPECT_FALSE(second.host.mounts[0].fill);
+  EXPECT_TRUE(PathExists(Path("data/_data/part")));
 }
 
 }  // namespace

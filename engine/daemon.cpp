@@ -158,6 +158,8 @@ Result<> RunDaemon(Config config) {
   Images images(image_store.get(), config.registry);
   Volumes volumes(Cat(config.root, "/volumes"));
   TRY(volumes.Restore());
+  Networks networks({config.root, config.run, config.bridge, config.bridge_subnet});
+  TRY(networks.Restore());
   auto loop = TRY(Loop::Create());
   TRY(loop->HandleSignals({SIGTERM, SIGINT}, [&loop](int) { loop->Stop(); }));
   auto listener = TRY(http::ListenUnix(config.socket, kSocketMode, config.socket_group));
@@ -167,8 +169,12 @@ Result<> RunDaemon(Config config) {
   WorkerPool workers(kWorkers);
   WorkerPool transfers(kTransfers);
   WorkerPool archives(kArchives);
-  Containers containers({&config, loop.get(), &workers, &events, &images, &volumes});
+  Resolver resolver(loop.get(), &networks);
+  Containers containers(
+      {&config, loop.get(), &workers, &events, &images, &volumes, &networks, &resolver});
   TRY(containers.Restore());
+  if (auto reconciled = networks.Reconcile(); !reconciled)
+    LogWarning("networks: ", reconciled.error().message());
   Execs execs({loop.get(), &workers, &containers});
 
   CheckAfterBoot(config, *image_store, images, workers);
@@ -177,8 +183,8 @@ Result<> RunDaemon(Config config) {
                              .bytes_per_second = config.scrub_rate,
                              .stamp = Cat(config.root, "/store-scrubbed")});
 
-  api::Services services{&config, loop.get(), &workers,    &transfers, &archives,
-                         &events, &images,    &containers, &execs,     &volumes};
+  api::Services services{&config, loop.get(),  &workers, &transfers, &archives, &events,
+                         &images, &containers, &execs,   &volumes,   &networks};
   api::Router router(services);
   http::ServerOptions options;
   options.common_headers = api::CommonHeaders();
@@ -192,8 +198,10 @@ Result<> RunDaemon(Config config) {
   images.CancelTransfers();
   server->Stop();
   ContainerCounts counts = containers.Counts();
-  if (counts.running + counts.paused == 0)
+  if (counts.running + counts.paused == 0) {
     RemoveCgroups(config);
+    networks.TearDown();
+  }
   return ended;
 }
 

@@ -20,6 +20,7 @@
 namespace wherry::engine {
 class Containers;
 class Execs;
+class Networks;
 class Volumes;
 }  // namespace wherry::engine
 
@@ -40,6 +41,7 @@ struct Services {
   Containers* containers;
   Execs* execs;
   Volumes* volumes;
+  Networks* networks;
 };
 
 struct Call {
@@ -65,6 +67,7 @@ std::span<const Route> ArchiveRoutes();    // archive_routes.cpp
 std::span<const Route> ContainerRoutes();  // container_routes.cpp
 std::span<const Route> ExecRoutes();       // exec_routes.cpp
 std::span<const Route> ImageRoutes();      // image_routes.cpp
+std::span<const Route> NetworkRoutes();    // network_routes.cpp
 std::span<const Route> StoreRoutes();      // store_routes.cpp
 std::span<const Route> SystemRoutes();     // system_routes.cpp
 std::span<const Route> UsageRoutes();      // usage_routes.cpp

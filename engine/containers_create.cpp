@@ -58,8 +58,11 @@ Result<Draft> MakeDraft(const Containers::Environment& env,
   ContainerConfig config = TRY(
       ReadRequest(body.root(), image,
                   {std::string_view(container->id).substr(0, 12), env.config->default_network}));
-  for (const EndpointRequest& endpoint : config.endpoints)
-    TRY(env.networks->Find(endpoint.network));
+  for (const EndpointRequest& endpoint : config.endpoints) {
+    auto network = env.networks->Find(endpoint.network);
+    if (!network)  // not kNotFound: clients would take that for a missing image, and pull it
+      return Fail(Errc::kInvalid, std::string(network.error().message()));
+  }
   LocateVolumes(env.config->root, config);
   container->config = std::make_shared<const ContainerConfig>(std::move(config));
   container->image_id = image.id;

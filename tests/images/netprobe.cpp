@@ -44,7 +44,7 @@ int Socket(int type) {
   int fd = socket(AF_INET, type, 0);
   if (fd < 0)
     Fail("socket");
-  timeval patience{10, 0};
+  timeval patience{6, 0};  // longer than what forwarding a query takes
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   return fd;

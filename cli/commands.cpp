@@ -40,6 +40,7 @@ constexpr Command kCommands[] = {
     {"pause", "CONTAINER...", "Freeze all processes of containers", 1, kAny, kMixed, NoOptions, PauseCommand},
     {"ps", "", "List containers", 0, 0, kMixed, PsOptions, PsCommand},
     {"pull", "IMAGE", "Download an image", 1, 1, kMixed, PullOptions, PullCommand},
+    {"push", "IMAGE", "Upload an image to its registry", 1, 1, kMixed, PushOptions, PushCommand},
     {"rename", "CONTAINER NAME", "Give a container another name", 2, 2, kMixed, NoOptions, RenameCommand},
     {"restart", "CONTAINER...", "Stop containers and start them again", 1, kAny, kMixed, StopOptions, RestartCommand},
     {"rm", "CONTAINER...", "Remove containers", 1, kAny, kMixed, RmOptions, RmCommand},

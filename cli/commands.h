@@ -78,10 +78,12 @@ std::span<const Option> LogsOptions();
 Result<int> ContainerPruneCommand(const Invocation&);
 std::span<const Option> ContainerPruneOptions();
 Result<int> PullCommand(const Invocation&);  // cmd_images.cpp
+Result<int> PushCommand(const Invocation&);
 Result<int> ImagesCommand(const Invocation&);
 Result<int> RmiCommand(const Invocation&);
 Result<int> TagCommand(const Invocation&);
 std::span<const Option> PullOptions();
+std::span<const Option> PushOptions();
 std::span<const Option> ImagesOptions();
 std::span<const Option> RmiOptions();
 Result<int> DeltaCommand(const Invocation&);  // cmd_delta.cpp

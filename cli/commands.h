@@ -94,6 +94,11 @@ Result<int> SaveCommand(const Invocation&);  // cmd_archives.cpp
 Result<int> LoadCommand(const Invocation&);
 std::span<const Option> SaveOptions();
 std::span<const Option> LoadOptions();
+Result<int> TopCommand(const Invocation&);  // cmd_resources.cpp
+Result<int> StatsCommand(const Invocation&);
+Result<int> UpdateCommand(const Invocation&);
+std::span<const Option> StatsOptions();
+std::span<const Option> UpdateOptions();
 Result<int> InspectCommand(const Invocation&);  // cmd_inspect.cpp
 Result<int> LoginCommand(const Invocation&);    // cmd_login.cpp
 Result<int> LogoutCommand(const Invocation&);

@@ -250,6 +250,24 @@ constexpr auto kOptions = [] {
   return options;
 }();
 
+constexpr std::string_view kUpdatable[] = {
+    "cpu-period", "cpu-quota",          "cpu-shares",  "cpus",       "cpuset-cpus", "cpuset-mems",
+    "memory",     "memory-reservation", "memory-swap", "pids-limit", "restart",
+};
+
+constexpr auto kUpdateOptions = [] {
+  std::array<Option, std::size(kUpdatable)> options{};
+  size_t count = 0;
+  for (std::string_view name : kUpdatable) {
+    for (const Row& row : kRows) {
+      if (row.option.name == name)
+        options[count++] = row.option;
+    }
+  }
+  return options;
+}();
+static_assert(!kUpdateOptions.back().name.empty());
+
 // NAME alone takes the value from our own environment, as in Docker; an unset one is left out.
 void AddVariable(std::vector<std::string>& variables, std::string_view word) {
   if (word.find('=') != std::string_view::npos) {
@@ -334,6 +352,18 @@ Result<std::string> CreateBody(const Arguments& arguments, bool attach) {
   TRY(WriteRows(json, arguments, Part::kHost));
   WriteLog(json, arguments);
   json.End().End();
+  return json.Take();
+}
+
+std::span<const Option> UpdateRequestOptions() {
+  return kUpdateOptions;
+}
+
+Result<std::string> UpdateBody(const Arguments& arguments) {
+  JsonWriter json;
+  json.Object();
+  TRY(WriteRows(json, arguments, Part::kHost));
+  json.End();
   return json.Take();
 }
 

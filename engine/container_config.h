@@ -13,6 +13,7 @@
 
 #include "core/base/json.h"
 #include "core/base/result.h"
+#include "engine/health_config.h"
 #include "engine/restart_policy.h"
 
 namespace wherry::oci {
@@ -85,6 +86,7 @@ struct HostOptions {
   std::string uts_mode;       // "", "host"
   std::string cgroupns_mode;  // "private", "host"
   bool auto_remove = false;
+  bool init = false;  // a process of ours is the container's first one
   RestartPolicy restart;
   bool privileged = false;
   bool readonly_rootfs = false;
@@ -135,6 +137,7 @@ struct ContainerConfig {
   bool open_stdin = false;
   bool stdin_once = false;
   std::map<std::string, std::string> labels;
+  std::optional<HealthCheck> health;
   HostOptions host;
 };
 

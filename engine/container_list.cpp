@@ -114,7 +114,8 @@ bool Matches(const Container& container, const Prepared& prepared) {
          container.created_nanos > prepared.created_after && MatchesExit(container, prepared) &&
          filters.MatchesPrefix("id", container.id) &&
          filters.MatchesExactly("status", StateName(container.state)) &&
-         filters.MatchesExactly("health", "none") && filters.MatchesExactly("network", network) &&
+         filters.MatchesExactly("health", HealthName(container.health.status)) &&
+         filters.MatchesExactly("network", network) &&
          filters.MatchesLabels(container.config->labels) && !filters.Has("publish") &&
          !filters.Flag("is-task") &&
          AnyValue(filters, "name",

@@ -85,6 +85,8 @@ Result<Preparation> PrepareStart(StartInput input) {
   TRY(WriteNetworkFiles(*input.config, input.network, hostname, input.run_directory));
   SpecInput spec{
       config, input.id, hostname, input.network, input.run_directory, input.launch.cgroup};
+  if (config.host.init)
+    spec.init = input.launch.shim;
   std::string config_json = TRY(BuildRuntimeConfig(spec));
   TRY(ReplaceFile(Cat(input.run_directory, "/", kBundleConfig), config_json, 0600,
                   Durability::kVolatile));

@@ -21,6 +21,7 @@ struct SpecInput {
   std::string_view network;        // "none" or "host"
   std::string_view run_directory;  // has hosts, hostname and resolv.conf
   std::string_view cgroup;         // below the cgroup2 mount
+  std::string_view init = {};      // of the host, to be bound into the container (--init)
 };
 
 // The text of config.json. kInvalid and kNotFound name the device or path of the host that is not

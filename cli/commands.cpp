@@ -21,11 +21,13 @@ constexpr size_t kAny = kAnyNumber;
 // clang-format off
 constexpr Command kCommands[] = {
     {"attach", "CONTAINER", "Follow a running container and type to it", 1, 1, kMixed, AttachOptions, AttachCommand},
+    {"commit", "CONTAINER [NAME]", "Make an image of what a container has changed", 1, 2, kMixed, CommitOptions, CommitCommand},
     {"config", "", "Show the effective configuration and where each value comes from", 0, 0, kMixed, ConfigOptions, ConfigCommand},
     {"container prune", "", "Remove containers that do not run", 0, 0, kMixed, ContainerPruneOptions, ContainerPruneCommand},
     {"create", "IMAGE [COMMAND [ARG...]]", "Create a container without starting it", 1, kAny, kEnds, CreateCommandOptions, CreateCommand},
     {"daemon", "", "Run the engine in the foreground", 0, 0, kMixed, DaemonOptions, DaemonCommand},
     {"delta", "create OLD NEW OUT", "Make deltas from image OLD to NEW; all three are OCI layouts (DIRECTORY[:TAG])", 4, 4, kMixed, DeltaOptions, DeltaCommand},
+    {"diff", "CONTAINER", "Show which files a container has added, changed and deleted", 1, 1, kMixed, NoOptions, DiffCommand},
     {"events", "", "Follow what happens in the engine", 0, 0, kMixed, EventsOptions, EventsCommand},
     {"exec", "CONTAINER COMMAND [ARG...]", "Run a further program in a running container", 2, kAny, kEnds, ExecOptions, ExecCommand},
     {"image prune", "", "Remove images that nothing uses", 0, 0, kMixed, ImagePruneOptions, ImagePruneCommand},

@@ -77,6 +77,9 @@ std::span<const Option> PsOptions();
 std::span<const Option> LogsOptions();
 Result<int> ContainerPruneCommand(const Invocation&);
 std::span<const Option> ContainerPruneOptions();
+Result<int> CommitCommand(const Invocation&);  // cmd_commit.cpp
+Result<int> DiffCommand(const Invocation&);
+std::span<const Option> CommitOptions();
 Result<int> PullCommand(const Invocation&);  // cmd_images.cpp
 Result<int> PushCommand(const Invocation&);
 Result<int> ImagesCommand(const Invocation&);

@@ -126,6 +126,11 @@ class Containers {
   // kConflict for a running container without force. With force it is killed first.
   void Remove(ContainerPtr container, Force force, TheirVolumes volumes, Done<> done);
 
+  // Runs `operation` when no other operation on the container is in progress; none begins before
+  // Unlock, which has to follow. The container may end meanwhile.
+  void Lock(const ContainerPtr& container, Loop::Callback operation);
+  void Unlock(const ContainerPtr& container) { Release(container); }
+
   // Streams of the container now, or of its next run when it does not run.
   void Attach(const ContainerPtr& container, std::shared_ptr<AttachSession> session);
 

@@ -14,6 +14,7 @@
 #include "engine/container_attach.h"
 #include "engine/container_files.h"
 #include "engine/containers.h"
+#include "engine/root_view.h"
 #include "engine/shim_client.h"
 #include "engine/spec_builder.h"
 
@@ -54,18 +55,6 @@ Result<> ResetRunDirectory(const std::string& directory) {
 Result<> PrepareCgroupTree(const std::string& parent) {
   sys::CgroupHost host = TRY(sys::FindCgroupHost());
   return runtime::LeaveInnerCgroup(host, parent);
-}
-
-// The upper directory is the container's "/": it gets owner and mode of the image's.
-Result<> MakeUpper(const std::string& upper, const store::RootFs& root) {
-  if (PathExists(upper))
-    return {};
-  TRY(MakeDirs(upper, 0755));
-  if (chown(upper.c_str(), root.uid, root.gid) != 0)
-    return FailSys("chown", upper);
-  if (chmod(upper.c_str(), root.mode) != 0)
-    return FailSys("chmod", upper);
-  return {};
 }
 
 // Worker: everything on disk a launch needs.

@@ -205,6 +205,7 @@ class Images {
 
  private:
   friend class SaveJob;
+  friend class ImageWriter;
   enum class TransferKind : uint8_t { kPull, kArchive };
   // Makes `cancel` one of the flags that CancelTransfers sets. kCancelled at the end of the daemon,
   // kBusy beyond kMaxArchives.

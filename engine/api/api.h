@@ -62,6 +62,7 @@ struct Route {
 
 // The tables, one per file.
 std::span<const Route> ArchiveRoutes();    // archive_routes.cpp
+std::span<const Route> CommitRoutes();     // commit_routes.cpp
 std::span<const Route> ContainerRoutes();  // container_routes.cpp
 std::span<const Route> ExecRoutes();       // exec_routes.cpp
 std::span<const Route> ImageRoutes();      // image_routes.cpp

@@ -129,6 +129,13 @@ void Containers::WhenIdle(const ContainerPtr& container, Loop::Callback operatio
   }
 }
 
+void Containers::Lock(const ContainerPtr& container, Loop::Callback operation) {
+  WhenIdle(container, [container, operation = std::move(operation)]() mutable {
+    ++container->holds;
+    operation();
+  });
+}
+
 void Containers::Release(const ContainerPtr& container) {
   --container->holds;
   while (container->holds == 0 && !container->deferred.empty()) {

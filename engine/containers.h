@@ -106,6 +106,9 @@ class Containers {
   };
   // Answers when the container has ended. kNotModified when it does not run.
   void Stop(ContainerPtr container, StopOptions options, Done<> done);
+  // Changes limits, of a running container at once, and the restart policy; `body` is the JSON of
+  // POST /containers/{id}/update (containers_update.cpp). kUnsupported for other members.
+  void Update(ContainerPtr container, std::string body, Done<> done);
   // Sends a signal ("" is SIGKILL); with SIGKILL answers when the container has ended. kConflict
   // when it does not run.
   void Kill(ContainerPtr container, std::string_view signal, Done<> done);
@@ -133,6 +136,11 @@ class Containers {
   enum class TheirVolumes : uint8_t { kKeep, kRemove };  // those without a name
   // kConflict for a running container without force. With force it is killed first.
   void Remove(ContainerPtr container, Force force, TheirVolumes volumes, Done<> done);
+
+  // Runs `operation` when no other operation on the container is in progress; none begins before
+  // Unlock, which has to follow. The container may end meanwhile.
+  void Lock(const ContainerPtr& container, Loop::Callback operation);
+  void Unlock(const ContainerPtr& container) { Release(container); }
 
   // Streams of the container now, or of its next run when it does not run.
   void Attach(const ContainerPtr& container, std::shared_ptr<AttachSession> session);

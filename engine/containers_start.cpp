@@ -14,6 +14,7 @@
 #include "engine/container_attach.h"
 #include "engine/container_files.h"
 #include "engine/containers.h"
+#include "engine/root_view.h"
 #include "engine/shim_client.h"
 #include "engine/spec_builder.h"
 
@@ -59,18 +60,6 @@ Result<> PrepareCgroupTree(const std::string& parent) {
   return runtime::LeaveInnerCgroup(host, parent);
 }
 
-// The upper directory is the container's "/": it gets owner and mode of the image's.
-Result<> MakeUpper(const std::string& upper, const store::RootFs& root) {
-  if (PathExists(upper))
-    return {};
-  TRY(MakeDirs(upper, 0755));
-  if (chown(upper.c_str(), root.uid, root.gid) != 0)
-    return FailSys("chown", upper);
-  if (chmod(upper.c_str(), root.mode) != 0)
-    return FailSys("chmod", upper);
-  return {};
-}
-
 // Worker: everything on disk a launch needs.
 Result<Preparation> PrepareStart(StartInput input) {
   auto root = TRY_CTX("the container's image", input.images->Root(input.manifest));
@@ -111,6 +100,8 @@ Result<Preparation> PrepareStart(StartInput input) {
   std::string netns = Cat("/proc/", getpid(), "/fd/", sandbox->netns.get());
   if (sandbox->netns)
     spec.netns = netns;
+  if (config.host.init)
+    spec.init = input.launch.shim;
   std::string config_json = TRY(BuildRuntimeConfig(spec));
   TRY(ReplaceFile(Cat(input.run_directory, "/", kBundleConfig), config_json, 0600,
                   Durability::kVolatile));

@@ -22,6 +22,7 @@
 #include "engine/containers.h"
 #include "engine/events.h"
 #include "engine/execs.h"
+#include "engine/health_monitor.h"
 #include "engine/images.h"
 #include "engine/scrub.h"
 #include "net/http/server.h"
@@ -176,6 +177,7 @@ Result<> RunDaemon(Config config) {
   if (auto reconciled = networks.Reconcile(); !reconciled)
     LogWarning("networks: ", reconciled.error().message());
   Execs execs({loop.get(), &workers, &containers});
+  HealthMonitor health({loop.get(), &events, &containers, &execs});
 
   CheckAfterBoot(config, *image_store, images, workers);
 

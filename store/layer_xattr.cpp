@@ -4,6 +4,7 @@
 #include <linux/limits.h>
 #include <sys/xattr.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <string_view>
@@ -50,6 +51,7 @@ bool IsCapability(std::string_view value) {
 constexpr size_t kMaxXattrBytes = 60'000;
 
 constexpr const char* kOpaqueXattr = "trusted.overlay.opaque";
+constexpr const char* kRedirectXattr = "trusted.overlay.redirect";
 
 // Those an image may have set.
 Result<std::vector<std::string>> AllowedNames(int fd) {
@@ -115,6 +117,21 @@ Result<std::vector<TarXattr>> KeptXattrs(const std::vector<TarXattr>& xattrs) {
   return kept;
 }
 
+Result<std::vector<TarXattr>> ReadXattrs(int fd) {
+  std::vector<std::string> names = TRY(AllowedNames(fd));
+  std::sort(names.begin(), names.end());
+  std::vector<TarXattr> xattrs;
+  for (std::string& name : names) {
+    std::string value(kMaxXattrBytes, '\0');
+    ssize_t length = fgetxattr(fd, name.c_str(), value.data(), value.size());
+    if (length < 0)
+      return FailSys("fgetxattr", name);
+    value.resize(static_cast<size_t>(length));
+    xattrs.push_back({std::move(name), std::move(value)});
+  }
+  return xattrs;
+}
+
 bool HasXattrs(int fd, const std::vector<TarXattr>& xattrs) {
   auto names = AllowedNames(fd);
   if (!names || names->size() != xattrs.size()) {
@@ -170,6 +187,10 @@ Result<> MakeOpaque(int dir) {
 bool IsOpaque(int dir) {
   char value = 0;
   return fgetxattr(dir, kOpaqueXattr, &value, 1) == 1 && value == 'y';
+}
+
+bool IsRedirected(int dir) {
+  return fgetxattr(dir, kRedirectXattr, nullptr, 0) > 0;
 }
 
 }  // namespace wherry::store

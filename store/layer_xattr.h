@@ -19,12 +19,18 @@ Result<> SetXattrs(int fd, const std::vector<TarXattr>& xattrs);
 // the kernel would refuse.
 Result<std::vector<TarXattr>> KeptXattrs(const std::vector<TarXattr>& xattrs);
 
+// What of the allowed attributes an open file or directory has, by name.
+Result<std::vector<TarXattr>> ReadXattrs(int fd);
+
 // Whether what of the allowed attributes an open file has is just `xattrs`.
 bool HasXattrs(int fd, const std::vector<TarXattr>& xattrs);
 
 // Marks an open directory so that overlayfs shows nothing of the layers below in it.
 Result<> MakeOpaque(int dir);
 bool IsOpaque(int dir);
+// Whether overlayfs shows what the layers below have under another name in it: a directory that was
+// renamed.
+bool IsRedirected(int dir);
 
 // Makes those of `to` what `from` has, the opaque mark of directories included.
 Result<> CopyXattrs(int from, int to);

@@ -97,9 +97,9 @@ struct MetadataImage {
 // is made, so the names the kernel records (and shows inside the container) reveal nothing of the
 // host. Renamed directories and changed metadata need no copies: "redirect_dir", "metacopy".
 struct OverlayOptions {
-  std::vector<std::string> lower;  // topmost first, at least one, at most 500; empty with an image
-  std::optional<MetadataImage> image;
-  std::string upper;  // empty together with `work`: a read-only union
+  std::vector<std::string> lower;      // topmost first, at most 500; at least one without an image
+  std::optional<MetadataImage> image;  // below them
+  std::string upper;                   // empty together with `work`: a read-only union
   std::string work;
   bool is_volatile =
       false;  // no write-back on sync: for containers whose changes need not survive a power cut

@@ -28,16 +28,18 @@ struct Layers {
 
 Result<Layers> OpenLayers(const OverlayOptions& options) {
   Layers layers;
-  if (options.image) {
-    layers.lower.push_back(TRY(OpenAt(options.image->mount, ".", O_PATH | O_DIRECTORY)));
-    layers.data = TRY(Open(options.image->data_dir, O_PATH | O_DIRECTORY));
-  } else if (options.lower.empty() || options.lower.size() > 500) {
+  if ((options.lower.empty() && !options.image) || options.lower.size() > 500) {
     return Fail(Errc::kInvalid,
                 Cat("an overlay takes 1 to 500 lower directories, not ", options.lower.size()));
   }
   for (const std::string& path : options.lower) {
     UniqueFd fd = TRY(Open(path, O_PATH | O_DIRECTORY));
     layers.lower.push_back(std::move(fd));
+  }
+  if (options.image) {
+    UniqueFd fd = TRY(OpenAt(options.image->mount, ".", O_PATH | O_DIRECTORY));
+    layers.lower.push_back(std::move(fd));
+    layers.data = TRY(Open(options.image->data_dir, O_PATH | O_DIRECTORY));
   }
   if (!options.upper.empty()) {
     layers.upper = TRY(Open(options.upper, O_PATH | O_DIRECTORY));

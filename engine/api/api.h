@@ -64,10 +64,12 @@ struct Route {
 
 // The tables, one per file.
 std::span<const Route> ArchiveRoutes();    // archive_routes.cpp
+std::span<const Route> CommitRoutes();     // commit_routes.cpp
 std::span<const Route> ContainerRoutes();  // container_routes.cpp
 std::span<const Route> ExecRoutes();       // exec_routes.cpp
 std::span<const Route> ImageRoutes();      // image_routes.cpp
 std::span<const Route> NetworkRoutes();    // network_routes.cpp
+std::span<const Route> ResourceRoutes();   // resource_routes.cpp
 std::span<const Route> StoreRoutes();      // store_routes.cpp
 std::span<const Route> SystemRoutes();     // system_routes.cpp
 std::span<const Route> UsageRoutes();      // usage_routes.cpp

@@ -92,7 +92,10 @@ Result<std::string> ImageInspectJson(const ImageSummary& summary) {
   json.Field("RepoTags", summary.repo_tags)
       .Field("RepoDigests", summary.repo_digests)
       .Field("Parent", "");
-  json.Field("Comment", "").Field("Created", created.empty() ? "0001-01-01T00:00:00Z" : created);
+  JsonValue history = config["history"];
+  JsonValue last = history.size() > 0 ? history.at(history.size() - 1) : JsonValue();
+  json.Field("Comment", last["comment"].str());
+  json.Field("Created", created.empty() ? "0001-01-01T00:00:00Z" : created);
   json.Field("DockerVersion", config["docker_version"].str())
       .Field("Author", config["author"].str());
   // Older clients read ContainerConfig without asking whether it is there.

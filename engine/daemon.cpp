@@ -19,6 +19,7 @@
 #include "core/base/worker_pool.h"
 #include "core/sys/cgroup.h"
 #include "engine/api/router.h"
+#include "engine/builder/builds.h"
 #include "engine/containers.h"
 #include "engine/events.h"
 #include "engine/execs.h"
@@ -170,6 +171,8 @@ Result<> RunDaemon(Config config) {
   Containers containers({&config, loop.get(), &workers, &events, &images, &volumes});
   TRY(containers.Restore());
   Execs execs({loop.get(), &workers, &containers});
+  Builds builds({&config, loop.get(), &events, &images, &containers});
+  builds.Restore();
 
   CheckAfterBoot(config, *image_store, images, workers);
 
@@ -177,8 +180,8 @@ Result<> RunDaemon(Config config) {
                              .bytes_per_second = config.scrub_rate,
                              .stamp = Cat(config.root, "/store-scrubbed")});
 
-  api::Services services{&config, loop.get(), &workers,    &transfers, &archives,
-                         &events, &images,    &containers, &execs,     &volumes};
+  api::Services services{&config, loop.get(),  &workers, &transfers, &archives, &events,
+                         &images, &containers, &execs,   &volumes,   &builds};
   api::Router router(services);
   http::ServerOptions options;
   options.common_headers = api::CommonHeaders();

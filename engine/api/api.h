@@ -18,6 +18,7 @@
 #include "net/http/server.h"
 
 namespace wherry::engine {
+class Builds;
 class Containers;
 class Execs;
 class Volumes;
@@ -40,6 +41,7 @@ struct Services {
   Containers* containers;
   Execs* execs;
   Volumes* volumes;
+  Builds* builds;
 };
 
 struct Call {
@@ -62,6 +64,7 @@ struct Route {
 
 // The tables, one per file.
 std::span<const Route> ArchiveRoutes();    // archive_routes.cpp
+std::span<const Route> BuildRoutes();      // build_routes.cpp
 std::span<const Route> CommitRoutes();     // commit_routes.cpp
 std::span<const Route> ContainerRoutes();  // container_routes.cpp
 std::span<const Route> ExecRoutes();       // exec_routes.cpp

@@ -19,6 +19,7 @@
 #include "core/base/worker_pool.h"
 #include "core/sys/cgroup.h"
 #include "engine/api/router.h"
+#include "engine/builder/builds.h"
 #include "engine/containers.h"
 #include "engine/events.h"
 #include "engine/execs.h"
@@ -178,6 +179,8 @@ Result<> RunDaemon(Config config) {
     LogWarning("networks: ", reconciled.error().message());
   Execs execs({loop.get(), &workers, &containers});
   HealthMonitor health({loop.get(), &events, &containers, &execs});
+  Builds builds({&config, loop.get(), &events, &images, &containers});
+  builds.Restore();
 
   CheckAfterBoot(config, *image_store, images, workers);
 
@@ -186,7 +189,7 @@ Result<> RunDaemon(Config config) {
                              .stamp = Cat(config.root, "/store-scrubbed")});
 
   api::Services services{&config, loop.get(),  &workers, &transfers, &archives, &events,
-                         &images, &containers, &execs,   &volumes,   &networks};
+                         &images, &containers, &execs,   &volumes,   &networks,  &builds};
   api::Router router(services);
   http::ServerOptions options;
   options.common_headers = api::CommonHeaders();

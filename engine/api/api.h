@@ -18,6 +18,7 @@
 #include "net/http/server.h"
 
 namespace wherry::engine {
+class Builds;
 class Containers;
 class Execs;
 class Networks;
@@ -42,6 +43,7 @@ struct Services {
   Execs* execs;
   Volumes* volumes;
   Networks* networks;
+  Builds* builds;
 };
 
 struct Call {
@@ -64,6 +66,7 @@ struct Route {
 
 // The tables, one per file.
 std::span<const Route> ArchiveRoutes();    // archive_routes.cpp
+std::span<const Route> BuildRoutes();      // build_routes.cpp
 std::span<const Route> CommitRoutes();     // commit_routes.cpp
 std::span<const Route> ContainerRoutes();  // container_routes.cpp
 std::span<const Route> ExecRoutes();       // exec_routes.cpp

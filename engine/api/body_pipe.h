@@ -49,8 +49,13 @@ class UploadPipe final : public ByteSource, public std::enable_shared_from_this<
 // can still be an answer of its own.
 class DownloadPipe : public std::enable_shared_from_this<DownloadPipe> {
  public:
-  DownloadPipe(Loop* loop, http::ExchangePtr exchange, std::string content_type)
-      : loop_(loop), exchange_(std::move(exchange)), content_type_(std::move(content_type)) {}
+  // `cancel`: to share that of an upload on the same exchange, whose Begin then counts for both.
+  DownloadPipe(Loop* loop, http::ExchangePtr exchange, std::string content_type,
+               CancelFlag cancel = std::make_shared<std::atomic<bool>>(false))
+      : loop_(loop),
+        exchange_(std::move(exchange)),
+        content_type_(std::move(content_type)),
+        cancel_(std::move(cancel)) {}
 
   // Loop thread, once.
   void Begin();
@@ -68,7 +73,7 @@ class DownloadPipe : public std::enable_shared_from_this<DownloadPipe> {
   http::ExchangePtr exchange_;  // loop thread only
   const std::string content_type_;
   bool started_ = false;  // loop thread only
-  CancelFlag cancel_ = std::make_shared<std::atomic<bool>>(false);
+  CancelFlag cancel_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::string bytes_;          // guarded by mutex_

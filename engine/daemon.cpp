@@ -159,6 +159,8 @@ Result<> RunDaemon(Config config) {
   Images images(image_store.get(), config.registry);
   Volumes volumes(Cat(config.root, "/volumes"));
   TRY(volumes.Restore());
+  Networks networks({config.root, config.run, config.bridge, config.bridge_subnet});
+  TRY(networks.Restore());
   auto loop = TRY(Loop::Create());
   TRY(loop->HandleSignals({SIGTERM, SIGINT}, [&loop](int) { loop->Stop(); }));
   auto listener = TRY(http::ListenUnix(config.socket, kSocketMode, config.socket_group));
@@ -168,8 +170,12 @@ Result<> RunDaemon(Config config) {
   WorkerPool workers(kWorkers);
   WorkerPool transfers(kTransfers);
   WorkerPool archives(kArchives);
-  Containers containers({&config, loop.get(), &workers, &events, &images, &volumes});
+  Resolver resolver(loop.get(), &networks);
+  Containers containers(
+      {&config, loop.get(), &workers, &events, &images, &volumes, &networks, &resolver});
   TRY(containers.Restore());
+  if (auto reconciled = networks.Reconcile(); !reconciled)
+    LogWarning("networks: ", reconciled.error().message());
   Execs execs({loop.get(), &workers, &containers});
   Builds builds({&config, loop.get(), &events, &images, &containers});
   builds.Restore();
@@ -181,7 +187,7 @@ Result<> RunDaemon(Config config) {
                              .stamp = Cat(config.root, "/store-scrubbed")});
 
   api::Services services{&config, loop.get(),  &workers, &transfers, &archives, &events,
-                         &images, &containers, &execs,   &volumes,   &builds};
+                         &images, &containers, &execs,   &volumes,   &builds,   &networks};
   api::Router router(services);
   http::ServerOptions options;
   options.common_headers = api::CommonHeaders();
@@ -195,8 +201,10 @@ Result<> RunDaemon(Config config) {
   images.CancelTransfers();
   server->Stop();
   ContainerCounts counts = containers.Counts();
-  if (counts.running + counts.paused == 0)
+  if (counts.running + counts.paused == 0) {
     RemoveCgroups(config);
+    networks.TearDown();
+  }
   return ended;
 }
 

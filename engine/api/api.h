@@ -21,6 +21,7 @@ namespace wherry::engine {
 class Builds;
 class Containers;
 class Execs;
+class Networks;
 class Volumes;
 }  // namespace wherry::engine
 
@@ -42,6 +43,7 @@ struct Services {
   Execs* execs;
   Volumes* volumes;
   Builds* builds;
+  Networks* networks;
 };
 
 struct Call {
@@ -69,6 +71,7 @@ std::span<const Route> CommitRoutes();     // commit_routes.cpp
 std::span<const Route> ContainerRoutes();  // container_routes.cpp
 std::span<const Route> ExecRoutes();       // exec_routes.cpp
 std::span<const Route> ImageRoutes();      // image_routes.cpp
+std::span<const Route> NetworkRoutes();    // network_routes.cpp
 std::span<const Route> StoreRoutes();      // store_routes.cpp
 std::span<const Route> SystemRoutes();     // system_routes.cpp
 std::span<const Route> UsageRoutes();      // usage_routes.cpp

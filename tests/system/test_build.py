@@ -158,6 +158,12 @@ def test_target(build):
     assert 'target stage "three" could not be found' in build(dockerfile, '--target', 'three').fails(1).err
 
 
+def test_copy_of_many_files(build):
+    """More than may be open at a time."""
+    build('FROM BUSYBOX\nCOPY f* /all/\n', files={f'f{number}': 'x' for number in range(1500)}).ok()
+    assert build.run('sh', '-c', 'ls /all | wc -l') == '1500\n'
+
+
 def test_copy(build):
     files = {'a.txt': 'a', 'b.txt': 'b', 'c.bin': 'c', 'dir/x': 'x', 'dir/sub/y': 'y', 'link': link('a.txt'),
              'dir/link': link('x')}

@@ -142,7 +142,6 @@ TEST_F(CopyTest, Owners) {
   EXPECT_EQ(*ResolveOwner("7", to_.get()), Owner(7, 7));
   EXPECT_EQ(*ResolveOwner("7:8", to_.get()), Owner(7, 8));
   EXPECT_FALSE(ResolveOwner("nobody", to_.get()));
-  EXPECT_FALSE(ResolveOwner("", to_.get()));
 }
 
 }  // namespace

@@ -149,6 +149,39 @@ COPY --from=BUSYBOX /bin/busybox /bin/
     assert out == '5:6\n7:7\n'
 
 
+@pytest.mark.machines('host')
+@pytest.mark.parametrize('tier', ['A2', 'B'])
+def test_other_tiers(new_engine, registry, tier):
+    engine = new_engine(new_engine.trust(registry.name) + f'[store]\ntier = {tier}\n')
+    engine.login(registry.name)
+    engine.busybox = f'{registry.name}/busybox'
+    build = Builder(engine)
+    build('''FROM BUSYBOX AS one
+RUN mkdir /a && echo x > /a/x && rm /etc/group
+COPY file /a/
+RUN mv /a /b && chmod 700 /b/file
+FROM one
+COPY --from=one /b /c
+''', files={'file': 'y'}).fails(1)
+    engine.wherry('pull', '-q', engine.busybox).ok()
+    build('''FROM BUSYBOX AS one
+RUN mkdir /a && echo x > /a/x && rm /etc/group
+COPY file /a/
+RUN mv /a /b && chmod 700 /b/file
+FROM one
+COPY --from=one /b /c
+''', files={'file': 'y'}).ok()
+    out = build.run('sh', '-c', 'cat /b/x /c/file; stat -c %a /c/file; ls -d /a /etc/group 2>&1; true')
+    assert out.splitlines() == ['x', 'y700', 'ls: /a: No such file or directory',
+                                'ls: /etc/group: No such file or directory']
+
+
+def test_errors_before_the_context_is_read(build):
+    """The answer reaches a client that is still sending."""
+    context = pack({'Dockerfile': 'FROM x\n', 'large': bytes(30_000_000)})
+    assert 'BAD' in build.raw(context, '-t', 'BAD NAME').fails(1).err
+
+
 def test_target(build):
     dockerfile = 'FROM BUSYBOX AS one\nENV A=1\nFROM one AS two\nENV A=2\n'
     build(dockerfile, '--target', 'one').ok()

@@ -31,7 +31,7 @@ constexpr Option kRm[] = {
 constexpr Option kPs[] = {
     {"all", 'a', kFlag, "", "Show ended containers too"},
     {"filter", 'f', kList, "KEY=VALUE",
-     "Show matching ones: id, name, label, status, exited, ancestor"},
+     "Show matching ones: id, name, label, status, health, exited, ancestor"},
     {"format", 0, kValue, "json", "One JSON object per line"},
     {"last", 'n', kValue, "NUMBER", "Show the last created ones, whatever their state"},
     {"no-trunc", 0, kFlag, "", "Do not shorten"},

@@ -1,4 +1,4 @@
-// pull, images, rmi, tag.
+// pull, push, images, rmi, tag.
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +24,10 @@ constexpr Option kPull[] = {
     {"plan", 0, kFlag, "", "Show what would be downloaded and written; pull nothing"},
     {"platform", 0, kValue, "OS/ARCH",
      "Another platform than this machine's, for example linux/arm/v7"},
+    {"quiet", 'q', kFlag, "", "No progress"},
+};
+constexpr Option kPush[] = {
+    {"all-tags", 'a', kFlag, "", "All tags of the repository"},
     {"quiet", 'q', kFlag, "", "No progress"},
 };
 constexpr Option kImages[] = {
@@ -87,6 +91,9 @@ Result<int> ShowPlan(const Invocation& call) {
 std::span<const Option> PullOptions() {
   return kPull;
 }
+std::span<const Option> PushOptions() {
+  return kPush;
+}
 std::span<const Option> ImagesOptions() {
   return kImages;
 }
@@ -99,6 +106,12 @@ Result<int> PullCommand(const Invocation& call) {
     return ShowPlan(call);
   TRY(PullImage(call.client, call.word(0),
                 {call.arguments.Value("platform"), call.arguments.Flag("quiet"), STDOUT_FILENO}));
+  return 0;
+}
+
+Result<int> PushCommand(const Invocation& call) {
+  TRY(PushImage(call.client, call.word(0),
+                {call.arguments.Flag("all-tags"), call.arguments.Flag("quiet"), STDOUT_FILENO}));
   return 0;
 }
 

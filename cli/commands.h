@@ -83,10 +83,12 @@ Result<int> CommitCommand(const Invocation&);  // cmd_commit.cpp
 Result<int> DiffCommand(const Invocation&);
 std::span<const Option> CommitOptions();
 Result<int> PullCommand(const Invocation&);  // cmd_images.cpp
+Result<int> PushCommand(const Invocation&);
 Result<int> ImagesCommand(const Invocation&);
 Result<int> RmiCommand(const Invocation&);
 Result<int> TagCommand(const Invocation&);
 std::span<const Option> PullOptions();
+std::span<const Option> PushOptions();
 std::span<const Option> ImagesOptions();
 std::span<const Option> RmiOptions();
 Result<int> DeltaCommand(const Invocation&);  // cmd_delta.cpp
@@ -97,6 +99,11 @@ Result<int> SaveCommand(const Invocation&);  // cmd_archives.cpp
 Result<int> LoadCommand(const Invocation&);
 std::span<const Option> SaveOptions();
 std::span<const Option> LoadOptions();
+Result<int> TopCommand(const Invocation&);  // cmd_resources.cpp
+Result<int> StatsCommand(const Invocation&);
+Result<int> UpdateCommand(const Invocation&);
+std::span<const Option> StatsOptions();
+std::span<const Option> UpdateOptions();
 Result<int> InspectCommand(const Invocation&);  // cmd_inspect.cpp
 Result<int> LoginCommand(const Invocation&);    // cmd_login.cpp
 Result<int> LogoutCommand(const Invocation&);

@@ -20,4 +20,8 @@ Result<std::vector<std::string>> Environment(const Arguments& arguments);
 // `attach`: the caller will follow the container's output. positional: IMAGE [COMMAND [ARG...]].
 Result<std::string> CreateBody(const Arguments& arguments, bool attach);
 
+// Those of them that `update` takes, and the body of POST /containers/{id}/update they make.
+std::span<const Option> UpdateRequestOptions();
+Result<std::string> UpdateBody(const Arguments& arguments);
+
 }  // namespace wherry::cli

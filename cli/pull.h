@@ -1,4 +1,5 @@
-// Pulling with progress: bars that move on a terminal, one line per finished step elsewhere.
+// Pulling and pushing with progress: bars that move on a terminal, one line per finished step
+// elsewhere.
 #pragma once
 
 #include <string>
@@ -16,5 +17,12 @@ struct PullRequest {
 
 // Credentials for the registry of `image` come from the credentials file.
 Result<> PullImage(Client& client, const std::string& image, const PullRequest& options);
+
+struct PushRequest {
+  bool all_tags = false;  // of the repository that `image` names
+  bool quiet = false;
+  int output = 1;
+};
+Result<> PushImage(Client& client, const std::string& image, const PushRequest& options);
 
 }  // namespace wherry::cli

@@ -23,8 +23,9 @@ constexpr Keyword kChangeable[] = {
 };
 
 // Where the runtime mounts something in every container.
-constexpr const char* kRuntimePaths[] = {"dev",  "etc/hostname", "etc/hosts", "etc/resolv.conf",
-                                         "proc", "sys"};
+constexpr const char* kRuntimePaths[] = {
+    "dev",  "etc/hostname",     "etc/hosts", "etc/resolv.conf",
+    "proc", "sbin/docker-init", "sys",       "usr/sbin/docker-init"};
 
 std::vector<std::string> MountPoints(const ContainerConfig& config) {
   std::vector<std::string> points(std::begin(kRuntimePaths), std::end(kRuntimePaths));

@@ -16,6 +16,7 @@
 #include "engine/container_config.h"
 #include "engine/container_state.h"
 #include "engine/container_status.h"
+#include "engine/health.h"
 
 namespace wherry::engine {
 
@@ -66,6 +67,9 @@ struct Container {
 
   std::vector<Waiter> waiters;
   std::vector<std::shared_ptr<AttachSession>> pending_attaches;  // wait for the next start
+
+  Health health;           // kept by class HealthMonitor
+  int64_t health_run = 0;  // RunStatus::started_nanos of the run it belongs to
 
   std::vector<std::string> exec_ids;  // kept by class Execs
 

@@ -263,6 +263,7 @@ Result<> ParseSizes(HostOptions& options, JsonValue host) {
 Result<HostOptions> ParseHost(JsonValue host, JsonValue config, JsonValue volume_names) {
   HostOptions options;
   options.auto_remove = host["AutoRemove"].boolean();
+  options.init = host["Init"].boolean();
   TRY(ParseModes(options, host, config));
   options.ports = TRY(ParsePortBindings(host, config["ExposedPorts"]));
   TRY(CheckPorts(options, config));
@@ -292,6 +293,7 @@ Result<ContainerConfig> ParseContainerConfig(NormalisedRequest request) {
   ContainerConfig config;
   TRY(ParseProcess(config, config_json.root()));
   TRY(ParseIdentity(config, config_json.root()));
+  config.health = TRY(ParseHealthcheck(config_json.root()));
   auto names = TRY(JsonDocument::Parse(request.volumes_json, "volumes"));
   config.host = TRY(ParseHost(host_json.root(), config_json.root(), names.root()));
   auto networking = TRY(JsonDocument::Parse(request.networking_json, "NetworkingConfig"));
@@ -321,10 +323,6 @@ std::vector<std::string> CreateWarnings(const ContainerConfig& config) {
     warnings.emplace_back(
         "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. "
         "Memory swappiness discarded.");
-  }
-  auto test = (*config_json)["Healthcheck"]["Test"].strings();
-  if (!test.empty() && test[0] != "NONE") {
-    warnings.emplace_back("the health check of the image is not run by this version");
   }
   return warnings;
 }

@@ -14,6 +14,7 @@
 #include "core/base/json.h"
 #include "core/base/result.h"
 #include "engine/network/endpoint.h"
+#include "engine/health_config.h"
 #include "engine/restart_policy.h"
 
 namespace wherry::oci {
@@ -86,6 +87,7 @@ struct HostOptions {
   std::string uts_mode;       // "", "host"
   std::string cgroupns_mode;  // "private", "host"
   bool auto_remove = false;
+  bool init = false;  // a process of ours is the container's first one
   RestartPolicy restart;
   bool privileged = false;
   bool readonly_rootfs = false;
@@ -138,6 +140,7 @@ struct ContainerConfig {
   bool stdin_once = false;
   std::map<std::string, std::string> labels;
   std::vector<EndpointRequest> endpoints;  // the network of network_mode first
+  std::optional<HealthCheck> health;
   HostOptions host;
 };
 

@@ -79,7 +79,7 @@ constexpr Field kHostFields[] = {
     {"MemorySwap",           kInt,       kUsed,    "0",                   "--memory-swap"},
     {"MemorySwappiness",     kInt,       kUsed,    "",                    "--memory-swappiness"},
     {"OomKillDisable",       kBool,      kUsed,    "false",               "--oom-kill-disable"},
-    {"Init",                 kBool,      kRefused, "",                    "--init"},
+    {"Init",                 kBool,      kUsed,    "",                    "--init"},
     {"PidsLimit",            kInt,       kUsed,    "null",                "--pids-limit"},
     {"Ulimits",              kArray,     kUsed,    "[]",                  "--ulimit"},
     {"CpuCount",             kInt,       kUsed,    "0",                   "--cpu-count"},

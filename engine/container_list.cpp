@@ -136,7 +136,7 @@ bool Matches(const Container& container, const Prepared& prepared) {
          container.created_nanos > prepared.created_after && MatchesExit(container, prepared) &&
          filters.MatchesPrefix("id", container.id) &&
          filters.MatchesExactly("status", StateName(container.state)) &&
-         filters.MatchesExactly("health", "none") && InNetwork(container, prepared) &&
+         filters.MatchesExactly("health", HealthName(container.health.status)) && InNetwork(container, prepared) &&
          filters.MatchesLabels(container.config->labels) && !filters.Flag("is-task") &&
          AnyValue(filters, "publish",
                   [&](const std::string& value) { return Publishes(container, value); }) &&

@@ -122,15 +122,6 @@ void WriteKeys(JsonWriter& json, std::string_view name, const std::set<std::stri
   json.End();
 }
 
-Result<> RefuseHealthcheck(JsonValue health, const oci::ImageConfig& image) {
-  auto test = health["Test"].strings();
-  bool same_as_image = health && health.Dump() == image.healthcheck;
-  if (test.empty() || test[0] == "NONE" || same_as_image)
-    return {};
-  return Fail(Errc::kUnsupported,
-              "health checks are not supported in this version (Config.Healthcheck, --health-cmd)");
-}
-
 std::string_view Preferred(JsonValue given, std::string_view otherwise) {
   return given.str().empty() ? otherwise : given.str();
 }
@@ -143,7 +134,6 @@ void WriteOptional(JsonWriter& json, JsonValue body, std::string_view name) {
 Result<std::string> NormaliseConfig(JsonValue body, const oci::ImageConfig& image,
                                     const RequestDefaults& defaults) {
   TRY(CheckConfigTypes(body));
-  TRY(RefuseHealthcheck(body["Healthcheck"], image));
   Command command = TRY(MergeCommand(body, image));
   auto ports = MergeKeys(body["ExposedPorts"], image.exposed_ports);
 
@@ -165,11 +155,9 @@ Result<std::string> NormaliseConfig(JsonValue body, const oci::ImageConfig& imag
   for (std::string_view name : {"Tty", "OpenStdin", "StdinOnce"})
     json.Field(name, body[name].boolean());
   json.Field("Env", MergeEnv(body["Env"], image.env)).Field("Cmd", command.cmd);
-  if (!IsEmptyValue(body["Healthcheck"])) {
-    json.Field("Healthcheck", body["Healthcheck"]);
-  } else if (!image.healthcheck.empty()) {
-    json.Key("Healthcheck").Raw(image.healthcheck);
-  }
+  if (std::string health = MergeHealthcheck(body["Healthcheck"], image.healthcheck);
+      !health.empty())
+    json.Key("Healthcheck").Raw(health);
   json.Field("Image", body["Image"].str());
   WriteKeys(json, "Volumes", MergeKeys(body["Volumes"], image.volumes));
   json.Field("WorkingDir", Preferred(body["WorkingDir"], image.working_dir))

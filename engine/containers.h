@@ -106,6 +106,9 @@ class Containers {
   };
   // Answers when the container has ended. kNotModified when it does not run.
   void Stop(ContainerPtr container, StopOptions options, Done<> done);
+  // Changes limits, of a running container at once, and the restart policy; `body` is the JSON of
+  // POST /containers/{id}/update (containers_update.cpp). kUnsupported for other members.
+  void Update(ContainerPtr container, std::string body, Done<> done);
   // Sends a signal ("" is SIGKILL); with SIGKILL answers when the container has ended. kConflict
   // when it does not run.
   void Kill(ContainerPtr container, std::string_view signal, Done<> done);

@@ -100,6 +100,8 @@ Result<Preparation> PrepareStart(StartInput input) {
   std::string netns = Cat("/proc/", getpid(), "/fd/", sandbox->netns.get());
   if (sandbox->netns)
     spec.netns = netns;
+  if (config.host.init)
+    spec.init = input.launch.shim;
   std::string config_json = TRY(BuildRuntimeConfig(spec));
   TRY(ReplaceFile(Cat(input.run_directory, "/", kBundleConfig), config_json, 0600,
                   Durability::kVolatile));

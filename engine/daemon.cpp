@@ -23,6 +23,7 @@
 #include "engine/containers.h"
 #include "engine/events.h"
 #include "engine/execs.h"
+#include "engine/health_monitor.h"
 #include "engine/images.h"
 #include "engine/scrub.h"
 #include "net/http/server.h"
@@ -177,6 +178,7 @@ Result<> RunDaemon(Config config) {
   if (auto reconciled = networks.Reconcile(); !reconciled)
     LogWarning("networks: ", reconciled.error().message());
   Execs execs({loop.get(), &workers, &containers});
+  HealthMonitor health({loop.get(), &events, &containers, &execs});
   Builds builds({&config, loop.get(), &events, &images, &containers});
   builds.Restore();
 
@@ -187,7 +189,7 @@ Result<> RunDaemon(Config config) {
                              .stamp = Cat(config.root, "/store-scrubbed")});
 
   api::Services services{&config, loop.get(),  &workers, &transfers, &archives, &events,
-                         &images, &containers, &execs,   &volumes,   &builds,   &networks};
+                         &images, &containers, &execs,   &volumes,   &networks,  &builds};
   api::Router router(services);
   http::ServerOptions options;
   options.common_headers = api::CommonHeaders();

@@ -8,6 +8,7 @@
 #include "core/base/text.h"
 #include "core/base/time.h"
 #include "core/shim/protocol.h"
+#include "core/sys/cgroup.h"
 #include "engine/container_attach.h"
 #include "engine/container_files.h"
 #include "engine/container_names.h"
@@ -63,6 +64,14 @@ Result<shim::LaunchSpec> PrepareExec(ExecInput input) {
   TRY(ReplaceFile(Cat(launch.bundle, "/config.json"), BuildExecConfig(spec), 0600,
                   Durability::kVolatile));
   return launch;
+}
+
+// Nothing when it has ended already: the number may be another process's then.
+sys::PidFd OpenProcess(int pid, const std::string& cgroup) {
+  auto process = sys::PidFd::Open(pid);
+  auto where = sys::CgroupOf(pid);
+  bool same = process && where && (*where == cgroup || where->starts_with(Cat(cgroup, "/")));
+  return same ? std::move(*process) : sys::PidFd();
 }
 
 }  // namespace
@@ -169,6 +178,7 @@ void Execs::Launch(const ExecPtr& exec, const shim::LaunchSpec& spec,
 void Execs::Started(const ExecPtr& exec, int pid, const std::shared_ptr<AttachSession>& session) {
   exec->state = Exec::State::kRunning;
   exec->pid = pid;
+  exec->process = OpenProcess(pid, env_.containers->CgroupPath(exec->container->id));
   if (session) {
     session->HoldOpen();
     exec->session = session;
@@ -207,6 +217,7 @@ void Execs::Ended(const ExecPtr& exec, int exit_code) {
   bool ran = exec->state == Exec::State::kRunning;
   exec->state = Exec::State::kEnded;
   exec->pid = 0;
+  exec->process = {};
   exec->exit_code = exit_code;
   exec->changed_at = Uptime();
   if (exec->watch && !exec->watch->closed())
@@ -228,6 +239,11 @@ void Execs::ShimGone(const ExecPtr& exec) {
     return;
   auto record = ReadExitRecord(exec->directory);
   Ended(exec, record ? record->code : kKilled);
+}
+
+void Execs::Kill(const Exec& exec) {
+  if (exec.process)
+    (void)exec.process.Signal(SIGKILL);
 }
 
 Result<> Execs::Resize(const Exec& exec, uint16_t rows, uint16_t columns) {

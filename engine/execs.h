@@ -47,6 +47,7 @@ struct Exec {
   std::string directory;
   State state = State::kCreated;
   int pid = 0;                             // while it runs
+  sys::PidFd process;                      // the same; signals go here
   int exit_code = 0;                       // when it has ended
   std::chrono::nanoseconds changed_at{0};  // uptime: of its creation or its end
   std::shared_ptr<ShimConnection> watch;
@@ -77,6 +78,8 @@ class Execs {
   // executed; the exit code is then in the exec (126, 127, 125 for all else).
   void Start(const ExecPtr& exec, std::shared_ptr<AttachSession> session, Done<> done);
   // kConflict unless it runs.
+  // SIGKILL, when it runs.
+  static void Kill(const Exec& exec);
   static Result<> Resize(const Exec& exec, uint16_t rows, uint16_t columns);
 
  private:

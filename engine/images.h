@@ -83,6 +83,20 @@ struct PullRequest {
   CancelFlag cancel;  // set by the caller to end the pull; may be null
 };
 
+struct PushRequest {
+  registry::Reference reference;
+  bool all_tags = false;  // of the repository, in place of the reference's
+  registry::Credentials credentials;
+  CancelFlag cancel;  // set by the caller to end the push; may be null
+};
+
+// A tag as the registry has it now.
+struct PushedTag {
+  std::string tag;
+  Digest digest;  // of the manifest
+  uint64_t size = 0;
+};
+
 // Takes the pieces of an archive in their order, on the worker. An error ends the save.
 using ByteSink = std::move_only_function<Result<>(std::string_view)>;
 
@@ -149,6 +163,9 @@ class Images {
   Result<Digest> Pull(PullRequest request, ProgressSink progress);
   // Worker. Asks the registry; writes nothing.
   Result<PullPlan> Plan(PullRequest request);
+  // Worker. Uploads what the registry lacks, the manifest last (push.cpp). kNotFound without such a
+  // tag here.
+  Result<std::vector<PushedTag>> Push(PushRequest request, ProgressSink progress);
   // Any thread.
   store::WriteCount written() const { return store_->written(); }
   // Worker. Writes an archive of images that is both an OCI layout and Docker's (image_save.cpp). A
@@ -200,6 +217,7 @@ class Images {
   };
   Result<Found> Find(std::string_view name);
   Result<Found> FindById(std::string_view name, std::string_view prefix);
+  Result<std::vector<PushedTag>> PushTags(PushRequest& request, ProgressSink& sink);
   Result<> MayRemove(std::string_view name, const Found& found, size_t names, Force force,
                      const std::vector<ImageUser>& users);
   ImageSummary Summarise(std::shared_ptr<const store::Image> image,

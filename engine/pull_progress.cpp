@@ -21,8 +21,8 @@ Result<> PullProgress::Count(uint64_t more) {
   if (now - told_ < kProgressPeriod)
     return {};
   told_ = now;
-  if (!(*sink_)({"Downloading", id_, current_, total_}))
-    return Fail(Errc::kCancelled, "the pull was cancelled");
+  if (!(*sink_)({status_, id_, current_, total_}))
+    return Fail(Errc::kCancelled, "the transfer was cancelled");
   return {};
 }
 

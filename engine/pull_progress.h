@@ -17,8 +17,9 @@ std::string ShortName(const oci::Layer& layer);
 class PullProgress {
  public:
   // `sink` is borrowed.
-  PullProgress(ProgressSink* sink, std::string id, uint64_t total)
-      : sink_(sink), id_(std::move(id)), total_(total) {}
+  PullProgress(ProgressSink* sink, std::string id, uint64_t total,
+               const char* status = "Downloading")
+      : sink_(sink), id_(std::move(id)), total_(total), status_(status) {}
 
   void SetTotal(uint64_t total) { total_ = total; }
   // kCancelled when the sink says so.
@@ -28,6 +29,7 @@ class PullProgress {
   ProgressSink* sink_;
   std::string id_;
   uint64_t total_;
+  const char* status_;
   uint64_t current_ = 0;
   std::chrono::nanoseconds told_{};
 };

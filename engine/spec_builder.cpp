@@ -6,6 +6,7 @@
 #include "core/base/text.h"
 #include "core/runtime/capabilities.h"
 #include "engine/network/network.h"
+#include "core/shim/init.h"
 
 namespace wherry::engine {
 
@@ -56,7 +57,10 @@ void WriteProcess(JsonWriter& json, const SpecInput& input) {
   for (uint32_t gid : config.host.additional_gids)
     json.Uint(gid);
   json.End().End();
-  json.Field("args", config.args).Field("env", BuildEnvironment(config, input.hostname));
+  std::vector<std::string> args = config.args;
+  if (!input.init.empty())
+    args.insert(args.begin(), shim::kInitPath);
+  json.Field("args", args).Field("env", BuildEnvironment(config, input.hostname));
   json.Field("cwd", config.working_dir.empty() ? "/" : config.working_dir);
   WriteCapabilities(json, config.host);
   WriteRlimits(json, config.host.ulimits);

@@ -22,6 +22,7 @@ struct SpecInput {
   std::string_view run_directory;  // has hosts, hostname and resolv.conf
   std::string_view cgroup;         // below the cgroup2 mount
   std::string_view netns = {};     // path of the network namespace; empty: a new one
+  std::string_view init = {};      // of the host, to be bound into the container (--init)
 };
 
 // The text of config.json. kInvalid and kNotFound name the device or path of the host that is not

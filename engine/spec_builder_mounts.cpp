@@ -5,6 +5,7 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/shim/init.h"
 #include "engine/spec_builder.h"
 
 namespace wherry::engine {
@@ -96,6 +97,9 @@ std::vector<RuntimeMount> OwnFiles(const SpecInput& input) {
                       Cat(input.run_directory, "/", name),
                       {"rbind", "rprivate", access}});
   }
+  if (!input.init.empty())
+    mounts.push_back(
+        {shim::kInitPath, "bind", std::string(input.init), {"bind", "rprivate", "ro"}});
   return mounts;
 }
 

@@ -18,6 +18,7 @@
 
 #include "core/shim/clients.h"
 #include "core/shim/container.h"
+#include "core/shim/init.h"
 
 namespace wherry::shim {
 
@@ -347,6 +348,8 @@ alignas(Shim) char g_memory[sizeof(Shim)];
 }  // namespace wherry::shim
 
 int main(int count, char** arguments) {
+  if (count > 1 && wherry::shim::IsInit(arguments[0]))
+    return wherry::shim::RunInit(arguments + 1);
   if (count < 3) {
     constexpr char kUsage[] =
         "wherry-shim is started by wherry for each container; it is not a command.\n";

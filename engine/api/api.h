@@ -42,8 +42,8 @@ struct Services {
   Containers* containers;
   Execs* execs;
   Volumes* volumes;
-  Builds* builds;
   Networks* networks;
+  Builds* builds;
 };
 
 struct Call {
@@ -72,6 +72,7 @@ std::span<const Route> ContainerRoutes();  // container_routes.cpp
 std::span<const Route> ExecRoutes();       // exec_routes.cpp
 std::span<const Route> ImageRoutes();      // image_routes.cpp
 std::span<const Route> NetworkRoutes();    // network_routes.cpp
+std::span<const Route> ResourceRoutes();   // resource_routes.cpp
 std::span<const Route> StoreRoutes();      // store_routes.cpp
 std::span<const Route> SystemRoutes();     // system_routes.cpp
 std::span<const Route> UsageRoutes();      // usage_routes.cpp

@@ -26,6 +26,24 @@ void WriteMounts(JsonWriter& json, const std::vector<MountRequest>& mounts) {
   json.End();
 }
 
+void WriteHealth(JsonWriter& json, const Health& health) {
+  json.Key("Health").Object().Field("Status", HealthName(health.status));
+  json.Field("FailingStreak", health.failing_streak).Key("Log").Array();
+  for (const HealthResult& result : health.log) {
+    json.Object().Field("Start", FormatRfc3339Nano(result.start_nanos));
+    json.Field("End", FormatRfc3339Nano(result.end_nanos));
+    json.Field("ExitCode", result.exit_code).Field("Output", result.output).End();
+  }
+  json.End().End();
+}
+
+// " (healthy)", as docker ps shows it behind the age.
+std::string HealthText(HealthStatus status) {
+  if (status == HealthStatus::kNone)
+    return {};
+  return Cat(" (", status == HealthStatus::kStarting ? "health: " : "", HealthName(status), ")");
+}
+
 void WriteState(JsonWriter& json, const Container& container) {
   const RunStatus& status = container.status;
   json.Key("State").Object().Field("Status", StateName(container.state));
@@ -38,7 +56,10 @@ void WriteState(JsonWriter& json, const Container& container) {
       .Field("Dead", container.state == ContainerState::kDead);
   json.Field("Pid", status.pid).Field("ExitCode", status.exit_code).Field("Error", status.error);
   json.Field("StartedAt", FormatRfc3339NanoOrZero(status.started_nanos));
-  json.Field("FinishedAt", FormatRfc3339NanoOrZero(status.finished_nanos)).End();
+  json.Field("FinishedAt", FormatRfc3339NanoOrZero(status.finished_nanos));
+  if (container.health.status != HealthStatus::kNone)
+    WriteHealth(json, container.health);
+  json.End();
 }
 
 void WritePaths(JsonWriter& json, const Container& container) {
@@ -69,7 +90,7 @@ std::string StatusText(const Container& container, int64_t now_nanos) {
     case ContainerState::kCreated:
       return "Created";
     case ContainerState::kRunning:
-      return Cat("Up ", age(status.started_nanos));
+      return Cat("Up ", age(status.started_nanos), HealthText(container.health.status));
     case ContainerState::kPaused:
       return Cat("Up ", age(status.started_nanos), " (Paused)");
     case ContainerState::kRestarting:

@@ -61,6 +61,54 @@ void PullImage(const Services& services, Call call) {
   });
 }
 
+std::string PushedLines(const PushedTag& pushed) {
+  JsonWriter json;
+  json.Object().Key("progressDetail").Object().End().Key("aux").Object();
+  json.Field("Tag", pushed.tag).Field("Digest", pushed.digest.string());
+  json.Field("Size", pushed.size).End().End();
+  Progress said{Cat(pushed.tag, ": digest: ", pushed.digest.string(), " size: ", pushed.size), {}};
+  return Cat(ProgressLine(said), json.text(), "\r\n");
+}
+
+// Without a tag all tags of the repository, as in Docker.
+Result<PushRequest> ReadPush(const Call& call) {
+  std::string_view tag = call.request().param("tag");
+  PushRequest push;
+  push.reference = TRY(registry::Reference::Parse(Cat(call.name, tag.empty() ? "" : ":", tag)));
+  if (push.reference.digest)
+    return Fail(Errc::kInvalid, "cannot push a digest reference; give NAME:TAG");
+  push.all_tags = tag.empty() && !call.name.ends_with(Cat(":", push.reference.tag));
+  push.credentials = registry::CredentialsFromHeader(call.request().header("X-Registry-Auth"));
+  return push;
+}
+
+void PushImage(const Services& services, Call call) {
+  using Pushed = Result<std::vector<PushedTag>>;
+  auto push = ReadPush(call);
+  if (!push)
+    return ReplyError(*call.exchange, push.error());
+  auto stream = std::make_shared<LineStream>(services.loop, call.exchange);
+  stream->Begin();
+  push->cancel = stream->cancel();
+  std::string name =
+      push->all_tags ? push->reference.FamiliarRepository() : push->reference.Familiar();
+  services.transfers->Run([services, stream, name, push = std::move(*push)]() mutable {
+    auto result = std::make_shared<Pushed>(services.images->Push(
+        std::move(push),
+        [stream](const Progress& progress) { return stream->Report(ProgressLine(progress)); }));
+    services.loop->Post([services, stream, name, result] {
+      if (!*result) {
+        LogWarning("push of ", name, ": ", result->error().message());
+        return stream->Finish(&result->error());
+      }
+      for (const PushedTag& pushed : **result)
+        stream->Report(PushedLines(pushed));
+      services.events->Publish({"image", "push", name, {{"name", name}}});
+      stream->Finish(nullptr);
+    });
+  });
+}
+
 // Our own: what a pull would do.
 void PlanPull(const Services& services, Call call) {
   auto read = ReadPull(call.request());
@@ -231,8 +279,8 @@ void PruneImages(const Services& services, Call call) {
 constexpr Route kRoutes[] = {
     {"POST", "/images/create", PullImage},        {"GET", "/images/json", ListImages},
     {"GET", "/images/{name}/json", InspectImage}, {"POST", "/images/{name}/tag", TagImage},
-    {"DELETE", "/images/{name}", RemoveImage},    {"POST", "/images/prune", PruneImages},
-    {"GET", "/wherry/v1/pull/plan", PlanPull},
+    {"POST", "/images/{name}/push", PushImage},   {"DELETE", "/images/{name}", RemoveImage},
+    {"POST", "/images/prune", PruneImages},       {"GET", "/wherry/v1/pull/plan", PlanPull},
 };
 
 }  // namespace

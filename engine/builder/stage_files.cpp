@@ -219,7 +219,9 @@ Result<std::string> StageBuilder::RunBody(const build::Run& run, const build::Ru
   json.Field("WorkingDir", config.working_dir).Key("Volumes").Object();
   for (const std::string& volume : config.volumes)
     json.Key(volume).Object().End();
-  json.End().Key("HostConfig").Object();
+  // The image's would watch what is built.
+  json.End().Key("Healthcheck").Object().Field("Test", std::vector<std::string>{"NONE"}).End();
+  json.Key("HostConfig").Object();
   auto host = TRY(JsonDocument::Parse(job_.request_.host_config, "HostConfig"));
   for (JsonValue member : host.root())
     json.Field(member.key(), member);

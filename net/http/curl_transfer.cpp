@@ -110,7 +110,10 @@ class Transfer final : public CurlTransfer {
   void SetCommon(const std::string& url);
   void SetTls(const TlsOptions& tls);
   Result<> CheckTrust(const TlsOptions& tls) const;
+  void AddHeader(const std::string& line);
   void SetRequest(const CurlRequest& request);
+  // Of the request's body, so far.
+  curl_off_t Sent() const;
   // Drives the transfer until there is something to read or it is over.
   enum class Until : uint8_t { kHead, kBody };
   Result<> Advance(Until until);
@@ -124,7 +127,6 @@ class Transfer final : public CurlTransfer {
   std::optional<TrustedCertificates> trusted_;
   std::array<char, CURL_ERROR_SIZE> detail_{};
   std::string host_;
-  std::string body_;
   bool added_ = false;
   bool head_done_ = false;
   bool done_ = false;
@@ -219,29 +221,34 @@ void Transfer::SetCommon(const std::string& url) {
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, this);
 }
 
+void Transfer::AddHeader(const std::string& line) {
+  curl_slist* longer = curl_slist_append(list_.get(), line.c_str());
+  if (longer == nullptr)
+    return;
+  (void)list_.release();
+  list_.reset(longer);
+}
+
 void Transfer::SetRequest(const CurlRequest& request) {
   CURL* easy = easy_.get();
-  body_ = request.body;
   if (request.method == "HEAD")
     curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-  if (request.method == "POST") {
+  if (request.method == "POST" || request.method == "PUT" || request.method == "PATCH") {
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body_.c_str());
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, static_cast<long>(body_.size()));
+    // An empty view may have no address, which would mean that a function gives the body.
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request.body.empty() ? "" : request.body.data());
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, static_cast<long>(request.body.size()));
+    AddHeader("Expect:");  // no waiting for a "go on" before the body
   }
+  if (request.method != "HEAD" && request.method != "GET")
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
   std::string range = Cat(request.range_start, "-");
   if (request.range_end > 0)
     Append(range, request.range_end - 1);
   if (request.range_start > 0 || request.range_end > 0)
     curl_easy_setopt(easy, CURLOPT_RANGE, range.c_str());
-  for (const Header& header : request.headers) {
-    curl_slist* longer =
-        curl_slist_append(list_.get(), Cat(header.name, ": ", header.value).c_str());
-    if (longer == nullptr)
-      continue;
-    (void)list_.release();
-    list_.reset(longer);
-  }
+  for (const Header& header : request.headers)
+    AddHeader(Cat(header.name, ": ", header.value));
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list_.get());
 }
 
@@ -309,15 +316,26 @@ Result<> Transfer::Step() {
   return {};
 }
 
+curl_off_t Transfer::Sent() const {
+  curl_off_t sent = 0;
+  curl_easy_getinfo(easy_.get(), CURLINFO_SIZE_UPLOAD_T, &sent);
+  return sent;
+}
+
 Result<> Transfer::Advance(Until until) {
   auto patience = until == Until::kHead ? options_.connect_timeout + options_.stall_timeout
                                         : options_.stall_timeout;
   auto waiting_since = Uptime();
+  curl_off_t sent = Sent();
   while (!done_ && (until == Until::kHead ? !head_done_ : buffer_.empty())) {
     if (options_.cancelled != nullptr && options_.cancelled->load()) {
       return Fail(Errc::kCancelled, Cat("the transfer from ", host_, " was cancelled"));
     }
     TRY(Step());
+    if (Sent() != sent) {
+      sent = Sent();
+      waiting_since = Uptime();
+    }
     if (Uptime() - waiting_since > patience) {
       return Fail(Errc::kTimeout, Cat(host_, " has sent nothing for ", patience.count(),
                                       " seconds; check the network, or try again later"));

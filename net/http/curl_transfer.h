@@ -26,10 +26,10 @@ struct TlsOptions {
 };
 
 struct CurlRequest {
-  std::string method = "GET";  // GET, HEAD, POST
+  std::string method = "GET";  // GET, HEAD, POST, PUT, PATCH, DELETE
   std::string url;             // http:// or https://
   std::vector<Header> headers;
-  std::string body;          // POST
+  std::string_view body;     // POST, PUT, PATCH; borrowed until the transfer ends
   uint64_t range_start = 0;  // > 0: Range: bytes=N-
   uint64_t range_end = 0;    // > 0: Range: bytes=N-M, this being M + 1
   TlsOptions tls;

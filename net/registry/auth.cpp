@@ -91,23 +91,27 @@ Result<> CheckRealm(std::string_view realm, std::string_view base_url) {
                                  "', which is not an https address and so is refused"));
 }
 
+// `form` holds the body of a POST. A scope may be several, separated by spaces.
 Transport::Request TokenRequest(const Credentials& credentials, const Challenge& challenge,
-                                std::string_view scope) {
+                                std::string_view scope, std::string& form) {
   Transport::Request request;
   request.url = Parameter(challenge, "realm");
   std::string service = UrlEncode(Parameter(challenge, "service"));
   if (!credentials.identity_token.empty()) {
     request.method = "POST";
     request.headers = {{"Content-Type", "application/x-www-form-urlencoded"}};
-    request.body = Cat("grant_type=refresh_token&client_id=wherry&service=", service,
-                       "&refresh_token=", UrlEncode(credentials.identity_token));
+    form = Cat("grant_type=refresh_token&client_id=wherry&service=", service,
+               "&refresh_token=", UrlEncode(credentials.identity_token));
     if (!scope.empty())
-      Append(request.body, "&scope=", UrlEncode(scope));
+      Append(form, "&scope=", UrlEncode(scope));
+    request.body = form;
     return request;
   }
   Append(request.url, request.url.find('?') == std::string::npos ? '?' : '&', "service=", service);
-  if (!scope.empty())
-    Append(request.url, "&scope=", UrlEncode(scope));
+  for (std::string_view one : Split(scope, ' ')) {
+    if (!one.empty())
+      Append(request.url, "&scope=", UrlEncode(one));
+  }
   if (!credentials.username.empty()) {
     Append(request.url, "&account=", UrlEncode(credentials.username));
     request.authorization = BasicHeader(credentials);
@@ -160,8 +164,11 @@ Result<> Authenticator::FetchToken(const Challenge& challenge, std::string_view 
                                    std::string_view base_url) {
   TRY(CheckRealm(Parameter(challenge, "realm"), base_url));
   std::string wanted = Parameter(challenge, "scope");
+  // Of a push the first challenge, to a HEAD, asks for less than what follows will need.
+  bool own = wanted.empty() || scope.find(",push") != std::string_view::npos;
+  std::string form;
   auto request =
-      TokenRequest(credentials_, challenge, wanted.empty() ? scope : std::string_view(wanted));
+      TokenRequest(credentials_, challenge, own ? scope : std::string_view(wanted), form);
   auto answer = TRY_CTX("token server", transport_->Start(request));
   std::string text = TRY_CTX("token server", answer.transfer->ReadAll(kMaxTokenAnswer));
   int status = answer.transfer->status();

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "core/base/json.h"
 #include "core/base/text.h"
+#include "net/registry/refusal.h"
 #include "net/registry/retry.h"
 
 namespace wherry::registry {
@@ -12,16 +12,8 @@ namespace {
 
 constexpr std::string_view kHub = "docker.io";
 constexpr std::string_view kHubHost = "registry-1.docker.io";
-constexpr std::string_view kBlob = "blob";
 constexpr size_t kMaxErrorBody = 16 << 10;
-constexpr size_t kMaxQuoted = 200;
 constexpr int kAuthRounds = 2;
-
-constexpr int kPassing[] = {408, 429, 500, 502, 503, 504};
-
-bool IsPassing(int status) {
-  return std::find(std::begin(kPassing), std::end(kPassing), status) != std::end(kPassing);
-}
 
 std::string_view WithoutPort(std::string_view host) {
   if (host.starts_with('['))
@@ -37,40 +29,6 @@ std::string Challenges(const http::CurlTransfer& transfer) {
       Append(joined, joined.empty() ? "" : ", ", header.value);
   }
   return joined;
-}
-
-// What the registry itself says about its refusal, fit for a message: one short line, or nothing.
-std::string OwnWords(http::CurlTransfer& transfer) {
-  std::string body = transfer.ReadSome(kMaxErrorBody);
-  auto document = JsonDocument::Parse(body, "error");
-  if (!document)
-    return {};
-  JsonValue error = (*document)["errors"].at(0);
-  std::string words(error["message"].str(error["code"].str()).substr(0, kMaxQuoted));
-  for (char& c : words) {
-    if (c < ' ' || c == 0x7f)
-      c = ' ';
-  }
-  return words.empty() ? words : Cat(" (", words, ")");
-}
-
-Error LoginError(const Authenticator& authenticator, const Reference& reference) {
-  const std::string& host = reference.registry;
-  bool known = authenticator.has_credentials();
-  if (reference.repository.empty()) {
-    return Error(Errc::kUnauthorized, Cat("registry ", host,
-                                          known ? " refuses this user name and password"
-                                                : " wants a user name and password"));
-  }
-  if (!known) {
-    return Error(Errc::kUnauthorized,
-                 Cat("pull access denied for ", reference.Familiar(),
-                     ": it does not exist, or needs a ", "login; run `wherry login ", host, "`"));
-  }
-  return Error(
-      Errc::kUnauthorized,
-      Cat("pull access denied for ", reference.Familiar(), ": registry ", host, " refuses the ",
-          "user name and password, or they give no access; run `wherry login ", host, "`"));
 }
 
 }  // namespace
@@ -131,59 +89,19 @@ Endpoint::Endpoint(const Options* options, http::CurlSession* session, EndpointP
       authenticator_(&transport_, plan_.mirror ? Credentials() : std::move(credentials)),
       reference_(reference) {}
 
-Error Endpoint::StatusError(const Transport::Answer& answer, const Ask& ask) const {
-  int status = answer.transfer->status();
-  const std::string& host = reference_->registry;
-  std::string name = reference_->repository.empty() ? host : reference_->Familiar();
-  if (status == 401 && !answer.elsewhere)
-    return LoginError(authenticator_, *reference_);
-  std::string words = OwnWords(*answer.transfer);
-  switch (status) {
-    case 401:
-    case 403:
-      if (answer.elsewhere) {
-        return Error(Errc::kDenied, Cat(answer.host, ", where ", host, " keeps the ", ask.what,
-                                        " of ", name, ", denies access with status ", status, words,
-                                        "; check this device's clock"));
-      }
-      return Error(Errc::kDenied, Cat("access denied for ", name, words,
-                                      ": this login may not read it; use another one by ",
-                                      "`wherry login ", host, "`"));
-    case 404:
-      if (ask.what.empty())
-        return Error(Errc::kNotFound, Cat(host, " is not a registry: it knows no ", ask.path));
-      if (ask.what == kBlob) {
-        return Error(Errc::kNotFound,
-                     Cat("blob unknown: registry ", host, " does not have all parts of ", name,
-                         "; push the image again"));
-      }
-      return Error(Errc::kNotFound, Cat("manifest unknown: ", name, " does not exist in registry ",
-                                        host, ", or needs a login; check the name and the tag"));
-    case 429: {
-      auto seconds = answer.transfer->retry_after().count();
-      return Error(
-          Errc::kUnavailable,
-          Cat("registry ", host, " takes no more requests for now, status 429", words, "; try ",
-              "again ", seconds > 0 ? Cat("in ", seconds, " seconds") : std::string("later"),
-              authenticator_.has_credentials() ? "" : ", or log in"));
-    }
-    default:
-      return Error(
-          IsPassing(status) ? Errc::kUnavailable : Errc::kInvalid,
-          Cat("registry ", host, " answered with status ", status, words, " when asked for ",
-              ask.what.empty() ? ask.path : Cat("the ", ask.what, " of ", name),
-              status >= 500 ? "; it has trouble of its own, try again later" : ""));
-  }
-}
-
 Result<Transport::Answer> Endpoint::SendAuthenticated(const std::string& base_url, const Ask& ask) {
-  Transport::Request request{ask.method, Cat(base_url, ask.path), {},           {},
-                             {},         ask.range_start,         ask.range_end};
+  std::string url = ask.url.empty() ? Cat(base_url, ask.path) : ask.url;
+  Transport::Request request{ask.method,      url,          ask.headers, {}, ask.body,
+                             ask.range_start, ask.range_end};
+  // An upload may go on at another host; that one knows by the address who may.
+  bool foreign = TRY(http::OriginOf(url)) != TRY(http::OriginOf(base_url));
   if (!ask.accept.empty())
     request.headers.push_back({"Accept", std::string(ask.accept)});
   for (int round = 0;; ++round) {
-    request.authorization = authenticator_.Header(ask.scope);
+    if (!foreign)
+      request.authorization = authenticator_.Header(ask.scope);
     auto answer = TRY(transport_.Start(request));
+    answer.elsewhere |= foreign;
     if (answer.transfer->status() != 401 || answer.elsewhere || round == kAuthRounds)
       return answer;
     (void)answer.transfer->ReadSome(kMaxErrorBody);
@@ -216,10 +134,22 @@ Result<std::unique_ptr<http::CurlTransfer>> Endpoint::Send(const Ask& ask) {
     return std::unexpected(std::move(answer).error());
   reached_ = true;
   int status = answer->transfer->status();
-  if (status == 200 || status == 206)
+  if (status == 200 || status == 206 || (ask.pushes && status > 200 && status < 206))
     return std::move(answer->transfer);
   retry_after_ = answer->transfer->retry_after();
-  return std::unexpected(StatusError(*answer, ask));
+  return std::unexpected(StatusError(*answer, ask, *reference_, authenticator_.has_credentials()));
+}
+
+Result<std::string> Endpoint::Resolve(const std::string& location) const {
+  const std::string& base = plan_.base_urls[protocol_];
+  std::string url =
+      TRY_CTX(Cat("registry ", reference_->registry), http::ResolveUrl(base, location));
+  if (base.starts_with("https:") && !url.starts_with("https:")) {
+    return Fail(Errc::kDenied,
+                Cat("registry ", reference_->registry, " leads from https to plain http at ", url,
+                    ", which is refused; ask its administrator"));
+  }
+  return url;
 }
 
 }  // namespace wherry::registry

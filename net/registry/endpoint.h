@@ -41,12 +41,16 @@ std::vector<EndpointPlan> PlanEndpoints(const Options& options, const std::strin
 // One request to a registry.
 struct Ask {
   std::string method = "GET";
-  std::string path;  // "/v2/library/nginx/manifests/1"
+  std::string path;      // "/v2/library/nginx/manifests/1"
+  std::string url = {};  // instead: where the registry said an upload goes on
   std::string_view accept = {};
   std::string scope = {};      // of the token: "repository:library/nginx:pull"
   std::string_view what = {};  // for errors: "manifest", "blob"
   uint64_t range_start = 0;
   uint64_t range_end = 0;  // 0: to the end
+  std::vector<http::Header> headers = {};
+  std::string_view body = {};  // borrowed until the answer has been read
+  bool pushes = false;         // for errors
 };
 
 class Endpoint {
@@ -55,10 +59,13 @@ class Endpoint {
   Endpoint(const Options* options, http::CurlSession* session, EndpointPlan plan,
            Credentials credentials, const Reference* reference);
 
-  // Sends the request, with credentials when the endpoint asks for them. Success is 200 or 206.
-  // kUnavailable and kTimeout are worth another try, after retry_after(); kUnauthorized, kDenied,
-  // kNotFound, kInvalid, kUnsupported are not.
+  // Sends the request, with credentials when the endpoint asks for them. Success is 200 or 206, for
+  // a push all up to 206. kUnavailable and kTimeout are worth another try, after retry_after();
+  // kUnauthorized, kDenied, kNotFound, kInvalid, kUnsupported are not.
   Result<std::unique_ptr<http::CurlTransfer>> Send(const Ask& ask);
+
+  // What a Location that came from here means. kDenied for one that leads from https to plain http.
+  Result<std::string> Resolve(const std::string& location) const;
 
   bool mirror() const { return plan_.mirror; }
   bool reached() const { return reached_; }  // it has answered something before
@@ -66,7 +73,6 @@ class Endpoint {
 
  private:
   Result<Transport::Answer> SendAuthenticated(const std::string& base_url, const Ask& ask);
-  Error StatusError(const Transport::Answer& answer, const Ask& ask) const;
 
   EndpointPlan plan_;
   Transport transport_;

@@ -77,9 +77,9 @@ Result<Transport::Answer> Transport::Start(const Request& request) {
     bool redirect = IsRedirect(transfer->status()) && !transfer->header("Location").empty();
     if (!redirect)
       return Answer{std::move(transfer), origin.authority(), elsewhere};
-    if (request.method == "POST") {
-      return Fail(Errc::kDenied, Cat(origin.authority(),
-                                     " redirects a request with credentials, which is refused"));
+    if (request.method != "GET" && request.method != "HEAD") {
+      return Fail(Errc::kDenied,
+                  Cat(origin.authority(), " redirects a ", request.method, ", which is refused"));
     }
     if (redirects == kMaxRedirects) {
       return Fail(Errc::kInvalid, Cat(first.authority(), " redirects more than ", kMaxRedirects,

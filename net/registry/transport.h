@@ -32,7 +32,9 @@ class Transport {
     std::string url;
     std::vector<http::Header> headers;
     std::string authorization;  // sent to the origin of `url` only
-    std::string body;           // POST; a redirected POST is an error, its body may be a secret
+    // Borrowed until the transfer ends. A redirected request that changes something is an error:
+    // its body may be a secret.
+    std::string_view body;
     uint64_t range_start = 0;
     uint64_t range_end = 0;
   };

@@ -142,7 +142,8 @@ class Client:
 class Registry:
     """A running docker-registry in a directory of its own; close() ends it."""
 
-    def __init__(self, certificate=None, key=None, password=False, port=None, access_log=False):
+    def __init__(self, certificate=None, key=None, password=False, port=None, access_log=False,
+                 read_only=False):
         self.port = port or free_port()
         self.tls = certificate is not None
         self.ca = None
@@ -152,6 +153,8 @@ class Registry:
                   'storage': {'filesystem': {'rootdirectory': str(self.dir / 'data')},
                               'delete': {'enabled': True}},
                   'http': {'addr': f'127.0.0.1:{self.port}'}}
+        if read_only:
+            config['storage']['maintenance'] = {'readonly': {'enabled': True}}
         if self.tls:
             config['http']['tls'] = {'certificate': str(certificate), 'key': str(key)}
         if password:
@@ -188,6 +191,12 @@ class Registry:
         text = (self.dir / 'log').read_text(errors='replace')
         return [(path, int(size)) for path, size in
                 re.findall(r'"GET (\S+) HTTP/[\d.]+" 20\d (\d+)', text)]
+
+    def requests(self):
+        """Method, path and status of each request so far; needs access_log."""
+        text = (self.dir / 'log').read_text(errors='replace')
+        return [(method, path, int(status)) for method, path, status in
+                re.findall(r'"([A-Z]+) (\S+) HTTP/[\d.]+" (\d+)', text)]
 
     def client(self, ca=None):
         scheme = 'https' if self.tls else 'http'

@@ -141,7 +141,6 @@ TEST_P(Refused, NamesWhatIsWrong) {
 
 constexpr Refusal kUnsupportedRows[] = {
     {R"({"HostConfig":{"Links":["a:b"]}})", Errc::kUnsupported, "--link"},
-    {R"({"HostConfig":{"Init":true}})", Errc::kUnsupported, "--init"},
     {R"({"HostConfig":{"VolumesFrom":["x"]}})", Errc::kUnsupported, "--volumes-from"},
     {R"({"HostConfig":{"DeviceRequests":[{}]}})", Errc::kUnsupported, "--gpus"},
     {R"({"HostConfig":{"StorageOpt":{"size":"1g"}}})", Errc::kUnsupported, "--storage-opt"},
@@ -162,7 +161,6 @@ constexpr Refusal kUnsupportedRows[] = {
     {R"({"HostConfig":{"PidMode":"container:x"}})", Errc::kUnsupported, "PidMode"},
     {R"({"HostConfig":{"UsernsMode":"auto"}})", Errc::kUnsupported, "UsernsMode"},
     {R"({"HostConfig":{"Mounts":[{"Type":"npipe","Target":"/d"}]}})", Errc::kUnsupported, "npipe"},
-    {R"({"Healthcheck":{"Test":["CMD","true"]}})", Errc::kUnsupported, "health"},
     {R"({"HostConfig":{"SecurityOpt":["seccomp={}"]}})", Errc::kUnsupported, "seccomp"},
     {R"({"HostConfig":{"SecurityOpt":["apparmor=x"]}})", Errc::kUnsupported, "apparmor=x"},
     {R"({"HostConfig":{"GroupAdd":["audio"]}})", Errc::kUnsupported, "audio"},
@@ -282,10 +280,8 @@ TEST(ParseConfig, VolumesByEveryForm) {
 }
 
 TEST(CreateWarnings, SayWhatHasNoEffect) {
-  oci::ImageConfig image = NginxImage();
-  image.healthcheck = R"({"Test":["CMD","true"]})";
-  auto warnings = CreateWarnings(Created(HostBody(R"({"OomKillDisable":true})"), image));
-  ASSERT_EQ(warnings.size(), 2U);
+  auto warnings = CreateWarnings(Created(HostBody(R"({"OomKillDisable":true})")));
+  ASSERT_EQ(warnings.size(), 1U);
   EXPECT_NE(warnings[0].find("OomKillDisable"), std::string::npos);
   EXPECT_TRUE(
       CreateWarnings(Created(HostBody(R"({"NetworkMode":"none","MemorySwappiness":-1})"))).empty());

@@ -19,18 +19,18 @@ std::unexpected<Error> Unsupported(std::string_view what) {
   return Fail(Errc::kUnsupported, Cat(what, " is not supported"));
 }
 
-struct Unsupports {
+struct Refusal {
   bool used;
   std::string_view what;
 };
 
 Result<> CheckAdd(const build::Add& add) {
-  const Unsupports rows[] = {
+  const Refusal rows[] = {
       {!add.checksum.empty(), "ADD --checksum"},
       {add.keep_git_dir.has_value(), "ADD --keep-git-dir"},
       {!add.sources.exclude.empty(), "ADD --exclude"},
   };
-  for (const Unsupports& row : rows) {
+  for (const Refusal& row : rows) {
     if (row.used)
       return Unsupported(row.what);
   }

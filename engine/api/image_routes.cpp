@@ -20,8 +20,6 @@ namespace {
 Result<registry::Reference> PullReference(const http::Request& request) {
   std::string_view image = request.param("fromImage");
   std::string_view tag = request.param("tag");
-  if (request.has_param("fromSrc"))
-    return Fail(Errc::kUnsupported, "import (fromSrc) is not supported");
   if (tag.empty())
     return registry::Reference::Parse(image);
   return registry::Reference::Parse(
@@ -38,6 +36,8 @@ Result<PullRequest> ReadPull(const http::Request& request) {
 }
 
 void PullImage(const Services& services, Call call) {
+  if (call.request().has_param("fromSrc"))
+    return ImportImages(services, std::move(call));
   auto read = ReadPull(call.request());
   if (!read)
     return ReplyError(*call.exchange, read.error());
@@ -277,7 +277,7 @@ void PruneImages(const Services& services, Call call) {
 }
 
 constexpr Route kRoutes[] = {
-    {"POST", "/images/create", PullImage},        {"GET", "/images/json", ListImages},
+    {"POST", "/images/create", PullImage, true},  {"GET", "/images/json", ListImages},
     {"GET", "/images/{name}/json", InspectImage}, {"POST", "/images/{name}/tag", TagImage},
     {"POST", "/images/{name}/push", PushImage},   {"DELETE", "/images/{name}", RemoveImage},
     {"POST", "/images/prune", PruneImages},       {"GET", "/wherry/v1/pull/plan", PlanPull},

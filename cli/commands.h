@@ -112,6 +112,18 @@ Result<int> InspectCommand(const Invocation&);  // cmd_inspect.cpp
 Result<int> LoginCommand(const Invocation&);    // cmd_login.cpp
 Result<int> LogoutCommand(const Invocation&);
 std::span<const Option> LoginOptions();
+Result<int> NetworkCreateCommand(const Invocation&);  // cmd_networks.cpp
+Result<int> NetworkLsCommand(const Invocation&);
+Result<int> NetworkInspectCommand(const Invocation&);
+Result<int> NetworkRmCommand(const Invocation&);
+Result<int> NetworkConnectCommand(const Invocation&);
+Result<int> NetworkDisconnectCommand(const Invocation&);
+Result<int> NetworkPruneCommand(const Invocation&);
+Result<int> PortCommand(const Invocation&);
+std::span<const Option> NetworkCreateOptions();
+std::span<const Option> NetworkLsOptions();
+std::span<const Option> NetworkConnectOptions();
+std::span<const Option> NetworkPruneOptions();
 Result<int> StoreCheckCommand(const Invocation&);  // cmd_store.cpp
 std::span<const Option> StoreCheckOptions();
 Result<int> SystemDfCommand(const Invocation&);  // cmd_usage.cpp

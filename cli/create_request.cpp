@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "cli/create_rows.h"
+#include "cli/publish.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
@@ -142,10 +143,14 @@ Result<std::string> CreateBody(const Arguments& arguments, bool attach) {
   TRY(WriteAllLabels(json, arguments));
   TRY(WriteHealthcheck(json, arguments));
   TRY(WriteRows(json, arguments, Part::kConfig));
+  TRY(WriteExposedPorts(json, arguments));
   json.Key("HostConfig").Object();
   TRY(WriteRows(json, arguments, Part::kHost));
+  TRY(WritePortBindings(json, arguments));
   WriteLog(json, arguments);
-  json.End().End();
+  json.End();
+  TRY(WriteNetworking(json, arguments));
+  json.End();
   return json.Take();
 }
 

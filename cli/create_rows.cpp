@@ -27,6 +27,11 @@ Result<> WriteString(JsonWriter& json, const std::vector<std::string>& words) {
   return {};
 }
 
+Result<> WriteFirst(JsonWriter& json, const std::vector<std::string>& words) {
+  json.String(words.front());
+  return {};
+}
+
 Result<> WriteStrings(JsonWriter& json, const std::vector<std::string>& words) {
   json.Strings(words);
   return {};
@@ -189,6 +194,7 @@ constexpr Row kRows[] = {
     {{"entrypoint", 0, kValue, "PROGRAM", "Replace the image's entry point"}, Part::kNone, "", nullptr},
     {{"env", 'e', kList, "NAME[=VALUE]", "Environment variable"}, Part::kNone, "", nullptr},
     {{"env-file", 0, kList, "FILE", "Environment variables, one per line"}, Part::kNone, "", nullptr},
+    {{"expose", 0, kList, "PORT[/udp]", "A port the container serves"}, Part::kNone, "", nullptr},
     {{"group-add", 0, kList, "GROUP", "Additional group of the user"}, Part::kHost, "GroupAdd", WriteStrings},
     {{"health-cmd", 0, kValue, "COMMAND", "Command that tells by exit status 0 that the container is healthy"}, Part::kNone, "", nullptr},
     {{"health-interval", 0, kValue, "DURATION", "Time between two checks, 30s by default"}, Part::kNone, "", nullptr},
@@ -199,21 +205,26 @@ constexpr Row kRows[] = {
     {{"hostname", 'h', kValue, "NAME", "Host name inside the container"}, Part::kConfig, "Hostname", WriteString},
     {{"init", 0, kFlag, "", "Run a small init as process 1"}, Part::kHost, "Init", WriteBool},
     {{"interactive", 'i', kFlag, "", "Keep standard input open"}, Part::kNone, "", nullptr},
+    {{"ip", 0, kValue, "ADDRESS", "Address of the container in its network"}, Part::kNone, "", nullptr},
     {{"ipc", 0, kValue, "MODE", "IPC namespace: private or host"}, Part::kHost, "IpcMode", WriteString},
     {{"label", 'l', kList, "NAME[=VALUE]", "Label of the container"}, Part::kNone, "", nullptr},
     {{"label-file", 0, kList, "FILE", "Labels, one NAME[=VALUE] per line"}, Part::kNone, "", nullptr},
     {{"log-driver", 0, kValue, "DRIVER", "json-file or none"}, Part::kNone, "", nullptr},
     {{"log-opt", 0, kList, "NAME=VALUE", "Option of the log: max-size, max-file"}, Part::kNone, "", nullptr},
+    {{"mac-address", 0, kValue, "ADDRESS", "Ethernet address of the container"}, Part::kNone, "", nullptr},
     {{"memory", 'm', kValue, "BYTES", "Memory limit, for example 64m"}, Part::kHost, "Memory", WriteBytes},
     {{"memory-reservation", 0, kValue, "BYTES", "Protected memory"}, Part::kHost, "MemoryReservation", WriteBytes},
     {{"memory-swap", 0, kValue, "BYTES", "Memory plus swap, -1 for any"}, Part::kHost, "MemorySwap", WriteBytes},
     {{"mount", 0, kList, "SPEC", "type=volume|bind|tmpfs,source=NAME|PATH,target=PATH[,readonly]"}, Part::kHost, "Mounts", WriteMounts},
-    {{"network", 0, kValue, "NETWORK", "host or none"}, Part::kHost, "NetworkMode", WriteString},
+    {{"network", 0, kList, "NETWORK", "bridge, host, none, container:NAME, or a network; the first is the main one"}, Part::kHost, "NetworkMode", WriteFirst},
+    {{"network-alias", 0, kList, "NAME", "Further name of the container in the network"}, Part::kNone, "", nullptr},
     {{"no-healthcheck", 0, kFlag, "", "Do not run the image's health check"}, Part::kNone, "", nullptr},
     {{"oom-score-adj", 0, kValue, "NUMBER", "Preference of the OOM killer, -1000 to 1000"}, Part::kHost, "OomScoreAdj", WriteInt},
     {{"pid", 0, kValue, "MODE", "Process namespace: private or host"}, Part::kHost, "PidMode", WriteString},
     {{"pids-limit", 0, kValue, "NUMBER", "Most processes, -1 for any"}, Part::kHost, "PidsLimit", WriteInt},
     {{"privileged", 0, kFlag, "", "All capabilities and devices, no restrictions"}, Part::kHost, "Privileged", WriteBool},
+    {{"publish", 'p', kList, "[[ADDRESS:]HOST:]PORT[/udp]", "Offer a port of the container on the host"}, Part::kNone, "", nullptr},
+    {{"publish-all", 'P', kFlag, "", "Offer all exposed ports on free ports of the host"}, Part::kHost, "PublishAllPorts", WriteBool},
     {{"read-only", 0, kFlag, "", "Mount the root file system read-only"}, Part::kHost, "ReadonlyRootfs", WriteBool},
     {{"restart", 0, kValue, "POLICY", "When to start it again: no, always, unless-stopped, on-failure[:COUNT]"}, Part::kHost, "RestartPolicy", WriteRestart},
     {{"rm", 0, kFlag, "", "Remove the container when it ends"}, Part::kHost, "AutoRemove", WriteBool},

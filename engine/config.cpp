@@ -13,6 +13,7 @@
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
+#include "net/link/link.h"
 
 namespace wherry::engine {
 
@@ -84,9 +85,23 @@ Result<> SetBool(bool& target, std::string_view value) {
 }
 
 Result<> SetNetwork(Config& config, std::string_view value) {
-  if (value != "none" && value != "host")
-    return Fail(Errc::kInvalid, "must be none or host");
+  if (value != "bridge" && value != "none" && value != "host")
+    return Fail(Errc::kInvalid, "must be bridge, none or host");
   config.default_network = value;
+  return {};
+}
+
+Result<> SetBridge(Config& config, std::string_view value) {
+  if (!net::IsLinkName(value))
+    return Fail(Errc::kInvalid, "must be a name of at most 15 letters, digits, '.', '_', '-'");
+  config.bridge = value;
+  return {};
+}
+
+Result<> SetBridgeSubnet(Config& config, std::string_view value) {
+  config.bridge_subnet = {};
+  if (value != "auto")
+    config.bridge_subnet = TRY(net::ParseSubnet(value));
   return {};
 }
 
@@ -165,6 +180,9 @@ constexpr Key kKeys[] = {
     {"daemon", "log-level", SetLevel,
                             [](const Config& c) { return std::string(kLevelNames[static_cast<size_t>(c.log_level)]); }},
     {"containers", "default-network", SetNetwork, [](const Config& c) { return c.default_network; }},
+    {"networks", "bridge", SetBridge, [](const Config& c) { return c.bridge; }},
+    {"networks", "bridge-subnet", SetBridgeSubnet,
+        [](const Config& c) { return c.bridge_subnet.prefix == 0 ? "auto" : c.bridge_subnet.Text(); }},
     {"containers", "stop-timeout", SetStopTimeout, [](const Config& c) { return Seconds(c.stop_timeout_seconds); }},
     {"containers", "log-max-size", [](Config& c, std::string_view v) { return SetSize(c.log_max_size, v); },
                                    [](const Config& c) { return Cat(c.log_max_size); }},
@@ -296,11 +314,13 @@ Result<> ReadDropIns(Config& config, const std::string& file) {
 void FillDefaults(Config& config) {
   if (config.socket.empty())
     config.socket = Cat(config.run, "/wherry.sock");
-  if (config.cgroup_parent.empty()) {
-    config.cgroup_parent = config.run == "/run/wherry"
-                               ? "/wherry"
-                               : Cat("/wherry-", Digest::Of(config.run).hex().substr(0, 8));
-  }
+  // Beside another instance, names of this one.
+  bool only = config.run == "/run/wherry";
+  std::string instance = Digest::Of(config.run).hex().substr(0, 8);
+  if (config.cgroup_parent.empty())
+    config.cgroup_parent = only ? "/wherry" : Cat("/wherry-", instance);
+  if (config.bridge.empty())
+    config.bridge = only ? "wherry0" : Cat("wh-", instance);
 }
 
 std::string Origin(const Config& config, const std::string& key) {

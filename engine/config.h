@@ -13,6 +13,7 @@
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/result.h"
+#include "net/link/address.h"
 #include "net/registry/options.h"
 #include "store/store.h"
 
@@ -25,7 +26,9 @@ struct Config {
   std::string socket_group = "wherry";
   std::string cgroup_parent;  // default /wherry, or /wherry-<hash> beside another instance
   std::string shim;           // default: wherry-shim beside this program
-  std::string default_network = "none";  // what NetworkMode "default" means: none or host
+  std::string default_network = "bridge";  // what NetworkMode "default" means: or none or host
+  std::string bridge;         // device of the network "bridge"; default wherry0, or wh-<hash>
+  net::Subnet bridge_subnet;  // of that network; prefix 0: chosen when the daemon starts
   LogLevel log_level = LogLevel::kInfo;
   uint64_t log_max_size = 10 << 20;  // of one container log file
   uint64_t log_max_files = 2;

@@ -81,11 +81,6 @@ Result<> ParseModes(HostOptions& options, JsonValue host, JsonValue config) {
   options.network_mode = host["NetworkMode"].str();
   if (config["NetworkDisabled"].boolean())
     options.network_mode = "none";
-  std::string_view network = options.network_mode;
-  if (network != "default" && network != "none" && network != "host") {
-    return Fail(Errc::kUnsupported, Cat("network \"", network,
-                                        "\" is not supported in this version; use none or host"));
-  }
   options.ipc_mode = TRY(ParseMode(host, "IpcMode", {"private", "shareable", "none", "host"}));
   options.pid_mode = TRY(ParseMode(host, "PidMode", {"", "host"}));
   options.uts_mode = TRY(ParseMode(host, "UTSMode", {"", "host"}));
@@ -106,14 +101,16 @@ Result<> ParseModes(HostOptions& options, JsonValue host, JsonValue config) {
 }
 
 // Ports need a bridge; without one, Docker ignores them for the networks host and none.
-Result<> CheckPorts(const HostOptions& options, JsonValue host) {
-  bool asked = !IsEmptyValue(host["PortBindings"]) || host["PublishAllPorts"].boolean();
-  if (!asked || options.network_mode != "default")
+// Docker's words for what a container in another one's network cannot have.
+Result<> CheckPorts(const HostOptions& options, JsonValue config) {
+  if (!SharedWith(options.network_mode))
     return {};
-  return Fail(Errc::kUnsupported,
-              "publishing ports (HostConfig.PortBindings, -p) needs a bridge network, which is not "
-              "supported in this "
-              "version; use --network host");
+  if (!options.ports.empty())
+    return Fail(Errc::kInvalid,
+                "conflicting options: port publishing and the container type network mode");
+  if (!config["Hostname"].str().empty())
+    return Fail(Errc::kInvalid, "conflicting options: hostname and the network mode");
+  return {};
 }
 
 Result<> ParseSecurityOption(HostOptions& options, std::string_view option) {
@@ -207,8 +204,6 @@ Result<> ParseNames(HostOptions& options, JsonValue host) {
     if (!pair || pair->head.empty() || pair->tail.empty()) {
       return Fail(Errc::kInvalid, Cat("bad format for add-host: \"", entry, "\""));
     }
-    if (pair->tail == "host-gateway")
-      return Unsupported("--add-host with host-gateway");
   }
   for (const std::string& server : options.dns) {
     if (server.empty() ||
@@ -270,7 +265,8 @@ Result<HostOptions> ParseHost(JsonValue host, JsonValue config, JsonValue volume
   options.auto_remove = host["AutoRemove"].boolean();
   options.init = host["Init"].boolean();
   TRY(ParseModes(options, host, config));
-  TRY(CheckPorts(options, host));
+  options.ports = TRY(ParsePortBindings(host, config["ExposedPorts"]));
+  TRY(CheckPorts(options, config));
   options.restart = TRY(ParseRestartPolicy(host["RestartPolicy"]));
   if (options.auto_remove && options.restart.mode != RestartMode::kNo)
     return Fail(Errc::kInvalid, "can't create 'AutoRemove' container with restart policy");
@@ -300,6 +296,8 @@ Result<ContainerConfig> ParseContainerConfig(NormalisedRequest request) {
   config.health = TRY(ParseHealthcheck(config_json.root()));
   auto names = TRY(JsonDocument::Parse(request.volumes_json, "volumes"));
   config.host = TRY(ParseHost(host_json.root(), config_json.root(), names.root()));
+  auto networking = TRY(JsonDocument::Parse(request.networking_json, "NetworkingConfig"));
+  config.endpoints = TRY(ReadEndpoints(networking.root()));
   config.config_json = std::move(request.config_json);
   config.host_config_json = std::move(request.host_config_json);
   config.networking_json = std::move(request.networking_json);
@@ -307,19 +305,13 @@ Result<ContainerConfig> ParseContainerConfig(NormalisedRequest request) {
   return config;
 }
 
-std::vector<std::string> CreateWarnings(const ContainerConfig& config,
-                                        std::string_view default_network) {
+std::vector<std::string> CreateWarnings(const ContainerConfig& config) {
   std::vector<std::string> warnings;
   auto config_json = JsonDocument::Parse(config.config_json, "Config");
   auto host_json = JsonDocument::Parse(config.host_config_json, "HostConfig");
   if (!config_json || !host_json)
     return warnings;
   JsonValue host = host_json->root();
-  if (config.host.network_mode == "default") {
-    warnings.push_back(
-        Cat("bridge networks are not supported in this version: the container gets the network \"",
-            default_network, "\" (configuration key default-network)"));
-  }
   bool ports = !IsEmptyValue(host["PortBindings"]) || host["PublishAllPorts"].boolean();
   if (ports && config.host.network_mode == "host") {
     warnings.emplace_back("Published ports are discarded when using host network mode");

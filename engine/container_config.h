@@ -13,6 +13,7 @@
 
 #include "core/base/json.h"
 #include "core/base/result.h"
+#include "engine/network/endpoint.h"
 #include "engine/health_config.h"
 #include "engine/restart_policy.h"
 
@@ -80,7 +81,7 @@ struct LimitRequest {
 enum class SeccompChoice : uint8_t { kDefault, kUnconfined };
 
 struct HostOptions {
-  std::string network_mode;   // "default", "none", "host"
+  std::string network_mode;   // "none", "host", "container:x", or a network
   std::string ipc_mode;       // "private", "none", "host", "shareable"
   std::string pid_mode;       // "", "host"
   std::string uts_mode;       // "", "host"
@@ -107,6 +108,7 @@ struct HostOptions {
   std::vector<std::string> dns_options;
   std::vector<std::string> dns_search;
   std::vector<std::string> extra_hosts;  // "name:address"
+  std::vector<PortRequest> ports;
   int64_t shm_size = 64 << 20;
   int oom_score_adj = 0;
   uint16_t console_rows = 0;
@@ -137,6 +139,7 @@ struct ContainerConfig {
   bool open_stdin = false;
   bool stdin_once = false;
   std::map<std::string, std::string> labels;
+  std::vector<EndpointRequest> endpoints;  // the network of network_mode first
   std::optional<HealthCheck> health;
   HostOptions host;
 };
@@ -144,7 +147,11 @@ struct ContainerConfig {
 // What create received, normalised: defaults filled in, the image's configuration merged into
 // Config, null for nothing that the API's schema wants as array or object. kInvalid for a field of
 // the wrong type; kUnsupported naming the field for what this version does not do. Unknown fields
-// are dropped. `default_hostname` is echoed as the hostname when none was given.
+// are dropped.
+struct RequestDefaults {
+  std::string_view hostname;  // echoed when none was given
+  std::string_view network;   // what the mode "default" means
+};
 struct NormalisedRequest {
   std::string config_json;
   std::string host_config_json;
@@ -153,15 +160,13 @@ struct NormalisedRequest {
   std::string volumes_json = "{}";
 };
 Result<NormalisedRequest> NormaliseRequest(JsonValue body, const oci::ImageConfig& image,
-                                           std::string_view default_hostname);
+                                           const RequestDefaults& defaults);
 
 // Reads the normalised objects; checks every value the engine acts on. kInvalid and kUnsupported in
 // Docker's words where it has any.
 Result<ContainerConfig> ParseContainerConfig(NormalisedRequest request);
 
 // Sentences for the "Warnings" of the create response: what was accepted and will have no effect.
-// `default_network` is the network that mode "default" means now.
-std::vector<std::string> CreateWarnings(const ContainerConfig& config,
-                                        std::string_view default_network);
+std::vector<std::string> CreateWarnings(const ContainerConfig& config);
 
 }  // namespace wherry::engine

@@ -4,6 +4,8 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "engine/network/network.h"
+#include "engine/network/resolver_sockets.h"
 
 namespace wherry::engine {
 
@@ -42,18 +44,23 @@ void AppendLine(std::string& out, std::string_view keyword,
 
 }  // namespace
 
-std::string HostsFile(const ContainerConfig& config, std::string_view network,
+std::string HostsFile(const ContainerConfig& config, const NetworkIdentity& network,
                       std::string_view hostname, std::string_view host_file) {
-  std::string text(network == "host" ? host_file : kLocalHosts);
+  bool host = network.mode == kHostNetwork;
+  std::string text(host ? host_file : kLocalHosts);
   if (!text.empty() && !text.ends_with('\n'))
     text += '\n';
-  // Without an address of its own the container still resolves its own name.
-  if (network != "host") {
-    Append(text, "127.0.1.1\t", hostname);
+  auto name_self = [&](std::string_view address) {
+    Append(text, address, "\t", hostname);
     if (!config.domainname.empty())
       Append(text, ".", config.domainname, " ", hostname);
     text += '\n';
-  }
+  };
+  for (net::Ipv4 address : network.addresses)
+    name_self(address.Text());
+  // Without an address of its own the container still resolves its own name.
+  if (!host && network.addresses.empty())
+    name_self("127.0.1.1");
   for (const std::string& entry : config.host.extra_hosts) {
     auto pair = SplitFirst(entry, ':');
     if (!pair)
@@ -61,13 +68,19 @@ std::string HostsFile(const ContainerConfig& config, std::string_view network,
     std::string_view address = pair->tail;
     if (address.starts_with('[') && address.ends_with(']'))
       address = address.substr(1, address.size() - 2);
+    std::string gateway = host ? "127.0.0.1" : network.gateway.Text();
+    if (address == "host-gateway")
+      address = gateway;
     Append(text, address, "\t", pair->head, "\n");
   }
   return text;
 }
 
-std::string ResolvFile(const HostOptions& options, std::string_view host_file) {
-  bool given[] = {!options.dns.empty(), !options.dns_search.empty(), !options.dns_options.empty()};
+std::string ResolvFile(const HostOptions& options, bool resolver, std::string_view host_file) {
+  std::vector<std::string> servers = options.dns;
+  if (resolver)
+    servers = {kResolverAddress.Text()};
+  bool given[] = {!servers.empty(), !options.dns_search.empty(), !options.dns_options.empty()};
   std::string text;
   for (std::string_view line : Split(host_file, '\n')) {
     std::string_view word = FirstWord(line);
@@ -77,7 +90,7 @@ std::string ResolvFile(const HostOptions& options, std::string_view host_file) {
     if (!replaced && !word.empty())
       Append(text, line, "\n");
   }
-  for (const std::string& server : options.dns)
+  for (const std::string& server : servers)
     Append(text, "nameserver ", server, "\n");
   // "." asks for no search list at all.
   if (!(options.dns_search.size() == 1 && options.dns_search[0] == "."))
@@ -86,14 +99,15 @@ std::string ResolvFile(const HostOptions& options, std::string_view host_file) {
   return text;
 }
 
-Result<> WriteNetworkFiles(const ContainerConfig& config, std::string_view network,
+Result<> WriteNetworkFiles(const ContainerConfig& config, const NetworkIdentity& network,
                            std::string_view hostname, const std::string& run_directory) {
   auto write = [&](std::string_view name, std::string_view content) {
     return ReplaceFile(Cat(run_directory, "/", name), content, 0644, Durability::kVolatile);
   };
   TRY(write("hostname", Cat(hostname, "\n")));
   TRY(write("hosts", HostsFile(config, network, hostname, ReadOrEmpty("/etc/hosts"))));
-  return write("resolv.conf", ResolvFile(config.host, ReadOrEmpty("/etc/resolv.conf")));
+  return write("resolv.conf",
+               ResolvFile(config.host, network.resolver, ReadOrEmpty("/etc/resolv.conf")));
 }
 
 std::string EffectiveHostname(const ContainerConfig& config, std::string_view network,
@@ -102,7 +116,7 @@ std::string EffectiveHostname(const ContainerConfig& config, std::string_view ne
     return MachineName();
   if (!config.hostname.empty())
     return config.hostname;
-  if (network == "host")
+  if (network == kHostNetwork)
     return MachineName();
   return std::string(id.substr(0, 12));
 }

@@ -17,9 +17,11 @@ struct Prepared {
   int64_t created_before = std::numeric_limits<int64_t>::max();
   int64_t created_after = std::numeric_limits<int64_t>::min();
   std::vector<int> exit_codes;
+  std::vector<std::string> networks;  // names
 };
 
-Result<Prepared> Prepare(const Containers& containers, const Filters& filters) {
+Result<Prepared> Prepare(const Containers& containers, const Networks& networks,
+                         const Filters& filters) {
   Prepared prepared;
   prepared.filters = &filters;
   prepared.containers = &containers;
@@ -44,6 +46,10 @@ Result<Prepared> Prepare(const Containers& containers, const Filters& filters) {
     bool known = std::find(std::begin(kWords), std::end(kWords), health) != std::end(kWords);
     if (!known)
       return Fail(Errc::kInvalid, Cat("invalid filter 'health=", health, "'"));
+  }
+  for (const std::string& reference : filters.Values("network")) {
+    auto network = networks.Find(reference);
+    prepared.networks.push_back(network ? network->name : reference);
   }
   return prepared;
 }
@@ -99,6 +105,23 @@ bool MatchesName(const Container& container, const std::string& pattern) {
          MatchesPattern(pattern, Cat("/", container.name));
 }
 
+bool InNetwork(const Container& container, const Prepared& prepared) {
+  auto named = [&](std::string_view name) {
+    return std::ranges::find(prepared.networks, name) != prepared.networks.end();
+  };
+  return prepared.networks.empty() || named(container.config->host.network_mode) ||
+         std::ranges::any_of(container.config->endpoints, named, &EndpointRequest::network);
+}
+
+// "80", "80-90/udp" against the ports that are published.
+bool Publishes(const Container& container, const std::string& wanted) {
+  auto port = ParsePort(wanted);
+  return port && std::ranges::any_of(container.config->host.ports, [&](const PortRequest& mine) {
+           return mine.protocol == port->protocol && mine.container_port >= port->first &&
+                  mine.container_port <= port->last;
+         });
+}
+
 bool MatchesExit(const Container& container, const Prepared& prepared) {
   if (prepared.exit_codes.empty())
     return true;
@@ -109,15 +132,14 @@ bool MatchesExit(const Container& container, const Prepared& prepared) {
 
 bool Matches(const Container& container, const Prepared& prepared) {
   const Filters& filters = *prepared.filters;
-  std::string_view network = prepared.containers->EffectiveNetwork(*container.config);
   return container.created_nanos < prepared.created_before &&
          container.created_nanos > prepared.created_after && MatchesExit(container, prepared) &&
          filters.MatchesPrefix("id", container.id) &&
          filters.MatchesExactly("status", StateName(container.state)) &&
-         filters.MatchesExactly("health", HealthName(container.health.status)) &&
-         filters.MatchesExactly("network", network) &&
-         filters.MatchesLabels(container.config->labels) && !filters.Has("publish") &&
-         !filters.Flag("is-task") &&
+         filters.MatchesExactly("health", HealthName(container.health.status)) && InNetwork(container, prepared) &&
+         filters.MatchesLabels(container.config->labels) && !filters.Flag("is-task") &&
+         AnyValue(filters, "publish",
+                  [&](const std::string& value) { return Publishes(container, value); }) &&
          AnyValue(filters, "name",
                   [&](const std::string& value) { return MatchesName(container, value); }) &&
          AnyValue(filters, "ancestor",
@@ -131,8 +153,9 @@ bool Matches(const Container& container, const Prepared& prepared) {
 }  // namespace
 
 Result<std::vector<ContainerPtr>> ListContainers(const Containers& containers,
+                                                 const Networks& networks,
                                                  const ListOptions& options) {
-  Prepared prepared = TRY(Prepare(containers, options.filters));
+  Prepared prepared = TRY(Prepare(containers, networks, options.filters));
   bool all = options.all || options.limit > 0 || options.filters.Has("status");
   std::vector<ContainerPtr> list;
   for (ContainerPtr& container : containers.All()) {

@@ -25,6 +25,7 @@ struct ListOptions {
 // Newest first. kInvalid for a value no filter can have; kNotFound when "before" or "since" names
 // no container.
 Result<std::vector<ContainerPtr>> ListContainers(const Containers& containers,
+                                                 const Networks& networks,
                                                  const ListOptions& options);
 
 }  // namespace wherry::engine

@@ -8,6 +8,7 @@
 #include "engine/container_config.h"
 #include "engine/container_fields.h"
 #include "engine/container_parse.h"
+#include "engine/network/network.h"
 
 namespace wherry::engine {
 
@@ -131,16 +132,20 @@ void WriteOptional(JsonWriter& json, JsonValue body, std::string_view name) {
 }
 
 Result<std::string> NormaliseConfig(JsonValue body, const oci::ImageConfig& image,
-                                    std::string_view default_hostname) {
+                                    const RequestDefaults& defaults) {
   TRY(CheckConfigTypes(body));
   Command command = TRY(MergeCommand(body, image));
   auto ports = MergeKeys(body["ExposedPorts"], image.exposed_ports);
 
   JsonWriter json;
   json.Object();
-  bool own_name = body["HostConfig"]["UTSMode"].str() != "host" &&
-                  body["HostConfig"]["NetworkMode"].str() != "host";
-  json.Field("Hostname", Preferred(body["Hostname"], own_name ? default_hostname : ""));
+  std::string_view network = Preferred(body["HostConfig"]["NetworkMode"], "default");
+  if (network == "default")
+    network = defaults.network;
+  // That of the host or of another container is known when this one starts.
+  bool own_name = body["HostConfig"]["UTSMode"].str() != "host" && network != kHostNetwork &&
+                  !SharedWith(network);
+  json.Field("Hostname", Preferred(body["Hostname"], own_name ? defaults.hostname : ""));
   json.Field("Domainname", body["Domainname"].str());
   json.Field("User", Preferred(body["User"], image.user));
   for (std::string_view name : {"AttachStdin", "AttachStdout", "AttachStderr"})
@@ -178,7 +183,8 @@ Result<std::string> NormaliseConfig(JsonValue body, const oci::ImageConfig& imag
 }
 
 // What depends on other fields than the one it is.
-void WriteHostField(JsonWriter& json, JsonValue host, const Field& field) {
+void WriteHostField(JsonWriter& json, JsonValue host, const Field& field,
+                    std::string_view default_network) {
   JsonValue value = host[field.name];
   bool swap_follows =
       field.name == "MemorySwap" && value.integer() == 0 && host["Memory"].integer() > 0;
@@ -186,7 +192,10 @@ void WriteHostField(JsonWriter& json, JsonValue host, const Field& field) {
                   host["Privileged"].boolean();
   bool own_list = field.name == "MaskedPaths" ||
                   field.name == "ReadonlyPaths";  // [] means none, not "not given"
-  if (swap_follows) {
+  if (field.name == "NetworkMode") {
+    bool own = !value.str().empty() && value.str() != "default";
+    json.Field(field.name, own ? value.str() : default_network);
+  } else if (swap_follows) {
     json.Field(field.name, 2 * host["Memory"].integer());
   } else if (no_masks) {
     json.Key(field.name).Array().End();
@@ -217,7 +226,7 @@ void WriteRestartPolicy(JsonWriter& json, JsonValue policy) {
   json.Field("MaximumRetryCount", policy["MaximumRetryCount"].integer()).End();
 }
 
-Result<std::string> NormaliseHostConfig(JsonValue host) {
+Result<std::string> NormaliseHostConfig(JsonValue host, std::string_view default_network) {
   JsonWriter json;
   json.Object();
   for (const Field& field : HostFields()) {
@@ -233,7 +242,7 @@ Result<std::string> NormaliseHostConfig(JsonValue host) {
     else if (field.name == "RestartPolicy")
       WriteRestartPolicy(json, value);
     else
-      WriteHostField(json, host, field);
+      WriteHostField(json, host, field, default_network);
   }
   json.End();
   return json.Take();
@@ -254,15 +263,16 @@ Result<std::string> NameVolumes(const std::string& config_json, const std::strin
 }  // namespace
 
 Result<NormalisedRequest> NormaliseRequest(JsonValue body, const oci::ImageConfig& image,
-                                           std::string_view default_hostname) {
+                                           const RequestDefaults& defaults) {
   if (!body.IsObject())
     return Fail(Errc::kInvalid, "config cannot be empty in order to create a container");
   NormalisedRequest request;
-  request.config_json = TRY(NormaliseConfig(body, image, default_hostname));
-  request.host_config_json = TRY(NormaliseHostConfig(body["HostConfig"]));
+  request.config_json = TRY(NormaliseConfig(body, image, defaults));
+  request.host_config_json = TRY(NormaliseHostConfig(body["HostConfig"], defaults.network));
   request.volumes_json = TRY(NameVolumes(request.config_json, request.host_config_json));
-  JsonValue networking = body["NetworkingConfig"];
-  request.networking_json = networking.IsObject() ? networking.Dump() : "{}";
+  auto host = TRY(JsonDocument::Parse(request.host_config_json, "HostConfig"));
+  request.networking_json =
+      EndpointsJson(TRY(RequestedEndpoints(body["NetworkingConfig"], host["NetworkMode"].str())));
   return request;
 }
 

@@ -99,10 +99,17 @@ std::vector<std::string> Containers::UsersOfVolume(std::string_view name) const 
   return users;
 }
 
-std::string_view Containers::EffectiveNetwork(const ContainerConfig& config) const {
-  if (config.host.network_mode == "default")
-    return env_.config->default_network;
-  return config.host.network_mode;
+std::vector<std::string> Containers::UsersOfNetwork(const Network& network) const {
+  std::vector<std::string> users;
+  for (const auto& [id, container] : by_id_) {
+    bool in =
+        std::ranges::any_of(container->config->endpoints, [&](const EndpointRequest& endpoint) {
+          return endpoint.network == network.name || endpoint.network == network.id;
+        });
+    if (in || container->config->host.network_mode == network.name)
+      users.push_back(id);
+  }
+  return users;
 }
 
 void Containers::Publish(const Container& container, std::string action, EventAttributes extra) {

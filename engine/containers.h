@@ -1,7 +1,7 @@
 // All containers of the engine and everything that can be done with them. Loop thread only; what
 // blocks runs on workers, so most operations answer through a callback, on the loop thread, exactly
 // once, possibly before they return. The work is split by theme: containers_create.cpp, _start.cpp,
-// _restart.cpp, _stop.cpp, _remove.cpp, _restore.cpp, _list.cpp.
+// _restart.cpp, _stop.cpp, _remove.cpp, _restore.cpp, _networks.cpp.
 #pragma once
 
 #include <chrono>
@@ -24,6 +24,8 @@
 #include "engine/container_launch.h"
 #include "engine/events.h"
 #include "engine/images.h"
+#include "engine/network/networks.h"
+#include "engine/network/resolver.h"
 #include "engine/volumes.h"
 
 namespace wherry::engine {
@@ -37,7 +39,8 @@ struct ContainerCounts {
 // What a worker has made ready for a start.
 struct Preparation {
   shim::LaunchSpec spec;
-  std::shared_ptr<Volumes::Fill> fill;  // null: no volume is filled
+  std::shared_ptr<Volumes::Fill> fill;         // null: no volume is filled
+  std::shared_ptr<Networks::Sandbox> sandbox;  // null: the runtime makes the network namespace
 };
 
 template <class T = void>
@@ -53,6 +56,8 @@ class Containers {
     EventBus* events;
     Images* images;
     Volumes* volumes;
+    Networks* networks;
+    Resolver* resolver;
   };
   using EventAttributes = std::vector<std::pair<std::string, std::string>>;
 
@@ -74,8 +79,8 @@ class Containers {
   std::vector<ImageUser> ImageUsers() const;
   // The IDs of containers, running or not, that have it among their mounts.
   std::vector<std::string> UsersOfVolume(std::string_view name) const;
-  // The network that a container's mode means: "none" or "host".
-  std::string_view EffectiveNetwork(const ContainerConfig& config) const;
+  // The IDs of containers, running or not, that are to be in it.
+  std::vector<std::string> UsersOfNetwork(const Network& network) const;
 
   struct CreateRequest {
     std::string name;      // empty: made up
@@ -120,6 +125,12 @@ class Containers {
   uint64_t Wait(const ContainerPtr& container, WaitCondition condition,
                 std::move_only_function<void(const WaitResult&)> callback);
   void CancelWait(const ContainerPtr& container, uint64_t id);
+
+  // Also of a container that runs. kConflict when it is there already; kDenied for one of the
+  // host's network, without a network, or in another container's.
+  void Connect(ContainerPtr container, EndpointRequest request, Done<> done);
+  // kNotFound when it is not there.
+  void Disconnect(ContainerPtr container, std::string_view network, Done<> done);
 
   enum class Force : uint8_t { kNo, kYes };
   enum class TheirVolumes : uint8_t { kKeep, kRemove };  // those without a name
@@ -171,9 +182,21 @@ class Containers {
   void HoldInit(Container& container);
   void Watch(const ContainerPtr& container);
   void Ended(const ContainerPtr& container, const ExitRecord& record);
+  void Departed(const ContainerPtr& container);
   void AwaitShimEnd(const ContainerPtr& container);
   void ShimGone(const ContainerPtr& container);
   void ShimLost(const ContainerPtr& container, std::string_view why);
+
+  // containers_networks.cpp
+  Networks::Plan NetworkPlan(const Container& container) const;
+  Result<UniqueFd> NetnsOf(const Container& container) const;
+  Result<ContainerPtr> SharedNetwork(const ContainerConfig& config) const;
+  void EnterNetworks(const ContainerPtr& container, Networks::Sandbox& sandbox);
+  void LeaveNetworks(const ContainerPtr& container, Loop::Callback then);
+  void RestoreNetworks(const ContainerPtr& container);
+  void PublishNetwork(const Container& container, std::string action, std::string_view network_id);
+  void ChangeEndpoints(const ContainerPtr& container, ContainerConfig config,
+                       std::move_only_function<Result<>()> work, Done<> done);
 
   // containers_restart.cpp
   bool RestartByPolicy(const ContainerPtr& container);

@@ -36,8 +36,8 @@ Result<> CheckPlatform(std::string_view wanted, const OpenImage& image) {
 }
 
 Result<ContainerConfig> ReadRequest(JsonValue body, const OpenImage& image,
-                                    std::string_view default_hostname) {
-  NormalisedRequest request = TRY(NormaliseRequest(body, image.config, default_hostname));
+                                    const RequestDefaults& defaults) {
+  NormalisedRequest request = TRY(NormaliseRequest(body, image.config, defaults));
   ContainerConfig config = TRY(ParseContainerConfig(std::move(request)));
   TRY(CheckBindSources(config, MissingSource::kReportOnly));
   return config;
@@ -46,7 +46,6 @@ Result<ContainerConfig> ReadRequest(JsonValue body, const OpenImage& image,
 // Worker: looks up the image, checks the request, writes the record.
 Result<Draft> MakeDraft(const Containers::Environment& env,
                         const Containers::CreateRequest& request, ContainerPtr container) {
-  std::string_view default_network = env.config->default_network;
   auto body = TRY(JsonDocument::Parse(request.body, "request body"));
   std::string_view image_name = body["Image"].str();
   if (!body.root().IsObject()) {
@@ -56,10 +55,14 @@ Result<Draft> MakeDraft(const Containers::Environment& env,
     return Fail(Errc::kInvalid, "no image specified (Config.Image)");
   OpenImage image = TRY(env.images->Open(image_name));
   TRY(CheckPlatform(request.platform, image));
-  // With the host's network the machine's name is taken when the container starts.
-  std::string_view hostname =
-      default_network == "host" ? "" : std::string_view(container->id).substr(0, 12);
-  ContainerConfig config = TRY(ReadRequest(body.root(), image, hostname));
+  ContainerConfig config = TRY(
+      ReadRequest(body.root(), image,
+                  {std::string_view(container->id).substr(0, 12), env.config->default_network}));
+  for (const EndpointRequest& endpoint : config.endpoints) {
+    auto network = env.networks->Find(endpoint.network);
+    if (!network)  // not kNotFound: clients would take that for a missing image, and pull it
+      return Fail(Errc::kInvalid, std::string(network.error().message()));
+  }
   LocateVolumes(env.config->root, config);
   container->config = std::make_shared<const ContainerConfig>(std::move(config));
   container->image_id = image.id;
@@ -71,7 +74,7 @@ Result<Draft> MakeDraft(const Containers::Environment& env,
   ScopeExit undo([&container] { (void)RemoveTree(container->directory); });
   TRY_CTX("cannot store the container", SaveRecord(container->directory, RecordOf(*container)));
   undo.Disarm();
-  Draft draft{container, CreateWarnings(*container->config, default_network)};
+  Draft draft{container, CreateWarnings(*container->config)};
   return draft;
 }
 

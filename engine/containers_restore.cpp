@@ -120,6 +120,7 @@ void Containers::RestoreState(const ContainerPtr& container) {
     container->status.exit_code = 0;
     container->status.finished_nanos = 0;
     HoldInit(*container);
+    RestoreNetworks(container);
     return Watch(container);
   }
   if (container->status.finished_nanos != 0) {  // ended, then another start failed

@@ -30,12 +30,15 @@ constexpr std::chrono::seconds kShimEndTimeout{10};
 struct StartInput {
   Images* images;
   Volumes* volumes;
+  Networks* networks;
+  Networks::Plan plan;  // of its endpoints
+  ContainerPtr other;   // whose network namespace it shares; null: nobody's
+  UniqueFd other_netns;
   std::string id;
   Digest manifest;
   std::shared_ptr<ImagePin> pin;
   std::string directory;
   std::string run_directory;
-  std::string network;
   std::string cgroup_parent;
   std::shared_ptr<const ContainerConfig> config;
   shim::LaunchSpec launch;  // what is known without looking
@@ -72,10 +75,33 @@ Result<Preparation> PrepareStart(StartInput input) {
   TRY(MakeUpper(upper, root));
   (void)unlink(Cat(input.directory, "/", kUnstartedMarker).c_str());
   TRY(MakeDirs(work, 0700));
-  std::string hostname = EffectiveHostname(*input.config, input.network, input.id);
-  TRY(WriteNetworkFiles(*input.config, input.network, hostname, input.run_directory));
-  SpecInput spec{
-      config, input.id, hostname, input.network, input.run_directory, input.launch.cgroup};
+  std::string_view network = config.host.network_mode;
+  const ContainerConfig& named = input.other ? *input.other->config : config;
+  std::string hostname =
+      EffectiveHostname(named, named.host.network_mode, input.other ? input.other->id : input.id);
+  auto sandbox = std::make_shared<Networks::Sandbox>();
+  NetworkIdentity identity{.mode = network, .addresses = {}, .gateway = {}};
+  if (HasEndpoints(network)) {
+    *sandbox = TRY(input.networks->Open(input.plan));
+    for (const Endpoint& endpoint : sandbox->attachment.endpoints)
+      identity.addresses.push_back(endpoint.address);
+    if (!sandbox->attachment.endpoints.empty())
+      identity.gateway = sandbox->attachment.endpoints.front().gateway;
+    identity.resolver = true;
+  } else {
+    sandbox->netns = std::move(input.other_netns);
+  }
+  if (!input.other)
+    TRY(WriteNetworkFiles(config, identity, hostname, input.run_directory));
+  SpecInput spec{config,
+                 input.id,
+                 hostname,
+                 network,
+                 input.other ? input.other->run_directory : input.run_directory,
+                 input.launch.cgroup};
+  std::string netns = Cat("/proc/", getpid(), "/fd/", sandbox->netns.get());
+  if (sandbox->netns)
+    spec.netns = netns;
   if (config.host.init)
     spec.init = input.launch.shim;
   std::string config_json = TRY(BuildRuntimeConfig(spec));
@@ -91,7 +117,7 @@ Result<Preparation> PrepareStart(StartInput input) {
                                              .upper = std::move(upper),
                                              .work = std::move(work),
                                              .is_volatile = false};
-  return Preparation{std::move(launch), std::move(fill)};
+  return Preparation{std::move(launch), std::move(fill), std::move(sandbox)};
 }
 
 // Why a launch failed as an error of the API: Docker's clients tell 126 and 127 from the words.
@@ -128,17 +154,30 @@ void Containers::StartIdle(const ContainerPtr& container, Done<> done) {
         Fail(Errc::kConflict, paused ? "cannot start a paused container, try unpause instead"
                                      : "container is marked for removal and cannot be started"));
   }
+  const ContainerConfig& config = *container->config;
+  ContainerPtr other;
+  UniqueFd other_netns;
+  if (SharedWith(config.host.network_mode)) {
+    auto found = SharedNetwork(config);
+    auto netns = found ? NetnsOf(**found) : std::unexpected(found.error().Clone());
+    if (!netns)
+      return done(std::unexpected(std::move(netns).error()));
+    other = *found;
+    other_netns = std::move(*netns);
+  }
   ++container->holds;
   container->starting = true;
-  const ContainerConfig& config = *container->config;
   StartInput input{env_.images,
                    env_.volumes,
+                   env_.networks,
+                   NetworkPlan(*container),
+                   std::move(other),
+                   std::move(other_netns),
                    container->id,
                    container->manifest,
                    container->pin,
                    container->directory,
                    container->run_directory,
-                   std::string(EffectiveNetwork(config)),
                    env_.config->cgroup_parent,
                    container->config,
                    {}};
@@ -172,9 +211,11 @@ void Containers::StartIdle(const ContainerPtr& container, Done<> done) {
 void Containers::LaunchPrepared(const ContainerPtr& container, const Preparation& prepared,
                                 Done<> done) {
   auto shared_done = std::make_shared<Done<>>(std::move(done));
-  // Volumes are filled when the launcher has answered.
-  auto launched = launcher_.Launch(
-      prepared.spec, [this, container, shared_done, fill = prepared.fill](LaunchOutcome outcome) {
+  EnterNetworks(container, *prepared.sandbox);
+  // Volumes are filled when the launcher has answered, and the container is in its network then.
+  auto launched =
+      launcher_.Launch(prepared.spec, [this, container, shared_done, fill = prepared.fill,
+                                       sandbox = prepared.sandbox](LaunchOutcome outcome) {
         Launched(container, std::move(outcome), std::move(*shared_done));
       });
   if (!launched)
@@ -219,12 +260,15 @@ void Containers::StartFailed(const ContainerPtr& container, int exit_code, const
   auto sessions = std::exchange(container->pending_attaches, {});
   for (const auto& session : sessions)
     session->Close();
-  constexpr WaitCondition kNow[] = {WaitCondition::kNotRunning};
-  NotifyWaiters(*container, kNow);
-  done(std::unexpected(error.Clone()));
-  Release(container);
-  if (container->config->host.auto_remove)
-    AutoRemove(container);
+  LeaveNetworks(container,
+                [this, container, error = error.Clone(), done = std::move(done)]() mutable {
+                  constexpr WaitCondition kNow[] = {WaitCondition::kNotRunning};
+                  NotifyWaiters(*container, kNow);
+                  done(std::unexpected(std::move(error)));
+                  Release(container);
+                  if (container->config->host.auto_remove)
+                    AutoRemove(container);
+                });
 }
 
 // A descriptor of init for signals. The pid is certain: its parent, the shim, has not reaped it, or
@@ -280,7 +324,17 @@ void Containers::Ended(const ContainerPtr& container, const ExitRecord& record) 
   // has to wait.
   if (container->watch && !container->watch->closed())
     AwaitShimEnd(container);
-  if (record.oom)
+  // Who is told of the end may use the ports at once.
+  ++container->holds;
+  LeaveNetworks(container, [this, container] {
+    Departed(container);
+    Release(container);
+  });
+}
+
+void Containers::Departed(const ContainerPtr& container) {
+  const RunStatus& status = container->status;
+  if (status.oom_killed)
     Publish(*container, "oom");
   int64_t seconds =
       std::max<int64_t>(0, status.finished_nanos - status.started_nanos) / 1'000'000'000;

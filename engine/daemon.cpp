@@ -19,6 +19,7 @@
 #include "core/base/worker_pool.h"
 #include "core/sys/cgroup.h"
 #include "engine/api/router.h"
+#include "engine/builder/builds.h"
 #include "engine/containers.h"
 #include "engine/events.h"
 #include "engine/execs.h"
@@ -159,6 +160,8 @@ Result<> RunDaemon(Config config) {
   Images images(image_store.get(), config.registry);
   Volumes volumes(Cat(config.root, "/volumes"));
   TRY(volumes.Restore());
+  Networks networks({config.root, config.run, config.bridge, config.bridge_subnet});
+  TRY(networks.Restore());
   auto loop = TRY(Loop::Create());
   TRY(loop->HandleSignals({SIGTERM, SIGINT}, [&loop](int) { loop->Stop(); }));
   auto listener = TRY(http::ListenUnix(config.socket, kSocketMode, config.socket_group));
@@ -168,10 +171,16 @@ Result<> RunDaemon(Config config) {
   WorkerPool workers(kWorkers);
   WorkerPool transfers(kTransfers);
   WorkerPool archives(kArchives);
-  Containers containers({&config, loop.get(), &workers, &events, &images, &volumes});
+  Resolver resolver(loop.get(), &networks);
+  Containers containers(
+      {&config, loop.get(), &workers, &events, &images, &volumes, &networks, &resolver});
   TRY(containers.Restore());
+  if (auto reconciled = networks.Reconcile(); !reconciled)
+    LogWarning("networks: ", reconciled.error().message());
   Execs execs({loop.get(), &workers, &containers});
   HealthMonitor health({loop.get(), &events, &containers, &execs});
+  Builds builds({&config, loop.get(), &events, &images, &containers});
+  builds.Restore();
 
   CheckAfterBoot(config, *image_store, images, workers);
 
@@ -179,8 +188,8 @@ Result<> RunDaemon(Config config) {
                              .bytes_per_second = config.scrub_rate,
                              .stamp = Cat(config.root, "/store-scrubbed")});
 
-  api::Services services{&config, loop.get(), &workers,    &transfers, &archives,
-                         &events, &images,    &containers, &execs,     &volumes};
+  api::Services services{&config, loop.get(),  &workers, &transfers, &archives, &events,
+                         &images, &containers, &execs,   &volumes,   &networks,  &builds};
   api::Router router(services);
   http::ServerOptions options;
   options.common_headers = api::CommonHeaders();
@@ -194,8 +203,10 @@ Result<> RunDaemon(Config config) {
   images.CancelTransfers();
   server->Stop();
   ContainerCounts counts = containers.Counts();
-  if (counts.running + counts.paused == 0)
+  if (counts.running + counts.paused == 0) {
     RemoveCgroups(config);
+    networks.TearDown();
+  }
   return ended;
 }
 

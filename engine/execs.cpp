@@ -125,7 +125,7 @@ void Execs::Start(const ExecPtr& exec, std::shared_ptr<AttachSession> session, D
   const ContainerConfig& config = *container.config;
   ExecInput input{container.id,
                   container.run_directory,
-                  std::string(env_.containers->EffectiveNetwork(config)),
+                  config.host.network_mode,
                   container.config,
                   exec->config,
                   {}};

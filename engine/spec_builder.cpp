@@ -5,6 +5,7 @@
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/runtime/capabilities.h"
+#include "engine/network/network.h"
 #include "core/shim/init.h"
 
 namespace wherry::engine {
@@ -88,20 +89,24 @@ void WriteNamespaces(JsonWriter& json, const SpecInput& input) {
       {"pid", options.pid_mode != "host"},
       {"ipc", options.ipc_mode != "host"},
       {"uts", options.uts_mode != "host"},
-      {"network", input.network != "host"},
+      {"network", input.network != kHostNetwork},
       {"cgroup", options.cgroupns_mode != "host"},
   };
   json.Key("namespaces").Array();
   for (const Row& row : rows) {
-    if (row.own)
-      json.Object().Field("type", row.name).End();
+    if (!row.own)
+      continue;
+    json.Object().Field("type", row.name);
+    if (row.name == "network" && !input.netns.empty())
+      json.Field("path", input.netns);
+    json.End();
   }
   json.End();
 }
 
 void WriteSysctls(JsonWriter& json, const SpecInput& input) {
   std::map<std::string, std::string> sysctls;
-  if (input.network != "host") {
+  if (input.network != kHostNetwork && !SharedWith(input.network)) {
     sysctls["net.ipv4.ip_unprivileged_port_start"] = "0";
     sysctls["net.ipv4.ping_group_range"] = "0 2147483647";
   }

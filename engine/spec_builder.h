@@ -18,9 +18,10 @@ struct SpecInput {
   const ContainerConfig& config;
   std::string_view id;
   std::string_view hostname;
-  std::string_view network;        // "none" or "host"
+  std::string_view network;        // HostOptions::network_mode
   std::string_view run_directory;  // has hosts, hostname and resolv.conf
   std::string_view cgroup;         // below the cgroup2 mount
+  std::string_view netns = {};     // path of the network namespace; empty: a new one
   std::string_view init = {};      // of the host, to be bound into the container (--init)
 };
 

@@ -17,6 +17,9 @@ constexpr int kOwnNetns = -1;
 // sockets are those of that namespace; /proc/net is not.
 Result<> InNetns(int netns, std::move_only_function<Result<>()> work);
 
+// A new network namespace, which lives as long as its descriptor or what is inside.
+Result<UniqueFd> NewNetns();
+
 // socket(2) inside `netns`, with SOCK_CLOEXEC. A socket keeps the namespace it was made in.
 Result<UniqueFd> SocketIn(int netns, int domain, int type, int protocol);
 

@@ -18,8 +18,10 @@
 #include "net/http/server.h"
 
 namespace wherry::engine {
+class Builds;
 class Containers;
 class Execs;
+class Networks;
 class Volumes;
 }  // namespace wherry::engine
 
@@ -40,6 +42,8 @@ struct Services {
   Containers* containers;
   Execs* execs;
   Volumes* volumes;
+  Networks* networks;
+  Builds* builds;
 };
 
 struct Call {
@@ -65,11 +69,13 @@ void ImportImages(const Services& services, Call call);
 
 // The tables, one per file.
 std::span<const Route> ArchiveRoutes();    // archive_routes.cpp
+std::span<const Route> BuildRoutes();      // build_routes.cpp
 std::span<const Route> CommitRoutes();     // commit_routes.cpp
 std::span<const Route> ContainerRoutes();  // container_routes.cpp
 std::span<const Route> ExecRoutes();       // exec_routes.cpp
 std::span<const Route> FileRoutes();       // file_routes.cpp
 std::span<const Route> ImageRoutes();      // image_routes.cpp
+std::span<const Route> NetworkRoutes();    // network_routes.cpp
 std::span<const Route> ResourceRoutes();   // resource_routes.cpp
 std::span<const Route> StoreRoutes();      // store_routes.cpp
 std::span<const Route> SystemRoutes();     // system_routes.cpp

@@ -49,9 +49,12 @@ class UploadPipe final : public ByteSource, public std::enable_shared_from_this<
 // can still be an answer of its own.
 class DownloadPipe : public std::enable_shared_from_this<DownloadPipe> {
  public:
-  DownloadPipe(Loop* loop, http::ExchangePtr exchange, std::string content_type)
+  // `cancel`: to share that of an upload on the same exchange, whose Begin then counts for both.
+  DownloadPipe(Loop* loop, http::ExchangePtr exchange, std::string content_type,
+               CancelFlag cancel = std::make_shared<std::atomic<bool>>(false))
       : loop_(loop),
         exchange_(std::move(exchange)),
+        cancel_(std::move(cancel)),
         headers_{{"Content-Type", std::move(content_type)}} {}
 
   // Loop thread, once.
@@ -71,7 +74,7 @@ class DownloadPipe : public std::enable_shared_from_this<DownloadPipe> {
   Loop* loop_;
   http::ExchangePtr exchange_;  // loop thread only
   bool started_ = false;        // loop thread only
-  CancelFlag cancel_ = std::make_shared<std::atomic<bool>>(false);
+  CancelFlag cancel_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<http::Header> headers_;  // guarded by mutex_

@@ -3,25 +3,13 @@
 #include "core/base/text.h"
 #include "core/base/time.h"
 #include "core/shim/protocol.h"
+#include "engine/api/network_json.h"
 
 namespace wherry::engine::api {
 
 namespace {
 
 constexpr int64_t kNanosPerSecond = 1'000'000'000;
-
-void WriteEndpoint(JsonWriter& json, std::string_view network) {
-  json.Key("Networks").Object().Key(network).Object();
-  json.Key("IPAMConfig").Object().End().Key("Links").Array().End().Key("Aliases").Array().End();
-  json.Field("MacAddress", "").Key("DriverOpts").Null();
-  for (std::string_view name : {"NetworkID", "EndpointID", "Gateway", "IPAddress"})
-    json.Field(name, "");
-  json.Field("IPPrefixLen", 0)
-      .Field("IPv6Gateway", "")
-      .Field("GlobalIPv6Address", "")
-      .Field("GlobalIPv6PrefixLen", 0);
-  json.Key("DNSNames").Array().End().End().End();
-}
 
 void WriteMounts(JsonWriter& json, const std::vector<MountRequest>& mounts) {
   json.Key("Mounts").Array();
@@ -74,24 +62,6 @@ void WriteState(JsonWriter& json, const Container& container) {
   json.End();
 }
 
-void WriteNetworkSettings(JsonWriter& json, std::string_view network) {
-  json.Key("NetworkSettings")
-      .Object()
-      .Field("Bridge", "")
-      .Field("SandboxID", "")
-      .Field("SandboxKey", "");
-  json.Key("Ports").Object().End().Field("HairpinMode", false);
-  json.Field("LinkLocalIPv6Address", "").Field("LinkLocalIPv6PrefixLen", 0);
-  json.Key("SecondaryIPAddresses").Null().Key("SecondaryIPv6Addresses").Null();
-  for (std::string_view name :
-       {"EndpointID", "Gateway", "GlobalIPv6Address", "IPAddress", "IPv6Gateway", "MacAddress"}) {
-    json.Field(name, "");
-  }
-  json.Field("GlobalIPv6PrefixLen", 0).Field("IPPrefixLen", 0);
-  WriteEndpoint(json, network);
-  json.End();
-}
-
 void WritePaths(JsonWriter& json, const Container& container) {
   bool has_log = container.config->host.log_driver == "json-file";
   json.Field("ResolvConfPath", Cat(container.run_directory, "/resolv.conf"));
@@ -135,7 +105,7 @@ std::string StatusText(const Container& container, int64_t now_nanos) {
   return {};
 }
 
-void WriteContainerSummary(JsonWriter& json, const Container& container, std::string_view network,
+void WriteContainerSummary(JsonWriter& json, const Container& container, const Networks& networks,
                            int64_t now_nanos, const ContainerSize* size) {
   const ContainerConfig& config = *container.config;
   json.Object()
@@ -149,7 +119,8 @@ void WriteContainerSummary(JsonWriter& json, const Container& container, std::st
       .Field("Created", container.created_nanos / kNanosPerSecond);
   if (size != nullptr)
     json.Field("SizeRw", size->written).Field("SizeRootFs", size->root);
-  json.Key("Ports").Array().End().Key("Labels").Object();
+  WritePortList(json, container, networks);
+  json.Key("Labels").Object();
   for (const auto& [name, value] : config.labels)
     json.Field(name, value);
   json.End()
@@ -163,13 +134,13 @@ void WriteContainerSummary(JsonWriter& json, const Container& container, std::st
     json.End();
   }
   json.End().Key("NetworkSettings").Object();
-  WriteEndpoint(json, network);
+  WriteEndpoints(json, container, networks);
   json.End();
   WriteMounts(json, config.host.mounts);
   json.End();
 }
 
-std::string ContainerInspectJson(const Container& container, std::string_view network) {
+std::string ContainerInspectJson(const Container& container, const Networks& networks) {
   const ContainerConfig& config = *container.config;
   JsonWriter json;
   json.Object()
@@ -199,7 +170,7 @@ std::string ContainerInspectJson(const Container& container, std::string_view ne
   json.End().End();
   WriteMounts(json, config.host.mounts);
   json.Key("Config").Raw(config.config_json);
-  WriteNetworkSettings(json, network);
+  WriteNetworkSettings(json, container, networks);
   json.End();
   return json.Take();
 }

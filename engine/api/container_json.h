@@ -7,6 +7,7 @@
 
 #include "core/base/json.h"
 #include "engine/container.h"
+#include "engine/network/networks.h"
 
 namespace wherry::engine::api {
 
@@ -15,10 +16,10 @@ struct ContainerSize {
   uint64_t root = 0;     // with its image
 };
 
-// `size` may be null. `network` is the one the container's mode means, "none" or "host".
-void WriteContainerSummary(JsonWriter& json, const Container& container, std::string_view network,
+// `size` may be null.
+void WriteContainerSummary(JsonWriter& json, const Container& container, const Networks& networks,
                            int64_t now_nanos, const ContainerSize* size = nullptr);
-std::string ContainerInspectJson(const Container& container, std::string_view network);
+std::string ContainerInspectJson(const Container& container, const Networks& networks);
 
 // "Up 5 minutes (Paused)", "Exited (0) 2 hours ago", "Created".
 std::string StatusText(const Container& container, int64_t now_nanos);

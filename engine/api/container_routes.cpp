@@ -55,15 +55,14 @@ void List(const Services& services, Call call) {
   auto options = ReadListOptions(call.request());
   if (!options)
     return ReplyError(*call.exchange, options.error());
-  auto list = ListContainers(*services.containers, *options);
+  auto list = ListContainers(*services.containers, *services.networks, *options);
   if (!list)
     return ReplyError(*call.exchange, list.error());
   int64_t now = UnixNanosNow();
   JsonWriter json;
   json.Array();
   for (const ContainerPtr& container : *list) {
-    WriteContainerSummary(json, *container,
-                          services.containers->EffectiveNetwork(*container->config), now);
+    WriteContainerSummary(json, *container, *services.networks, now);
   }
   json.End();
   ReplyJson(*call.exchange, 200, json.Take());
@@ -87,9 +86,7 @@ void Inspect(const Services& services, Call call) {
   ContainerPtr container = FindOrReply(services, call);
   if (!container)
     return;
-  ReplyJson(
-      *call.exchange, 200,
-      ContainerInspectJson(*container, services.containers->EffectiveNetwork(*container->config)));
+  ReplyJson(*call.exchange, 200, ContainerInspectJson(*container, *services.networks));
 }
 
 void Start(const Services& services, Call call) {

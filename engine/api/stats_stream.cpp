@@ -107,7 +107,7 @@ void StatsStream::Begin() {
 void StatsStream::Sample() {
   if (!HasProcess(container_->state))
     return Arrived(StatsSample());
-  bool own = services_.containers->EffectiveNetwork(*container_->config) != "host";
+  bool own = container_->config->host.network_mode != kHostNetwork;
   OnWorker<StatsSample>(
       services_,
       [cgroup = services_.containers->CgroupPath(container_->id),

@@ -40,8 +40,7 @@ std::string DiskUseJson(const Services& services, const DiskUse& use, std::strin
     auto image = use.image_bytes.find(container->manifest);
     uint64_t below = image != use.image_bytes.end() ? image->second : 0;
     ContainerSize size{measured->second, measured->second + below};
-    WriteContainerSummary(json, *container,
-                          services.containers->EffectiveNetwork(*container->config), now, &size);
+    WriteContainerSummary(json, *container, *services.networks, now, &size);
   }
   json.End().Key("Volumes").Array();
   for (const Volume& volume : services.volumes->List()) {

@@ -16,7 +16,7 @@ import termios
 import threading
 import time
 
-from . import keys
+from . import keys, netns
 from .names import EmptyNameServer
 
 
@@ -290,6 +290,11 @@ if [ -n "$3" ]; then
 fi
 mount --bind "$1" /etc/hosts
 mount --bind "$2" "$(readlink -f /etc/resolv.conf)"
+if [ -n "$4" ]; then
+    ip link set lo up
+    mount -t sysfs sysfs /sys
+    mount -t cgroup2 none /sys/fs/cgroup
+fi
 echo ready
 exec sleep infinity
 '''
@@ -301,9 +306,11 @@ class LocalMachine(Machine):
     name = 'host'
     registry_host = '127.0.0.1'
 
-    def __init__(self, arch, host_names=(), over=''):
-        """`over`: a directory with usr and etc to see on top of this machine's."""
+    def __init__(self, arch, host_names=(), over='', network=False):
+        """`over`: a directory with usr and etc to see on top of this machine's. `network`: one of its own, cut off."""
         self.arch = arch
+        self._namespaces = {'mount': 'mnt', 'net': 'net'} if network else {'mount': 'mnt'}
+        self._relays = {}
         keys.plant()
         # Ignored in the background of a shell, and inherited by every program that is started.
         if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -317,18 +324,29 @@ class LocalMachine(Machine):
             with open(f'{self._dir}/{name}', 'w', encoding='utf-8') as handle:
                 handle.write(text)
         self._holder = subprocess.Popen(
-            ['unshare', '-m', 'sh', '-c', HOLDER, 'sh', *(f'{self._dir}/{name}' for name in files), str(over)],
+            ['unshare', '-mn' if network else '-m', 'sh', '-c', HOLDER, 'sh',
+             *(f'{self._dir}/{name}' for name in files), str(over), 'network' if network else ''],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         if self._holder.stdout.readline() != b'ready\n':
             raise RuntimeError('no private mount namespace: the tests need root')
         self.limits = 'memory' in self.read('/sys/fs/cgroup/cgroup.controllers').decode().split()
 
     def start(self, argv, env=None, tty=None):
-        command = ['nsenter', f'--mount=/proc/{self._holder.pid}/ns/mnt', '--', *map(str, argv)]
+        enter = [f'--{kind}=/proc/{self._holder.pid}/ns/{name}' for kind, name in self._namespaces.items()]
+        command = ['nsenter', *enter, '--', *map(str, argv)]
         return LocalProcess(command, env={**os.environ, 'LC_ALL': 'C', **(env or {})}, tty=tty)
 
     def socket_for_host(self, path):
         return path
+
+    def reach(self, port):
+        """Makes a server of the test process at 127.0.0.1 reachable."""
+        if 'net' in self._namespaces and port not in self._relays:
+            self._relays[port] = netns.Relay(self._holder.pid, port)
+
+    def pid_inside(self):
+        """A process of this machine."""
+        return self._holder.pid
 
     def seen_from_outside(self, path):
         """A path of this mount namespace as other processes reach it."""
@@ -341,6 +359,8 @@ class LocalMachine(Machine):
         return path
 
     def close(self):
+        for relay in self._relays.values():
+            relay.close()
         self._holder.kill()
         self._holder.wait()
         self._holder.stdout.close()
@@ -359,6 +379,9 @@ class VmMachine(Machine):
     def __init__(self, vm):
         self.vm = vm
         self.name = f'vm-{vm.kernel}'
+
+    def reach(self, port):
+        """The test process is at 10.0.2.2."""
 
     def start(self, argv, env=None, tty=None):
         return self.vm.popen(argv, env=env, tty=tty)

@@ -173,11 +173,12 @@ def hello(arch):
 
 
 def probe(arch):
-    """busybox and the program that looks at its surroundings, each in a layer."""
-    source = paths.TESTS / 'images' / 'probe.cpp'
-    program = compiler.static_program(source, arch).read_bytes()
-    tar = oci.tar([oci.entry('usr', oci.tarfile.DIRTYPE), oci.entry('usr/bin', oci.tarfile.DIRTYPE),
-                   oci.entry('usr/bin/probe', data=program, mode=0o755)])
+    """busybox, and the programs that look at their surroundings."""
+    entries = [oci.entry('usr', oci.tarfile.DIRTYPE), oci.entry('usr/bin', oci.tarfile.DIRTYPE)]
+    for name in ('probe', 'netprobe'):
+        program = compiler.static_program(paths.TESTS / f'images/{name}.cpp', arch).read_bytes()
+        entries.append(oci.entry(f'usr/bin/{name}', data=program, mode=0o755))
+    tar = oci.tar(entries)
     return oci.image([_busybox_layer('v1', arch), oci.layer(tar)], arch, Cmd=['sh'])
 
 

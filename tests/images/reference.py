@@ -10,7 +10,8 @@ SETS = {'small': ('busybox', 'hello', 'probe'), 'debian': ('debian', 'nginx')}
 
 
 # What the images of a set are made by: they are made again when it changes.
-SOURCES = {'small': ('images/recipes.py', 'images/elf.py', 'images/probe.cpp', 'harness/oci.py'),
+SOURCES = {'small': ('images/recipes.py', 'images/elf.py', 'images/probe.cpp',
+                     'images/netprobe.cpp', 'harness/oci.py'),
            'debian': ('images/recipes.py', 'harness/oci.py')}
 
 

@@ -14,6 +14,7 @@ ALLOWED = {
     'core/runtime': ('core/base', 'core/sys', 'core/oci'),
     'core/shim': ('core/base', 'core/sys', 'core/oci', 'core/runtime'),
     'store': CORE[:3],
+    'net/dns': CORE[:1],
     'net/http': CORE[:2],
     'net/link': CORE[:2],
     'net/registry': (*CORE[:3], 'net/http'),
@@ -21,7 +22,9 @@ ALLOWED = {
     'board': CORE[:2],
     'ota': (*CORE[:3], 'store', 'net', 'net/http', 'net/link', 'net/registry', 'board'),
     'engine/build': ('core/base', 'core/oci'),
-    'engine': (*CORE, 'store', 'net', 'net/http', 'net/link', 'net/registry', 'board', 'ota', 'engine/build'),
+    'engine/network': (*CORE[:2], 'net/dns', 'net/link'),
+    'engine': (*CORE, 'store', 'net', 'net/http', 'net/link', 'net/registry', 'board', 'ota', 'engine/build',
+               'engine/network'),
 }
 ALLOWED['cli'] = tuple(ALLOWED)
 

@@ -1,8 +1,8 @@
 """Fixtures of the system tests.
 
 A test that uses `machine` (or a fixture built on it) runs on this host and in the ARM64 virtual
-machine with the newest kernel; `@pytest.mark.machines(...)` names other places: 'host', 'vm'
-(newest kernel) or 'vm-6.1', 'vm-6.12'. Tests in the virtual machine carry the marker `vm`.
+machine with the newest kernel; `@pytest.mark.machines(...)` names other places: 'host', 'host-net'
+(this host with a network namespace of its own), 'vm' (newest kernel) or 'vm-6.1', 'vm-6.12'. Tests in the virtual machine carry the marker `vm`.
 """
 
 import pathlib
@@ -44,7 +44,7 @@ def pytest_generate_tests(metafunc):
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """All tests of one machine in a row: each machine is started once."""
-    order = ['', 'host', *sorted(KERNELS, reverse=True)]
+    order = ['', 'host', 'host-net', *sorted(KERNELS, reverse=True)]
 
     def place(item):
         return order.index(item.callspec.params.get('machine', '') if hasattr(item, 'callspec') else '')
@@ -67,6 +67,10 @@ def _start_host(_):
     return LocalMachine(compiler.native_arch(), HOST_NAMES)
 
 
+def _start_host_net(_):
+    return LocalMachine(compiler.native_arch(), HOST_NAMES, network=True)
+
+
 def _start_vm(name):
     hosts = '127.0.0.1 localhost\n' + ''.join(f'10.0.2.2 {host}\n' for host in HOST_NAMES)
     vm = Vm(kernel=KERNELS[name], memory=768, binaries=paths.build_dir('aarch64'),
@@ -75,10 +79,13 @@ def _start_vm(name):
     return VmMachine(vm)
 
 
+START = {'host': _start_host, 'host-net': _start_host_net}
+
+
 @pytest.fixture(scope='session')
 def machine(request, authority):
     """The place the test runs at; stays up until the tests for it are done."""
-    place = (_start_vm if request.param in KERNELS else _start_host)(request.param)
+    place = START.get(request.param, _start_vm)(request.param)
     place.ca = place.temporary_directory() + '/ca.crt'
     place.write(place.ca, authority.certificate.read_bytes())
     yield place
@@ -148,8 +155,8 @@ class Starter:
         """Configuration that trusts the authority of the tests for these registries."""
         return ''.join(f'[registry "{name}"]\nca = {self.machine.ca}\n' for name in names)
 
-    def __call__(self, config='', start=True, env=None):
-        engine = Engine(self.machine, config, self._program, env)
+    def __call__(self, config='', start=True, env=None, network='none'):
+        engine = Engine(self.machine, config, self._program, env, network)
         self._engines.append(engine)
         if start:
             engine.start()

@@ -38,7 +38,8 @@ def docker_program():
 class Engine:
     """One daemon with directories of its own."""
 
-    def __init__(self, machine, config='', wherry='wherry', env=None):
+    def __init__(self, machine, config='', wherry='wherry', env=None, network='none'):
+        """`network`: what containers get that name none."""
         self.machine = machine
         self.program = wherry
         self.env = env or {}
@@ -53,6 +54,8 @@ class Engine:
         self._process = None
         self.pid = None
         machine.write(self.config, config)
+        machine.run(['mkdir', f'{self.dir}/conf.d']).ok()
+        machine.write(f'{self.dir}/conf.d/network.conf', f'[containers]\ndefault-network = {network}\n')
 
     # The daemon
 

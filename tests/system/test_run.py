@@ -259,10 +259,6 @@ def test_network_host_is_the_hosts(engine):
                '/proc/self/ns/net').ok().out == own
 
 
-def test_network_bridge_is_not_supported(engine):
-    run(engine, '--network', 'bridge', engine.busybox, 'true').fails(125, 'bridge.*not supported')
-
-
 def test_privileged(engine):
     own = engine.machine.shell('cat /proc/self/status /proc/sys/kernel/cap_last_cap').ok().out.split()
     if int(own[own.index('CapEff:') + 1], 16) != (1 << int(own[-1]) + 1) - 1:

@@ -22,8 +22,8 @@ class ContainersTest : public testing::Test {
     config_.root = directory_ / "root";
     config_.run = directory_ / "run";
     config_.cgroup_parent = "/wherry-test";
-    containers_ = std::make_unique<Containers>(
-        Containers::Environment{&config_, loop_.get(), &workers_, &events_, &images_, &volumes_});
+    containers_ = std::make_unique<Containers>(Containers::Environment{
+        &config_, loop_.get(), &workers_, &events_, &images_, &volumes_, &networks_, &resolver_});
   }
 
   std::string Id(char digit) { return std::string(64, digit); }
@@ -34,7 +34,7 @@ class ContainersTest : public testing::Test {
     image.cmd = {"sh"};
     auto document = JsonDocument::Parse(body, "body");
     ASSERT_TRUE(document);
-    auto request = NormaliseRequest(document->root(), image, id.substr(0, 12));
+    auto request = NormaliseRequest(document->root(), image, {id.substr(0, 12), "bridge"});
     ASSERT_TRUE(request) << request.error().message();
     ContainerRecord record{
         id,    std::string(name), second * kSecond, Digest::Of("image"), Digest::Of("manifest"),
@@ -61,7 +61,7 @@ class ContainersTest : public testing::Test {
     auto parsed = Filters::Parse(filters, kContainerFilters);
     EXPECT_TRUE(parsed) << filters;
     options.filters = std::move(*parsed);
-    auto list = ListContainers(*containers_, options);
+    auto list = ListContainers(*containers_, networks_, options);
     EXPECT_TRUE(list) << filters;
     std::vector<std::string> names;
     for (const ContainerPtr& container : *list)
@@ -74,7 +74,9 @@ class ContainersTest : public testing::Test {
   // In the order of the daemon: what waits in the loop's queue may still hold images.
   Images images_;
   Volumes volumes_{directory_ / "root/volumes"};
+  Networks networks_{{directory_ / "root", directory_ / "run", "wt-none0", {}}};
   std::unique_ptr<Loop> loop_;
+  Resolver resolver_{loop_.get(), &networks_};
   WorkerPool workers_;
   EventBus events_;
   std::unique_ptr<Containers> containers_;
@@ -256,9 +258,9 @@ TEST_F(ContainersTest, ListsWithFilters) {
   EXPECT_EQ(List(R"({"health":["none"]})").size(), 3U);
   ListOptions unknown;
   unknown.filters = *Filters::Parse(R"({"before":["nobody"]})", kContainerFilters);
-  EXPECT_EQ(ListContainers(*containers_, unknown).error().code(), Errc::kNotFound);
+  EXPECT_EQ(ListContainers(*containers_, networks_, unknown).error().code(), Errc::kNotFound);
   unknown.filters = *Filters::Parse(R"({"status":["asleep"]})", kContainerFilters);
-  EXPECT_EQ(ListContainers(*containers_, unknown).error().code(), Errc::kInvalid);
+  EXPECT_EQ(ListContainers(*containers_, networks_, unknown).error().code(), Errc::kInvalid);
 }
 
 TEST_F(ContainersTest, CreateRefusesBadNamesAtOnce) {

@@ -16,7 +16,7 @@ ContainerConfig Config(std::string_view body) {
   image.cmd = {"sh"};
   auto document = JsonDocument::Parse(body, "body");
   EXPECT_TRUE(document) << body;
-  auto request = NormaliseRequest(document->root(), image, "0123456789ab");
+  auto request = NormaliseRequest(document->root(), image, {"0123456789ab", "bridge"});
   EXPECT_TRUE(request) << (request ? "" : request.error().message());
   auto config = ParseContainerConfig(std::move(*request));
   EXPECT_TRUE(config) << (config ? "" : config.error().message());

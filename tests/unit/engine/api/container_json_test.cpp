@@ -17,7 +17,7 @@ Container Example() {
   auto body = JsonDocument::Parse(
       R"({"Image":"nginx","Labels":{"a":"b"},"HostConfig":{"Binds":["/tmp:/data:ro"],"Tmpfs":{"/run":""}}})",
       "body");
-  auto request = NormaliseRequest(body->root(), image, "0123456789ab");
+  auto request = NormaliseRequest(body->root(), image, {"0123456789ab", "none"});
   auto config = ParseContainerConfig(std::move(*request));
   Container container;
   container.id = std::string(64, 'a');
@@ -52,7 +52,7 @@ TEST(CommandText, QuotesArgumentsWithSpaces) {
 
 TEST(ContainerInspect, HasDockersFields) {
   Container container = Example();
-  auto parsed = JsonDocument::Parse(ContainerInspectJson(container, "none"), "inspect");
+  auto parsed = JsonDocument::Parse(ContainerInspectJson(container, Networks({})), "inspect");
   ASSERT_TRUE(parsed) << parsed.error().message();
   JsonValue json = parsed->root();
   for (std::string_view key :
@@ -80,7 +80,7 @@ TEST(ContainerInspect, HasDockersFields) {
 TEST(ContainerSummary, HasDockersFields) {
   Container container = Example();
   JsonWriter writer;
-  WriteContainerSummary(writer, container, "host", 1'700'000'100 * kSecond);
+  WriteContainerSummary(writer, container, Networks({}), 1'700'000'100 * kSecond);
   auto parsed = JsonDocument::Parse(writer.text(), "summary");
   ASSERT_TRUE(parsed);
   JsonValue json = parsed->root();
@@ -89,7 +89,7 @@ TEST(ContainerSummary, HasDockersFields) {
   EXPECT_EQ(json["Created"].integer(), 1'700'000'000);
   EXPECT_TRUE(json["Ports"].IsArray());
   EXPECT_EQ(json["Labels"]["a"].str(), "b");
-  EXPECT_EQ(json["HostConfig"]["NetworkMode"].str(), "default");
+  EXPECT_EQ(json["HostConfig"]["NetworkMode"].str(), "none");
 }
 
 }  // namespace

@@ -1,0 +1,59 @@
+// The kernel's side of bridge networks: devices, addresses, and the packet filter of all of them.
+// Blocking; one thread at a time per object.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/result.h"
+#include "engine/network/endpoint.h"
+#include "engine/network/network.h"
+#include "net/link/firewall.h"
+#include "net/link/link.h"
+
+namespace wherry::engine {
+
+class Bridges {
+ public:
+  // `instance` names the table of the packet filter. `marker` is a file that says, until the next
+  // boot, that forwarding was off before.
+  Bridges(std::string instance, std::string marker)
+      : instance_(std::move(instance)), marker_(std::move(marker)) {}
+
+  // What a new network must not overlap.
+  Result<std::vector<net::Subnet>> UsedSubnets();
+  // The subnet and address of a device that exists; nothing when there is none.
+  std::optional<net::LinkAddress> AddressOf(const std::string& bridge);
+
+  // Makes the device unless it is there, with its address, and lets packets through. kUnsupported
+  // naming what the kernel lacks.
+  Result<> Ensure(const Network& network);
+  // Absent is success.
+  Result<> Remove(const Network& network);
+
+  // Puts a device named endpoint.interface into `netns` and connects it with the bridge;
+  // `way_out`: the default route leads there. Fills in endpoint.host_interface.
+  Result<> Plug(const Network& network, int netns, bool way_out, Endpoint& endpoint);
+  Result<> Unplug(const std::string& host_interface);
+  // Until packets pass, at most a fraction of a second.
+  void AwaitRunning(const std::string& host_interface);
+
+  // Replaces all rules.
+  Result<> Filter(std::vector<net::FirewallNetwork> networks,
+                  std::vector<net::PublishedPort> ports);
+  // Removes the rules, and turns forwarding off again when it was off before.
+  Result<> RemoveFilter();
+
+ private:
+  Result<net::Links*> Host();
+  Result<net::Firewall*> Rules();
+  Result<> Forward();
+
+  std::string instance_;
+  std::string marker_;
+  std::optional<net::Links> links_;
+  std::optional<net::Firewall> firewall_;
+};
+
+}  // namespace wherry::engine

@@ -32,6 +32,7 @@ constexpr Command kCommands[] = {
     {"events", "", "Follow what happens in the engine", 0, 0, kMixed, EventsOptions, EventsCommand},
     {"exec", "CONTAINER COMMAND [ARG...]", "Run a further program in a running container", 2, kAny, kEnds, ExecOptions, ExecCommand},
     {"export", "CONTAINER", "Write all files of a container to an archive", 1, 1, kMixed, ExportOptions, ExportCommand},
+    {"history", "IMAGE", "Show the steps an image was made by", 1, 1, kMixed, HistoryOptions, HistoryCommand},
     {"image prune", "", "Remove images that nothing uses", 0, 0, kMixed, ImagePruneOptions, ImagePruneCommand},
     {"images", "[NAME]", "List images", 0, 1, kMixed, ImagesOptions, ImagesCommand},
     {"import", "FILE|- [NAME]", "Make an image of an archive of files", 1, 2, kMixed, ImportOptions, ImportCommand},

@@ -83,6 +83,8 @@ std::span<const Option> CommitOptions();
 Result<int> PullCommand(const Invocation&);  // cmd_images.cpp
 Result<int> PushCommand(const Invocation&);
 Result<int> ImagesCommand(const Invocation&);
+Result<int> HistoryCommand(const Invocation&);
+std::span<const Option> HistoryOptions();
 Result<int> RmiCommand(const Invocation&);
 Result<int> TagCommand(const Invocation&);
 std::span<const Option> PullOptions();

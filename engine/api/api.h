@@ -79,6 +79,7 @@ std::span<const Route> NetworkRoutes();    // network_routes.cpp
 std::span<const Route> ResourceRoutes();   // resource_routes.cpp
 std::span<const Route> StoreRoutes();      // store_routes.cpp
 std::span<const Route> SystemRoutes();     // system_routes.cpp
+std::span<const Route> TransferRoutes();   // transfer_routes.cpp
 std::span<const Route> UsageRoutes();      // usage_routes.cpp
 std::span<const Route> VolumeRoutes();     // volume_routes.cpp
 

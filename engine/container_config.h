@@ -13,8 +13,8 @@
 
 #include "core/base/json.h"
 #include "core/base/result.h"
-#include "engine/network/endpoint.h"
 #include "engine/health_config.h"
+#include "engine/network/endpoint.h"
 #include "engine/restart_policy.h"
 
 namespace wherry::oci {

@@ -136,8 +136,9 @@ bool Matches(const Container& container, const Prepared& prepared) {
          container.created_nanos > prepared.created_after && MatchesExit(container, prepared) &&
          filters.MatchesPrefix("id", container.id) &&
          filters.MatchesExactly("status", StateName(container.state)) &&
-         filters.MatchesExactly("health", HealthName(container.health.status)) && InNetwork(container, prepared) &&
-         filters.MatchesLabels(container.config->labels) && !filters.Flag("is-task") &&
+         filters.MatchesExactly("health", HealthName(container.health.status)) &&
+         InNetwork(container, prepared) && filters.MatchesLabels(container.config->labels) &&
+         !filters.Flag("is-task") &&
          AnyValue(filters, "publish",
                   [&](const std::string& value) { return Publishes(container, value); }) &&
          AnyValue(filters, "name",

@@ -189,7 +189,7 @@ Result<> RunDaemon(Config config) {
                              .stamp = Cat(config.root, "/store-scrubbed")});
 
   api::Services services{&config, loop.get(),  &workers, &transfers, &archives, &events,
-                         &images, &containers, &execs,   &volumes,   &networks,  &builds};
+                         &images, &containers, &execs,   &volumes,   &networks, &builds};
   api::Router router(services);
   http::ServerOptions options;
   options.common_headers = api::CommonHeaders();

@@ -5,8 +5,8 @@
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/runtime/capabilities.h"
-#include "engine/network/network.h"
 #include "core/shim/init.h"
+#include "engine/network/network.h"
 
 namespace wherry::engine {
 

@@ -37,10 +37,12 @@ def docker_stats(engine, *args):
 
 
 def test_top(engine, busy):
-    lines = engine.wherry('top', busy).ok().out.splitlines()
+    def started():
+        lines = engine.wherry('top', busy).ok().out.splitlines()
+        return lines if any(line.endswith('sleep 1000') for line in lines) else None
+    lines = engine.machine.wait_for(started, 'the second process has become sleep')
     assert lines[0].split() == ['UID', 'PID', 'PPID', 'C', 'STIME', 'TTY', 'TIME', 'CMD']
     assert len(lines) == 3
-    assert any(line.endswith('sleep 1000') for line in lines), lines
     init = engine.state(busy)['Pid']
     assert any(line.split()[1] == str(init) for line in lines)
 

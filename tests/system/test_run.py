@@ -400,5 +400,5 @@ def test_two_containers_of_one_image_do_not_share_changes(engine):
 def test_zombies_of_the_engine_do_not_pile_up(engine):
     for _ in range(3):
         run(engine, engine.busybox, 'true').ok()
-    script = 'cat /proc/[0-9]*/stat 2>/dev/null | grep -c "(wherry[^)]*) Z" || true'
-    assert engine.machine.shell(script).out.strip() == '0'
+    script = f'cat /proc/[0-9]*/stat 2>/dev/null | grep -c "(wherry[^)]*) Z {engine.pid} " || true'
+    engine.machine.wait_for(lambda: engine.machine.shell(script).out.strip() == '0', 'no zombie of the daemon', 5)

@@ -161,7 +161,6 @@ constexpr Refusal kUnsupportedRows[] = {
     {R"({"HostConfig":{"PidMode":"container:x"}})", Errc::kUnsupported, "PidMode"},
     {R"({"HostConfig":{"UsernsMode":"auto"}})", Errc::kUnsupported, "UsernsMode"},
     {R"({"HostConfig":{"Mounts":[{"Type":"npipe","Target":"/d"}]}})", Errc::kUnsupported, "npipe"},
-    {R"({"Healthcheck":{"Test":["CMD","true"]}})", Errc::kUnsupported, "health"},
     {R"({"HostConfig":{"SecurityOpt":["seccomp={}"]}})", Errc::kUnsupported, "seccomp"},
     {R"({"HostConfig":{"SecurityOpt":["apparmor=x"]}})", Errc::kUnsupported, "apparmor=x"},
     {R"({"HostConfig":{"GroupAdd":["audio"]}})", Errc::kUnsupported, "audio"},

@@ -19,14 +19,13 @@ constexpr const char* kStatHeader = "X-Docker-Container-Path-Stat";
 // Runs `work` on a worker with what it needs of a container, then `done` on the loop. A container
 // that does not run is locked meanwhile.
 template <class T>
-void OnFiles(const Services& services, const ContainerPtr& container,
+void OnFiles(WorkerPool* pool, const Services& services, const ContainerPtr& container,
              std::move_only_function<Result<T>(CopyTarget&)> work,
              std::move_only_function<void(Result<T>)> done) {
-  auto run = [services, container, work = std::move(work),
+  auto run = [pool, services, container, work = std::move(work),
               done = std::move(done)](bool locked) mutable {
-    services.archives->Run([services, container, locked, work = std::move(work),
-                            done = std::move(done),
-                            target = CopyTargetOf(*container, *services.images)]() mutable {
+    pool->Run([services, container, locked, work = std::move(work), done = std::move(done),
+               target = CopyTargetOf(*container, *services.images)]() mutable {
       auto result = std::make_shared<Result<T>>(work(target));
       services.loop->Post([services, container, locked, result, done = std::move(done)]() mutable {
         if (locked)
@@ -95,7 +94,7 @@ ContainerPtr FindOrReply(const Services& services, const Call& call, bool with_p
 
 void StatPath(const Services& services, const Call& call, const ContainerPtr& container) {
   OnFiles<PathStat>(
-      services, container,
+      services.workers, services, container,
       [path = std::string(call.request().param("path"))](CopyTarget& target) -> Result<PathStat> {
         auto source = TRY(CopySource::Open(target, path));
         return source.stat();
@@ -118,8 +117,9 @@ void GetArchive(const Services& services, Call call) {
   pipe->Begin();
   services.containers->Publish(*container, "archive-path");
   OnFiles<void>(
-      services, container,
+      services.archives, services, container,
       [pipe, path](CopyTarget& target) -> Result<> {
+        auto slot = TRY(target.images->BeginArchive(pipe->cancel()));
         auto source = TRY(CopySource::Open(target, path));
         pipe->AddHeader(kStatHeader, StatHeader(source.stat()));
         auto archive = std::move(source).Archive();
@@ -138,8 +138,9 @@ void PutArchive(const Services& services, Call call) {
   pipe->Begin();
   services.containers->Publish(*container, "extract-to-dir");
   OnFiles<void>(
-      services, container,
-      [pipe, options, path = std::string(request.param("path"))](CopyTarget& target) {
+      services.archives, services, container,
+      [pipe, options, path = std::string(request.param("path"))](CopyTarget& target) -> Result<> {
+        auto slot = TRY(target.images->BeginArchive(pipe->cancel()));
         return CopyInto(target, path, *pipe, options);
       },
       [exchange = call.exchange](Result<> done) {
@@ -158,8 +159,9 @@ void Export(const Services& services, Call call) {
   pipe->Begin();
   services.containers->Publish(*container, "export");
   OnFiles<void>(
-      services, container,
+      services.archives, services, container,
       [pipe](CopyTarget& target) -> Result<> {
+        auto slot = TRY(target.images->BeginArchive(pipe->cancel()));
         auto archive = TRY(ExportContainer(target));
         return Send(*archive, *pipe);
       },

@@ -203,6 +203,28 @@ def test_what_comes_out_has_no_power(engine, running, here):
     assert not (here / 'out/evil/disk').exists(), str(result)
 
 
+def test_clients_that_stall(engine, running, here):
+    """They take what there is of places for archives, and nothing else."""
+    assert running
+    with contextlib.ExitStack() as stack:
+        for _ in range(6):
+            connection = stack.enter_context(contextlib.closing(UnixConnection(engine.socket)))
+            connection.putrequest('PUT', '/containers/box/archive?path=/tmp')
+            connection.putheader('Transfer-Encoding', 'chunked')
+            connection.endheaders()
+
+        def full():
+            return engine.wherry('cp', 'box:/etc/passwd', '-').code == 1
+        engine.machine.wait_for(full, 'more than six archives at a time', 10)
+        one_clear_error(engine.wherry('cp', 'box:/etc/passwd', '-'), 'try again later')
+        engine.wherry('stop', '-t', '0', 'box').ok()
+        engine.wherry('start', 'box').ok()
+
+    def free():
+        return engine.wherry('cp', 'box:/etc/passwd', here / 'out').code == 0
+    engine.machine.wait_for(free, 'places are not given back', 10)
+
+
 def test_owners_and_modes(engine, running, docker_major):
     assert running and docker_major
     data = oci.tar([oci.entry('file', data=b'x', uid=1234, gid=4321, mode=0o640),

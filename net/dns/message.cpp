@@ -49,6 +49,8 @@ std::optional<char> NameByte(uint8_t byte) {
 DnsMessage Begin(std::span<const uint8_t> query, const DnsQuestion& question, DnsCode code,
                  size_t count) {
   DnsMessage out(query.begin(), query.begin() + static_cast<std::ptrdiff_t>(question.end));
+  if (out.size() < kHeaderBytes)
+    out.resize(kHeaderBytes);  // never so for what was parsed; g++ cannot know
   out[kFlagsAt] = static_cast<uint8_t>(kResponse | (query[kFlagsAt] & kRecursionDesired));
   out[kFlagsAt + 1] = static_cast<uint8_t>(kRecursionAvailable | static_cast<uint8_t>(code));
   std::fill(out.begin() + kAnswersAt, out.begin() + kHeaderBytes, uint8_t{0});

@@ -107,8 +107,7 @@ bool DnsForward::Ask(const std::string& server) {
   net::SetDnsId(query_, RandomNumber());
   uint32_t events = EPOLLIN;
   if (transport_ == Transport::kTcp) {
-    out_ = {static_cast<uint8_t>(query_.size() >> 8), static_cast<uint8_t>(query_.size())};
-    out_.insert(out_.end(), query_.begin(), query_.end());
+    out_ = net::DnsStreamForm(query_);
     events = EPOLLOUT;
   } else if (send(socket_.get(), query_.data(), query_.size(), MSG_NOSIGNAL) < 0) {
     socket_.Reset();

@@ -214,9 +214,7 @@ void Resolver::Box::AnswerStream(uint64_t id, const net::DnsMessage& answer) {
   auto found = streams_.find(id);
   if (found == streams_.end())
     return;
-  net::DnsMessage out = {static_cast<uint8_t>(answer.size() >> 8),
-                         static_cast<uint8_t>(answer.size())};
-  out.insert(out.end(), answer.begin(), answer.end());
+  net::DnsMessage out = net::DnsStreamForm(answer);
   found->second.waits = false;
   // A client that does not read its answers is not waited for.
   ssize_t sent = send(found->second.socket.get(), out.data(), out.size(), MSG_NOSIGNAL);

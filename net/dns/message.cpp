@@ -48,9 +48,8 @@ std::optional<char> NameByte(uint8_t byte) {
 // Header and question of the query as those of an answer with `count` records.
 DnsMessage Begin(std::span<const uint8_t> query, const DnsQuestion& question, DnsCode code,
                  size_t count) {
-  DnsMessage out(query.begin(), query.begin() + static_cast<std::ptrdiff_t>(question.end));
-  if (out.size() < kHeaderBytes)
-    out.resize(kHeaderBytes);  // never so for what was parsed; g++ cannot know
+  DnsMessage out(std::max(question.end, kHeaderBytes));
+  std::copy_n(query.begin(), question.end, out.begin());
   out[kFlagsAt] = static_cast<uint8_t>(kResponse | (query[kFlagsAt] & kRecursionDesired));
   out[kFlagsAt + 1] = static_cast<uint8_t>(kRecursionAvailable | static_cast<uint8_t>(code));
   std::fill(out.begin() + kAnswersAt, out.begin() + kHeaderBytes, uint8_t{0});
@@ -156,6 +155,14 @@ DnsMessage AnswerDnsName(std::span<const uint8_t> query, const DnsQuestion& ques
 DnsMessage AnswerDnsCode(std::span<const uint8_t> query, const DnsQuestion& question,
                          DnsCode code) {
   return Begin(query, question, code, 0);
+}
+
+DnsMessage DnsStreamForm(std::span<const uint8_t> message) {
+  DnsMessage out(message.size() + 2);
+  out[0] = static_cast<uint8_t>(message.size() >> 8);
+  out[1] = static_cast<uint8_t>(message.size());
+  std::ranges::copy(message, out.begin() + 2);
+  return out;
 }
 
 uint16_t DnsId(std::span<const uint8_t> message) {

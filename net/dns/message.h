@@ -43,6 +43,9 @@ DnsMessage AnswerDnsName(std::span<const uint8_t> query, const DnsQuestion& ques
                          std::string_view name);
 DnsMessage AnswerDnsCode(std::span<const uint8_t> query, const DnsQuestion& question, DnsCode code);
 
+// With its length in front, as streams carry messages.
+DnsMessage DnsStreamForm(std::span<const uint8_t> message);
+
 uint16_t DnsId(std::span<const uint8_t> message);  // 0 when it is too short
 void SetDnsId(std::span<uint8_t> message, uint16_t id);
 // Whether `answer` is a response with the question of `query` (their IDs aside).

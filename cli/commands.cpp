@@ -21,6 +21,7 @@ constexpr size_t kAny = kAnyNumber;
 // clang-format off
 constexpr Command kCommands[] = {
     {"attach", "CONTAINER", "Follow a running container and type to it", 1, 1, kMixed, AttachOptions, AttachCommand},
+    {"build", "PATH|-", "Make an image from a Dockerfile", 1, 1, kMixed, BuildOptions, BuildCommand},
     {"commit", "CONTAINER [NAME]", "Make an image of what a container has changed", 1, 2, kMixed, CommitOptions, CommitCommand},
     {"config", "", "Show the effective configuration and where each value comes from", 0, 0, kMixed, ConfigOptions, ConfigCommand},
     {"container prune", "", "Remove containers that do not run", 0, 0, kMixed, ContainerPruneOptions, ContainerPruneCommand},

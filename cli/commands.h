@@ -77,6 +77,8 @@ std::span<const Option> PsOptions();
 std::span<const Option> LogsOptions();
 Result<int> ContainerPruneCommand(const Invocation&);
 std::span<const Option> ContainerPruneOptions();
+Result<int> BuildCommand(const Invocation&);  // cmd_build.cpp
+std::span<const Option> BuildOptions();
 Result<int> CommitCommand(const Invocation&);  // cmd_commit.cpp
 Result<int> DiffCommand(const Invocation&);
 std::span<const Option> CommitOptions();

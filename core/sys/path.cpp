@@ -43,9 +43,10 @@ int OpenAt2(int dir, const char* path, int flags, uint64_t resolve) {
 }
 
 // openat2 missing or hidden by a seccomp filter. EPERM can be a real answer too; the walk then
-// gives it again.
+// gives it again. EAGAIN can stay for ever: where ".." is looked up in overlayfs, the look-up
+// itself may count as a rename.
 bool NeedsWalk(int error_number) {
-  return error_number == ENOSYS || error_number == EPERM;
+  return error_number == ENOSYS || error_number == EPERM || error_number == EAGAIN;
 }
 
 std::unexpected<Error> PathFailure(int error_number, const std::string& path) {

@@ -103,8 +103,7 @@ std::map<std::string, registry::Credentials> ReadCredentials(const http::Request
   if (!document)
     return credentials;
   for (JsonValue entry : document->root()) {
-    credentials[registry::NormaliseHost(entry.key())] =
-        registry::CredentialsFromHeader(Base64Encode(entry.Dump()));
+    credentials[registry::NormaliseHost(entry.key())] = registry::CredentialsFromJson(entry);
   }
   return credentials;
 }

@@ -43,6 +43,7 @@ std::optional<BuildCache::Hit> BuildCache::Find(std::string_view text) {
     candidates_.clear();
     return std::nullopt;
   }
+  pin_ = found->pin;
   build::HistoryEntry entry = found->history[entries_];
   Hit hit{entry.created, std::nullopt};
   if (!entry.empty_layer)

@@ -39,8 +39,9 @@ class BuildCache {
   static bool Begins(const build::ImageState& image, const build::ImageState& base);
 
   std::vector<Candidate> candidates_;
-  size_t layers_ = 0;   // so many are found
-  size_t entries_ = 0;  // of the history
+  std::shared_ptr<ImagePin> pin_;  // of the image that had the last of what was found
+  size_t layers_ = 0;              // so many are found
+  size_t entries_ = 0;             // of the history
 };
 
 }  // namespace wherry::engine

@@ -12,6 +12,8 @@
 #include "core/base/time.h"
 #include "core/oci/platform.h"
 #include "core/sys/path.h"
+#include "engine/build/ignore.h"
+#include "engine/build/path.h"
 #include "engine/builder/stage_builder.h"
 #include "engine/builder/unpack.h"
 #include "engine/root_view.h"
@@ -31,7 +33,11 @@ std::string CreatedAt(const build::ImageState& state) {
 BuildJob::~BuildJob() {
   built_.clear();
   writer_.reset();
+  if (parts_.run.ended->load())
+    return;  // the next daemon removes what is noted
   RemoveImages();
+  if (!made_.empty())
+    return;  // likewise
   auto removed = scratch_.Remove();
   if (!removed)
     LogWarning("files of a build are left behind: ", removed.error().message());
@@ -73,6 +79,7 @@ Result<> BuildJob::ReadDockerfile() {
   }
   std::string text = TRY(ReadAll(file->get(), build::kMaxDockerfileBytes, request_.dockerfile));
   dockerfile_ = TRY(build::ParseDockerfile(text));
+  TRY(HideFiles());
   build::PlanOptions options;
   options.target = request_.target;
   options.build_args = request_.args;
@@ -80,6 +87,26 @@ Result<> BuildJob::ReadDockerfile() {
   if (!request_.platform.empty())
     options.target_platform = TRY(oci::ParsePlatform(request_.platform));
   plan_ = TRY(build::MakePlan(dockerfile_, std::move(options)));
+  return {};
+}
+
+// Clients send Dockerfile and .dockerignore even when that names them; COPY does not see them then.
+Result<> BuildJob::HideFiles() {
+  constexpr const char* kIgnoreFile = ".dockerignore";
+  auto file = sys::OpenInRoot(context_.get(), kIgnoreFile, O_RDONLY | O_NONBLOCK);
+  if (!file)
+    return {};
+  std::string text = TRY(ReadAll(file->get(), build::kMaxIgnoreBytes, kIgnoreFile));
+  auto ignored = TRY_CTX(kIgnoreFile, build::IgnoreList::Parse(text));
+  for (const std::string& name :
+       {build::CleanPath(request_.dockerfile), std::string(kIgnoreFile)}) {
+    if (!ignored.Ignores(name))
+      continue;
+    PathParts parts = SplitPath(name);
+    auto directory = sys::OpenInRoot(context_.get(), parts.dir, O_PATH | O_DIRECTORY);
+    if (directory)
+      TRY(RemoveTreeAt(directory->get(), parts.name));
+  }
   return {};
 }
 

@@ -75,6 +75,7 @@ class BuildJob {
  private:
   friend class StageBuilder;
   Result<> ReadDockerfile();
+  Result<> HideFiles();
   void AddLabels();
   std::string TextOfLine(int line) const;
   void Keep(const Digest& id);

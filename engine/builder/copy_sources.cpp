@@ -121,6 +121,7 @@ constexpr Magic kForeign[] = {{"BZh", "bzip2"},
 Result<CopySources> CopySources::Find(int root, const build::Sources& sources,
                                       const CopyOptions& options) {
   CopySources found(options);
+  found.root_ = TRY(OpenAt(root, ".", O_RDONLY | O_DIRECTORY));
   for (const std::string& written : sources.paths) {
     std::string clean = build::CleanPath(written);
     if (clean == ".." || clean.starts_with("../")) {
@@ -136,14 +137,14 @@ Result<CopySources> CopySources::Find(int root, const build::Sources& sources,
       return Fail(Errc::kInvalid,
                   Cat(options.instruction, " failed: no source files were specified: ", written));
     for (const std::string& match : matches)
-      TRY(found.Add(root, match, written));
+      TRY(found.Add(match, written));
   }
   found.files_ = sources.files;
   return found;
 }
 
-Result<> CopySources::Add(int root, const std::string& path, const std::string& written) {
-  auto entry = sys::OpenInRoot(root, path, O_PATH);
+Result<> CopySources::Add(const std::string& path, const std::string& written) {
+  auto entry = sys::OpenInRoot(root_.get(), path, O_PATH);
   if (!entry && entry.error().code() != Errc::kNotFound)
     return std::unexpected(std::move(entry).error().Wrap(Cat(options_.instruction, " failed")));
   if (!entry) {
@@ -160,9 +161,13 @@ Result<> CopySources::Add(int root, const std::string& path, const std::string& 
     return Fail(Errc::kInvalid, Cat(options_.instruction, " failed: ", written,
                                     " is neither a file nor a directory"));
   }
-  UniqueFd fd = TRY(sys::OpenInRoot(root, path, O_RDONLY | O_NONBLOCK));
-  items_.push_back({std::move(fd), directory, path.substr(path.rfind('/') + 1)});
+  items_.push_back({path, directory, path.substr(path.rfind('/') + 1)});
   return {};
+}
+
+// One at a time: a wildcard may mean more files than may be open.
+Result<UniqueFd> CopySources::Open(const Item& item) const {
+  return sys::OpenInRoot(root_.get(), item.path, O_RDONLY | O_NONBLOCK);
 }
 
 Result<std::string> CopySources::Text() const {
@@ -170,7 +175,8 @@ Result<std::string> CopySources::Text() const {
   for (const Item& item : items_) {
     TreeHash tree(options_.owners, hasher);
     hasher.Update(Cat(item.directory ? "dir " : "file ", item.name, "\n"));
-    TRY_CTX(item.name, item.directory ? tree.Directory(item.fd.get()) : tree.File(item.fd.get()));
+    UniqueFd fd = TRY(Open(item));
+    TRY_CTX(item.name, item.directory ? tree.Directory(fd.get()) : tree.File(fd.get()));
   }
   for (const build::Heredoc& file : files_)
     hasher.Update(Cat("text ", file.name, " ", file.content.size(), "\n", file.content));
@@ -209,21 +215,22 @@ Result<> CopySources::CopyTo(const CopyTarget& target) const {
 
 Result<> CopySources::CopyItem(const Item& item, const CopyTarget& target,
                                bool into_directory) const {
+  UniqueFd from = TRY(Open(item));
   if (item.directory) {
     UniqueFd to = TRY(MakeDirectory(target, target.path));
-    return TreeCopy(to.get(), target.metadata).Children(item.fd.get(), to.get(), "");
+    return TreeCopy(to.get(), target.metadata).Children(from.get(), to.get(), "");
   }
-  if (options_.unpack && TRY(TryUnpack(item, target)))
+  if (options_.unpack && TRY(TryUnpack(from.get(), target)))
     return {};
   std::string path = into_directory ? Cat(target.path, "/", item.name) : target.path;
   PathParts parts = SplitPath(path);
   UniqueFd to = TRY(MakeDirectory(target, parts.dir));
-  return TreeCopy(to.get(), target.metadata).File(item.fd.get(), to.get(), parts.name);
+  return TreeCopy(to.get(), target.metadata).File(from.get(), to.get(), parts.name);
 }
 
 // False: it is no archive.
-Result<bool> CopySources::TryUnpack(const Item& item, const CopyTarget& target) const {
-  FileSource probe(item.fd.get());
+Result<bool> CopySources::TryUnpack(int file_fd, const CopyTarget& target) const {
+  FileSource probe(file_fd);
   std::string begin(store::kTarBlock, '\0');
   size_t count = TRY(probe.Read(std::as_writable_bytes(std::span(begin))));
   std::string_view front = std::string_view(begin).substr(0, count);
@@ -234,7 +241,7 @@ Result<bool> CopySources::TryUnpack(const Item& item, const CopyTarget& target) 
                       "; use gzip or zstd, or COPY to have the file as it is"));
     }
   }
-  FileSource file(item.fd.get());
+  FileSource file(file_fd);
   auto opened = store::Decompress(file, store::Compression::kNone, target.limits);
   if (!opened)
     return false;
@@ -247,7 +254,7 @@ Result<bool> CopySources::TryUnpack(const Item& item, const CopyTarget& target) 
   }
   if (store::IsZeroBlock(begin) || !store::DecodeTarHeader(begin))
     return false;
-  FileSource again(item.fd.get());
+  FileSource again(file_fd);
   auto tar = TRY(store::Decompress(again, store::Compression::kNone, target.limits));
   TRY(MakeDirectory(target, target.path));
   TRY(Unpack(*tar, target.root, target.path,

@@ -42,17 +42,19 @@ class CopySources {
 
  private:
   struct Item {
-    UniqueFd fd;
+    std::string path;
     bool directory;
     std::string name;  // last component of the path
   };
   explicit CopySources(const CopyOptions& options) : options_(options) {}
 
-  Result<> Add(int root, const std::string& path, const std::string& written);
+  Result<> Add(const std::string& path, const std::string& written);
+  Result<UniqueFd> Open(const Item& item) const;
   Result<> CopyItem(const Item& item, const CopyTarget& target, bool into_directory) const;
-  Result<bool> TryUnpack(const Item& item, const CopyTarget& target) const;
+  Result<bool> TryUnpack(int file_fd, const CopyTarget& target) const;
 
   CopyOptions options_;
+  UniqueFd root_;
   std::vector<Item> items_;
   std::vector<build::Heredoc> files_;
 };

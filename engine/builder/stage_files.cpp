@@ -19,18 +19,18 @@ std::unexpected<Error> Unsupported(std::string_view what) {
   return Fail(Errc::kUnsupported, Cat(what, " is not supported"));
 }
 
-struct Unsupports {
+struct Refusal {
   bool used;
   std::string_view what;
 };
 
 Result<> CheckAdd(const build::Add& add) {
-  const Unsupports rows[] = {
+  const Refusal rows[] = {
       {!add.checksum.empty(), "ADD --checksum"},
       {add.keep_git_dir.has_value(), "ADD --keep-git-dir"},
       {!add.sources.exclude.empty(), "ADD --exclude"},
   };
-  for (const Unsupports& row : rows) {
+  for (const Refusal& row : rows) {
     if (row.used)
       return Unsupported(row.what);
   }
@@ -219,7 +219,9 @@ Result<std::string> StageBuilder::RunBody(const build::Run& run, const build::Ru
   json.Field("WorkingDir", config.working_dir).Key("Volumes").Object();
   for (const std::string& volume : config.volumes)
     json.Key(volume).Object().End();
-  json.End().Key("HostConfig").Object();
+  // The image's would watch what is built.
+  json.End().Key("Healthcheck").Object().Field("Test", std::vector<std::string>{"NONE"}).End();
+  json.Key("HostConfig").Object();
   auto host = TRY(JsonDocument::Parse(job_.request_.host_config, "HostConfig"));
   for (JsonValue member : host.root())
     json.Field(member.key(), member);

@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import tarfile
 import uuid
 
@@ -104,6 +105,41 @@ def test_commit_of_renamed_directories(engine, image):
     engine.wherry('rm', name).ok()
     assert 'passwd' not in run(engine, image, 'ls /etc')
     assert run(engine, image, 'head -c4 /moved/passwd; cat /etc/only; /bin/busybox echo runs') == 'rootx\nruns\n'
+
+
+# What there is below /t, with what a layer keeps; overlayfs does not count the links of directories.
+LIST = 'cd /t && find . | sort | while read -r f; do stat -c "%n %f %u:%g" "$f"; [ -L "$f" ] && readlink "$f"; ' \
+       '[ -f "$f" ] && [ ! -L "$f" ] && stat -c %h "$f" && cat "$f"; done; true'
+
+
+def random_changes(seed):
+    """Shell commands on a small tree, most of which fail or hit what others made."""
+    rng = random.Random(seed)
+    names = ['/t/' + '/'.join(rng.choice('abc') for _ in range(depth)) for depth in (1, 1, 2, 2, 3)]
+    lines = []
+    for number in range(60):
+        one, two = rng.choice(names), rng.choice(names)
+        lines.append(rng.choice([
+            f'mkdir -p {one}', f'mkdir {one}', f'rm -rf {one}', f'rmdir {one}', f'echo {number} > {one}',
+            f'echo {number} >> {one}', f'mv {one} {two}', f'mv -T {one} {two}', f'ln {one} {two}', f'ln -s {two} {one}',
+            f'chmod {rng.choice(["700", "755", "1777"])} {one}', f'chown {number}:3 {one}', f'cp -a {one} {two}',
+            f'rm -rf {one} && mkdir {one}', f'mknod {one} c 1 3']))
+    return 'mkdir -p /t\n' + '\n'.join(f'{line} 2>/dev/null' for line in lines) + '\n'
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_random_changes(engine, seed, image):
+    """Three containers, each from the image of the one before, as they were when they ended."""
+    base = engine.busybox
+    for step in range(3):
+        name = f'c{uuid.uuid4().hex[:8]}'
+        script = random_changes(seed * 10 + step) + LIST
+        before = engine.wherry('run', '--name', name, '--network', 'none', base, 'sh', '-c', script).ok().out
+        base = f'{image}{step}'
+        engine.wherry('commit', name, base).ok()
+        engine.wherry('rm', name).ok()
+        assert run(engine, base, LIST) == before
+    engine.wherry('rmi', '-f', *(f'{image}{step}' for step in range(3))).ok()
 
 
 @pytest.mark.machines('host')

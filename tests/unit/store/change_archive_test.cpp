@@ -6,12 +6,11 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include <array>
-
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "store/layer_xattr.h"
 #include "store/tar_reader.h"
+#include "tests/unit/store/tar_builder.h"
 #include "tests/unit/temp_dir.h"
 
 namespace wherry::store {
@@ -73,34 +72,10 @@ class ChangesTest : public testing::Test {
 
   Result<std::string> Archive() const {
     ChangeArchive archive(Changes());
-    std::string text;
-    std::array<std::byte, 700> piece;
-    for (;;) {
-      size_t count = TRY(archive.Read(piece));
-      if (count == 0)
-        return text;
-      for (size_t i = 0; i < count; ++i)
-        text += static_cast<char>(piece[i]);
-    }
+    return ReadToEnd(archive);
   }
 
   TempDir dir_;
-};
-
-class TextSource final : public ByteSource {
- public:
-  explicit TextSource(std::string text) : text_(std::move(text)) {}
-  Result<size_t> Read(std::span<std::byte> out) override {
-    size_t count = std::min(out.size(), text_.size() - at_);
-    for (size_t i = 0; i < count; ++i)
-      out[i] = static_cast<std::byte>(text_[at_ + i]);
-    at_ += count;
-    return count;
-  }
-
- private:
-  std::string text_;
-  size_t at_ = 0;
 };
 
 TEST_F(ChangesTest, NothingChanged) {
@@ -173,7 +148,7 @@ TEST_F(ChangesTest, ArchiveReadsBack) {
   Whiteout("removed");
   std::string archive = std::move(*Archive());
   EXPECT_EQ(archive, *Archive());
-  TextSource source(archive);
+  StringSource source(archive);
   TarReader reader(source);
   TarEntry entry;
   std::vector<std::string> seen;
@@ -198,7 +173,7 @@ TEST_F(ChangesTest, HolesStayHoles) {
   }
   std::string archive = std::move(*Archive());
   EXPECT_LT(archive.size(), size_t{1} << 20);
-  TextSource source(archive);
+  StringSource source(archive);
   TarReader reader(source);
   TarEntry entry;
   ASSERT_TRUE(*reader.Next(entry));
@@ -227,7 +202,7 @@ TEST_F(ChangesTest, Attributes) {
   New("file");
   if (setxattr(At("merged", "file").c_str(), "user.note", "hi\n", 3, 0) != 0)
     GTEST_SKIP() << "the file system has no user attributes";
-  TextSource source(std::move(*Archive()));
+  StringSource source(std::move(*Archive()));
   TarReader reader(source);
   TarEntry entry;
   ASSERT_TRUE(*reader.Next(entry));

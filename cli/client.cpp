@@ -61,8 +61,9 @@ Result<http::Response> SendRequest(http::UnixClient& connection, std::string_vie
 
 // An error that ends the source is the caller's; one that ends the connection may have an answer.
 Result<http::Response> SendBody(http::UnixClient& connection, const std::string& target,
-                                ByteSource& body, const std::vector<http::Header>& headers) {
-  TRY(connection.StartRequest("POST", target, headers));
+                                ByteSource& body, const std::vector<http::Header>& headers,
+                                std::string_view method) {
+  TRY(connection.StartRequest(method, target, headers));
   std::string piece(kPiece, '\0');
   for (;;) {
     size_t count = TRY(body.Read(std::as_writable_bytes(std::span(piece))));
@@ -129,16 +130,20 @@ Result<std::string> Client::GetText(const std::string& target) {
 
 Result<std::unique_ptr<ByteSource>> Client::Open(std::string_view method, const std::string& target,
                                                  std::string_view body,
-                                                 const std::vector<http::Header>& headers) {
+                                                 const std::vector<http::Header>& headers,
+                                                 http::Response* head) {
   auto connection = TRY(http::UnixClient::Connect(socket_));
-  TRY(SendRequest(connection, method, target, body, headers));
+  auto response = TRY(SendRequest(connection, method, target, body, headers));
+  if (head != nullptr)
+    *head = std::move(response);
   return std::make_unique<BodySource>(std::move(connection));
 }
 
 Result<std::unique_ptr<ByteSource>> Client::Upload(const std::string& target, ByteSource& body,
-                                                   const std::vector<http::Header>& headers) {
+                                                   const std::vector<http::Header>& headers,
+                                                   std::string_view method) {
   auto connection = TRY(http::UnixClient::Connect(socket_));
-  auto response = TRY(SendBody(connection, target, body, headers));
+  auto response = TRY(SendBody(connection, target, body, headers, method));
   TRY(CheckStatus(connection, response));
   return std::make_unique<BodySource>(std::move(connection));
 }

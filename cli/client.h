@@ -37,12 +37,15 @@ class Client {
   Result<std::string> GetText(const std::string& target);
 
   // A connection with the head of the answer read; the caller reads the body. Errors as above.
+  // `head`, where given, gets the answer's status and headers.
   Result<std::unique_ptr<ByteSource>> Open(std::string_view method, const std::string& target,
                                            std::string_view body = {},
-                                           const std::vector<http::Header>& headers = {});
+                                           const std::vector<http::Header>& headers = {},
+                                           http::Response* head = nullptr);
   // The same with a body that `body` gives, of any length.
   Result<std::unique_ptr<ByteSource>> Upload(const std::string& target, ByteSource& body,
-                                             const std::vector<http::Header>& headers);
+                                             const std::vector<http::Header>& headers,
+                                             std::string_view method = "POST");
   // Takes a connection over for attach: raw bytes both ways; `early` came before the caller could
   // read.
   struct Stream {

@@ -1,4 +1,4 @@
-// save, load.
+// save, load, export, import.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +16,7 @@
 #include "core/base/scope.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
+#include "net/registry/reference.h"
 
 namespace wherry::cli {
 
@@ -32,6 +33,10 @@ constexpr Option kSave[] = {
 constexpr Option kLoad[] = {
     {"input", 'i', OptionKind::kValue, "FILE", "Read from a file, not from standard input"},
     {"quiet", 'q', OptionKind::kFlag, "", "No progress"},
+};
+constexpr Option kImport[] = {
+    {"change", 'c', OptionKind::kList, "INSTRUCTION", "Instruction of a Dockerfile for the image"},
+    {"message", 'm', OptionKind::kValue, "TEXT", "Comment in the image's history"},
 };
 
 // Tells on a terminal how much has been read.
@@ -93,11 +98,13 @@ bool IsSpecialFile(const std::string& path) {
   return stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode);
 }
 
+using OpenArchive = Result<std::unique_ptr<ByteSource>> (*)(const Invocation& call);
+
 // The file appears when it is complete; what is no file (a pipe, a device) is written to.
-Result<> SaveToFile(const Invocation& call, const std::string& path) {
+Result<> SaveToFile(const Invocation& call, const std::string& path, OpenArchive open) {
   if (IsSpecialFile(path)) {
     UniqueFd fd = TRY(Open(path, O_WRONLY));
-    auto archive = TRY(OpenSave(call));
+    auto archive = TRY(open(call));
     return Copy(*archive, fd.get(), path);
   }
   std::string part = Cat(path, ".part", getpid());
@@ -105,7 +112,7 @@ Result<> SaveToFile(const Invocation& call, const std::string& path) {
   if (!opened)
     return std::unexpected(std::move(opened).error().Wrap(Cat("cannot write ", path)));
   ScopeExit remove([&part] { unlink(part.c_str()); });
-  auto archive = TRY(OpenSave(call));
+  auto archive = TRY(open(call));
   TRY(Copy(*archive, opened->get(), path));
   if (rename(part.c_str(), path.c_str()) != 0)
     return FailSys("rename", path);
@@ -113,8 +120,34 @@ Result<> SaveToFile(const Invocation& call, const std::string& path) {
   return {};
 }
 
+// To the file of --output, else to standard output.
+Result<int> WriteArchive(const Invocation& call, OpenArchive open) {
+  std::string output = call.arguments.Value("output");
+  if (!output.empty()) {
+    TRY(SaveToFile(call, output, open));
+    return 0;
+  }
+  if (IsTerminal(STDOUT_FILENO)) {
+    return Fail(Errc::kInvalid,
+                "an archive is not written to a terminal; name a file with -o or redirect");
+  }
+  auto archive = TRY(open(call));
+  TRY(Copy(*archive, STDOUT_FILENO, "standard output"));
+  return 0;
+}
+
+Result<std::unique_ptr<ByteSource>> OpenExport(const Invocation& call) {
+  return call.client.Open("GET", Target(Cat("/containers/", Segment(call.word(0)), "/export")));
+}
+
 }  // namespace
 
+std::span<const Option> ExportOptions() {
+  return kSave;
+}
+std::span<const Option> ImportOptions() {
+  return kImport;
+}
 std::span<const Option> SaveOptions() {
   return kSave;
 }
@@ -123,17 +156,36 @@ std::span<const Option> LoadOptions() {
 }
 
 Result<int> SaveCommand(const Invocation& call) {
-  std::string output = call.arguments.Value("output");
-  if (!output.empty()) {
-    TRY(SaveToFile(call, output));
-    return 0;
+  return WriteArchive(call, OpenSave);
+}
+
+Result<int> ExportCommand(const Invocation& call) {
+  return WriteArchive(call, OpenExport);
+}
+
+Result<int> ImportCommand(const Invocation& call) {
+  const std::string& input = call.word(0);
+  Query query{{"fromSrc", "-"}, {"message", call.arguments.Value("message")}};
+  for (const std::string& change : call.arguments.List("change"))
+    query.emplace_back("changes", change);
+  if (call.words().size() > 1) {
+    auto name = TRY(registry::Reference::Parse(call.word(1)));
+    query.emplace_back("repo", Cat(name.registry, "/", name.repository));
+    query.emplace_back("tag", name.tag);
   }
-  if (IsTerminal(STDOUT_FILENO)) {
-    return Fail(Errc::kInvalid,
-                "an archive is not written to a terminal; name a file with -o or redirect");
-  }
-  auto archive = TRY(OpenSave(call));
-  TRY(Copy(*archive, STDOUT_FILENO, "standard output"));
+  UniqueFd file;
+  if (input != "-")
+    file = TRY(Open(input, O_RDONLY));
+  FdSource source(file ? file.get() : STDIN_FILENO, input, FdSource::Tell::kNo);
+  auto answer = TRY(call.client.Upload(Target("/images/create", query), source,
+                                       {{"Content-Type", "application/x-tar"}}));
+  TRY(ForEachLine(*answer, [](std::string_view line) -> Result<> {
+    auto message = TRY(JsonDocument::Parse(line, "message of the daemon"));
+    std::string_view error = message["error"].str();
+    if (!error.empty())
+      return Fail(Errc::kUnavailable, std::string(error));
+    return WriteAll(STDOUT_FILENO, Cat(message["status"].str(), "\n"), "standard output");
+  }));
   return 0;
 }
 

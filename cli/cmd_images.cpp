@@ -1,10 +1,11 @@
-// pull, push, images, rmi, tag.
+// pull, push, images, history, rmi, tag.
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "cli/commands.h"
 #include "cli/credentials.h"
+#include "cli/filters.h"
 #include "cli/pull.h"
 #include "cli/stream.h"
 #include "cli/table.h"
@@ -32,6 +33,13 @@ constexpr Option kPush[] = {
 };
 constexpr Option kImages[] = {
     {"all", 'a', kFlag, "", "Images without a name too"},
+    {"filter", 'f', OptionKind::kList, "KEY=VALUE",
+     "Show matching ones: before, since, until, reference, label, dangling"},
+    {"format", 0, kValue, "json", "One JSON object per line"},
+    {"no-trunc", 0, kFlag, "", "Do not shorten"},
+    {"quiet", 'q', kFlag, "", "Only IDs"},
+};
+constexpr Option kHistory[] = {
     {"format", 0, kValue, "json", "One JSON object per line"},
     {"no-trunc", 0, kFlag, "", "Do not shorten"},
     {"quiet", 'q', kFlag, "", "Only IDs"},
@@ -97,6 +105,9 @@ std::span<const Option> PushOptions() {
 std::span<const Option> ImagesOptions() {
   return kImages;
 }
+std::span<const Option> HistoryOptions() {
+  return kHistory;
+}
 std::span<const Option> RmiOptions() {
   return kRmi;
 }
@@ -120,11 +131,10 @@ Result<int> ImagesCommand(const Invocation& call) {
   Query query;
   if (arguments.Flag("all"))
     query.emplace_back("all", "1");
-  if (!call.words().empty()) {
-    JsonWriter filters;
-    filters.Object().Field("reference", std::vector<std::string>{call.word(0)}).End();
-    query.emplace_back("filters", filters.Take());
-  }
+  std::vector<std::string> filters = arguments.List("filter");
+  if (!call.words().empty())
+    filters.push_back(Cat("reference=", call.word(0)));
+  query.emplace_back("filters", TRY(FiltersJson(filters)));
   auto list = TRY(call.client.Get(Target("/images/json", query)));
   bool whole = arguments.Flag("no-trunc");
   std::string text;
@@ -139,6 +149,34 @@ Result<int> ImagesCommand(const Invocation& call) {
       rows.push_back(ImageRow(image, {}, whole));
     for (const std::string& tag : tags)
       rows.push_back(ImageRow(image, tag, whole));
+  }
+  bool table = !arguments.Flag("quiet") && arguments.Value("format") != "json";
+  TRY(WriteAll(STDOUT_FILENO, table ? FormatTable(rows) : text, "standard output"));
+  return 0;
+}
+
+Result<int> HistoryCommand(const Invocation& call) {
+  const Arguments& arguments = call.arguments;
+  constexpr size_t kWidth = 45;
+  auto list = TRY(call.client.Get(Target(Cat("/images/", Segment(call.word(0)), "/history"))));
+  bool whole = arguments.Flag("no-trunc");
+  std::string text;
+  std::vector<std::vector<std::string>> rows{{"IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"}};
+  for (JsonValue step : list.root()) {
+    std::string_view id = step["Id"].str();
+    std::string shown = id.starts_with("sha256:") ? ShortId(id, whole) : std::string(id);
+    if (arguments.Value("format") == "json")
+      Append(text, step.Dump(), "\n");
+    if (arguments.Flag("quiet"))
+      Append(text, shown, "\n");
+    std::string by(step["CreatedBy"].str());
+    if (!whole && by.size() > kWidth)
+      by = Cat(by.substr(0, kWidth - 1), "…");
+    int64_t age = UnixNanosNow() - step["Created"].integer() * 1'000'000'000;
+    rows.push_back({std::move(shown),
+                    Cat(HumanDuration(std::chrono::nanoseconds(std::max<int64_t>(age, 0))), " ago"),
+                    std::move(by), FormatSize(static_cast<uint64_t>(step["Size"].integer())),
+                    std::string(step["Comment"].str())});
   }
   bool table = !arguments.Flag("quiet") && arguments.Value("format") != "json";
   TRY(WriteAll(STDOUT_FILENO, table ? FormatTable(rows) : text, "standard output"));

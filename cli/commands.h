@@ -85,6 +85,8 @@ std::span<const Option> CommitOptions();
 Result<int> PullCommand(const Invocation&);  // cmd_images.cpp
 Result<int> PushCommand(const Invocation&);
 Result<int> ImagesCommand(const Invocation&);
+Result<int> HistoryCommand(const Invocation&);
+std::span<const Option> HistoryOptions();
 Result<int> RmiCommand(const Invocation&);
 Result<int> TagCommand(const Invocation&);
 std::span<const Option> PullOptions();
@@ -95,8 +97,14 @@ Result<int> DeltaCommand(const Invocation&);  // cmd_delta.cpp
 std::span<const Option> DeltaOptions();
 Result<int> ExecCommand(const Invocation&);  // cmd_exec.cpp
 std::span<const Option> ExecOptions();
+Result<int> CopyCommand(const Invocation&);  // cmd_copy.cpp
+std::span<const Option> CopyOptions();
 Result<int> SaveCommand(const Invocation&);  // cmd_archives.cpp
 Result<int> LoadCommand(const Invocation&);
+Result<int> ExportCommand(const Invocation&);
+Result<int> ImportCommand(const Invocation&);
+std::span<const Option> ExportOptions();
+std::span<const Option> ImportOptions();
 std::span<const Option> SaveOptions();
 std::span<const Option> LoadOptions();
 Result<int> TopCommand(const Invocation&);  // cmd_resources.cpp

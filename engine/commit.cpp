@@ -47,8 +47,10 @@ Result<build::ImageState> StateOf(const std::string& image_json, const std::stri
   return build::ParseImageState(json.text());
 }
 
-Result<build::ImageState> Changed(build::ImageState state,
-                                  const std::vector<std::string>& changes) {
+}  // namespace
+
+Result<build::ImageState> ApplyChanges(build::ImageState state,
+                                       const std::vector<std::string>& changes) {
   if (changes.empty())
     return state;
   build::BuildArguments arguments;
@@ -67,8 +69,6 @@ Result<build::ImageState> Changed(build::ImageState state,
   }
   return stage.image();
 }
-
-}  // namespace
 
 ChangedContainer ChangesOf(const Container& container) {
   return {container.directory, container.image_id, container.manifest, container.config,
@@ -91,7 +91,7 @@ Result<WrittenImage> CommitContainer(Images& images, const ChangedContainer& con
   auto image = TRY(images.Inspect(container.image_id.string()));
   auto state = TRY(StateOf(image.image->config, container.config->config_json));
   auto history = state.history;
-  state = TRY(Changed(std::move(state), request.changes));
+  state = TRY(ApplyChanges(std::move(state), request.changes));
   state.history = std::move(history);
   state.author = request.author;
   std::optional<Digest> layer;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/build/image_state.h"
 #include "engine/container.h"
 #include "engine/image_writer.h"
 #include "engine/images.h"
@@ -28,6 +29,11 @@ ChangedContainer ChangesOf(const Container& container);
 // Nothing for a container that was never started.
 Result<std::optional<store::OverlayChanges>> OpenContainerChanges(
     Images& images, const ChangedContainer& container);
+
+// An image's configuration after instructions of a Dockerfile that change only it. kInvalid for
+// others, in Docker's words.
+Result<build::ImageState> ApplyChanges(build::ImageState state,
+                                       const std::vector<std::string>& changes);
 
 struct CommitRequest {
   std::optional<registry::Reference> name;

@@ -27,6 +27,10 @@ struct ContainerRecord {
   NormalisedRequest request;
 };
 
+// Beside the record: somebody has copied files into a container that was never started, so that its
+// upper directory does not tell that it was.
+inline constexpr char kUnstartedMarker[] = "unstarted";
+
 ContainerRecord RecordOf(const Container& container);
 
 // Makes `directory` when absent and replaces its config.json durably.

@@ -127,7 +127,8 @@ void Containers::RestoreState(const ContainerPtr& container) {
     container->state = ContainerState::kExited;
     return;
   }
-  bool ran_before = PathExists(Cat(container->directory, "/upper"));
+  bool ran_before = PathExists(Cat(container->directory, "/upper")) &&
+                    !PathExists(Cat(container->directory, "/", kUnstartedMarker));
   bool start_failed = container->status.exit_code != 0;
   if (!ran_before || start_failed)
     return;

@@ -13,6 +13,7 @@
 #include "core/sys/cgroup.h"
 #include "engine/container_attach.h"
 #include "engine/container_files.h"
+#include "engine/container_record.h"
 #include "engine/containers.h"
 #include "engine/root_view.h"
 #include "engine/shim_client.h"
@@ -72,6 +73,7 @@ Result<Preparation> PrepareStart(StartInput input) {
   std::string upper = Cat(input.directory, "/upper");
   std::string work = Cat(input.directory, "/work");
   TRY(MakeUpper(upper, root));
+  (void)unlink(Cat(input.directory, "/", kUnstartedMarker).c_str());
   TRY(MakeDirs(work, 0700));
   std::string_view network = config.host.network_mode;
   const ContainerConfig& named = input.other ? *input.other->config : config;

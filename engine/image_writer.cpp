@@ -17,15 +17,20 @@ ImageWriter::~ImageWriter() {
   images_.EndTransfer(cancel_, Images::TransferKind::kArchive);
 }
 
-Result<std::optional<Digest>> ImageWriter::AddLayer(store::OverlayChanges changes) {
-  store::ChangeArchive archive(std::move(changes));
+Result<Digest> ImageWriter::AddLayer(ByteSource& archive) {
   store::Transaction::LayerSource source;
   source.source = &archive;
   store::LayerInfo layer =
       TRY(transaction_->AddLayer(source, [this](uint64_t) { return !cancel_->load(); }));
+  return layer.diff_id;
+}
+
+Result<std::optional<Digest>> ImageWriter::AddLayer(store::OverlayChanges changes) {
+  store::ChangeArchive archive(std::move(changes));
+  Digest layer = TRY(AddLayer(archive));
   if (archive.entries() == 0)
     return std::nullopt;
-  return layer.diff_id;
+  return layer;
 }
 
 std::optional<Digest> ImageWriter::FindSame(const Digest& id) const {

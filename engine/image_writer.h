@@ -32,6 +32,8 @@ class ImageWriter {
 
   // The changes as a layer of the store; nothing when there are none.
   Result<std::optional<Digest>> AddLayer(store::OverlayChanges changes);
+  // A tar archive as a layer, plain or compressed.
+  Result<Digest> AddLayer(ByteSource& archive);
   // `config` is the JSON of the image's configuration, `layers` those it names, lowest first.
   Result<WrittenImage> Commit(const std::string& config, const std::vector<Digest>& layers,
                               const std::vector<registry::Reference>& names);

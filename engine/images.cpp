@@ -65,7 +65,7 @@ Result<> Images::BeginTransfer(const CancelFlag& cancel, TransferKind kind) {
     return Fail(Errc::kCancelled, "the daemon is ending");
   if (kind == TransferKind::kArchive && archives_ == kMaxArchives) {
     return Fail(Errc::kBusy, Cat("more than ", kMaxArchives,
-                                 " archives of images are being read or written; try again later"));
+                                 " archives are being read or written; try again later"));
   }
   archives_ += kind == TransferKind::kArchive ? 1 : 0;
   transfers_.insert(cancel);
@@ -76,6 +76,12 @@ void Images::EndTransfer(const CancelFlag& cancel, TransferKind kind) {
   std::lock_guard lock(mutex_);
   archives_ -= kind == TransferKind::kArchive ? 1 : 0;
   transfers_.erase(cancel);
+}
+
+Result<std::shared_ptr<void>> Images::BeginArchive(const CancelFlag& cancel) {
+  TRY(BeginTransfer(cancel, TransferKind::kArchive));
+  return std::shared_ptr<void>(
+      this, [this, cancel](void*) { EndTransfer(cancel, TransferKind::kArchive); });
 }
 
 void Images::CancelTransfers() {

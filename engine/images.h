@@ -176,8 +176,11 @@ class Images {
   // (image_load.cpp). An error leaves nothing, unless it is one of writing down the later of
   // several images.
   Result<std::vector<LoadedImage>> Load(ByteSource& archive, const CancelFlag& cancel);
-  // Saves and loads at a time; kBusy beyond.
+  // Saves, loads and other archives at a time; kBusy beyond.
   static constexpr size_t kMaxArchives = 6;
+  // One of them that is nobody's image, for as long as the result lives. `cancel` is set by
+  // CancelTransfers.
+  Result<std::shared_ptr<void>> BeginArchive(const CancelFlag& cancel);
   // Any thread: running pulls, checks, saves and loads end with kCancelled within a second, and no
   // new one begins. For the end of the daemon.
   void CancelTransfers();

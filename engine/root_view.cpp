@@ -48,10 +48,18 @@ Result<UniqueFd> OpenRoot(const store::RootFs& root, const std::string& mount_on
 
 Result<UniqueFd> OpenRoot(const store::RootFs& root, const UpperDirectory& upper,
                           const std::string& mount_on) {
-  return MountAside(
-      root,
-      {.lower = {}, .image = {}, .upper = upper.upper, .work = upper.work, .is_volatile = true},
-      mount_on);
+  return MountAside(root,
+                    {.lower = {},
+                     .image = {},
+                     .upper = upper.upper,
+                     .work = upper.work,
+                     .is_volatile = upper.is_volatile},
+                    mount_on);
+}
+
+Result<UniqueFd> OpenMerged(const store::RootFs& root, const std::string& upper,
+                            const std::string& mount_on) {
+  return MountAside(root, {.lower = {upper}, .image = {}, .upper = {}, .work = {}}, mount_on);
 }
 
 Result<store::OverlayViews> OpenChanges(const store::RootFs& root, const std::string& upper,
@@ -59,8 +67,7 @@ Result<store::OverlayViews> OpenChanges(const store::RootFs& root, const std::st
   store::OverlayViews views;
   views.upper = TRY(Open(upper, O_RDONLY | O_DIRECTORY));
   views.base = TRY(OpenRoot(root, mount_on));
-  views.merged =
-      TRY(MountAside(root, {.lower = {upper}, .image = {}, .upper = {}, .work = {}}, mount_on));
+  views.merged = TRY(OpenMerged(root, upper, mount_on));
   return views;
 }
 

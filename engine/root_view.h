@@ -15,13 +15,18 @@ namespace wherry::engine {
 // Read-only. `mount_on` is any directory: nothing becomes visible there.
 Result<UniqueFd> OpenRoot(const store::RootFs& root, const std::string& mount_on);
 
-// What is written goes to `upper`; it survives no power cut.
+// What is written goes to `upper`.
 struct UpperDirectory {
   std::string upper;
   std::string work;
+  bool is_volatile = true;  // it survives no power cut
 };
 Result<UniqueFd> OpenRoot(const store::RootFs& root, const UpperDirectory& upper,
                           const std::string& mount_on);
+
+// What a container has, running or not, without what is mounted in it. Read-only.
+Result<UniqueFd> OpenMerged(const store::RootFs& root, const std::string& upper,
+                            const std::string& mount_on);
 
 // To compare an image with an upper directory above it, which is only read.
 Result<store::OverlayViews> OpenChanges(const store::RootFs& root, const std::string& upper,

@@ -107,7 +107,7 @@ Result<size_t> ChangeArchive::Read(std::span<std::byte> out) {
 }
 
 Result<> ChangeArchive::Advance() {
-  auto change = TRY(changes_.Next());
+  auto change = TRY(changes_->Next());
   if (!change) {
     ended_ = true;
     text_ = TarEnd();
@@ -127,7 +127,7 @@ Result<> ChangeArchive::Begin(const OverlayChange& change) {
   std::string_view base = change.path;
   if (auto slash = base.rfind('/'); slash != std::string_view::npos)
     base.remove_prefix(slash + 1);
-  if (base.starts_with(kWhiteout)) {
+  if (layer_ && base.starts_with(kWhiteout)) {
     return Fail(Errc::kUnsupported,
                 Cat(QuoteName(change.path), ": a layer cannot have names that begin with .wh."));
   }
@@ -154,7 +154,9 @@ Result<> ChangeArchive::Begin(const OverlayChange& change) {
           TRY_CTX(QuoteName(change.path),
                   OpenAt(change.directory, change.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
       entry.xattrs = TRY_CTX(QuoteName(change.path), ReadXattrs(directory.get()));
-      entry.name = change.path.empty() ? "./" : Cat(change.path, "/");
+      entry.name = change.path.empty()          ? "./"
+                   : change.path.ends_with('/') ? change.path
+                                                : Cat(change.path, "/");
       break;
     }
     case TarType::kSymlink:

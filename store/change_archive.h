@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,7 +20,11 @@ namespace wherry::store {
 
 class ChangeArchive final : public ByteSource {
  public:
-  explicit ChangeArchive(OverlayChanges changes) : changes_(std::move(changes)) {}
+  explicit ChangeArchive(OverlayChanges changes)
+      : changes_(std::make_unique<OverlayChanges>(std::move(changes))), layer_(true) {}
+  // Of other entries than those of a layer: any name is allowed.
+  explicit ChangeArchive(std::unique_ptr<ChangeSource> entries)
+      : changes_(std::move(entries)), layer_(false) {}
 
   // Errors of OverlayChanges; kUnsupported for a name that would be a whiteout in a layer.
   Result<size_t> Read(std::span<std::byte> out) override;
@@ -32,7 +37,8 @@ class ChangeArchive final : public ByteSource {
   Result<> BeginFile(const OverlayChange& change, TarEntry& entry);
   Result<size_t> ReadFile(std::span<std::byte> out);
 
-  OverlayChanges changes_;
+  std::unique_ptr<ChangeSource> changes_;
+  const bool layer_;
   uint64_t entries_ = 0;
   bool ended_ = false;
   std::string text_;  // headers and padding to give out

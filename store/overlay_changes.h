@@ -38,7 +38,15 @@ struct OverlayChange {
   std::optional<std::pair<uint64_t, uint64_t>> links = {};
 };
 
-class OverlayChanges {
+// Tells entries one after the other. Not thread-safe.
+class ChangeSource {
+ public:
+  virtual ~ChangeSource() = default;
+  // Nothing at the end.
+  virtual Result<std::optional<OverlayChange>> Next() = 0;
+};
+
+class OverlayChanges final : public ChangeSource {
  public:
   // `mount_points`: paths where the runtime mounted something ("etc/hosts"). What it had to make
   // for that, empty files and directories the image does not have, is no change.
@@ -47,7 +55,7 @@ class OverlayChanges {
   // Nothing at the end. A directory whose content alone has changed is told only when something in
   // it is told, and then with the kind kModified. Sockets are left out. kInvalid: nested deeper
   // than a layer may be; kConflict: the container changed it meanwhile.
-  Result<std::optional<OverlayChange>> Next();
+  Result<std::optional<OverlayChange>> Next() override;
 
  private:
   struct Names {

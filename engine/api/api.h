@@ -64,17 +64,22 @@ struct Route {
   bool streams_body = false;  // the handler takes the request's body in pieces
 };
 
+// POST /images/create?fromSrc=- (archive_routes.cpp); the same path without it is a pull.
+void ImportImages(const Services& services, Call call);
+
 // The tables, one per file.
 std::span<const Route> ArchiveRoutes();    // archive_routes.cpp
 std::span<const Route> BuildRoutes();      // build_routes.cpp
 std::span<const Route> CommitRoutes();     // commit_routes.cpp
 std::span<const Route> ContainerRoutes();  // container_routes.cpp
 std::span<const Route> ExecRoutes();       // exec_routes.cpp
+std::span<const Route> FileRoutes();       // file_routes.cpp
 std::span<const Route> ImageRoutes();      // image_routes.cpp
 std::span<const Route> NetworkRoutes();    // network_routes.cpp
 std::span<const Route> ResourceRoutes();   // resource_routes.cpp
 std::span<const Route> StoreRoutes();      // store_routes.cpp
 std::span<const Route> SystemRoutes();     // system_routes.cpp
+std::span<const Route> TransferRoutes();   // transfer_routes.cpp
 std::span<const Route> UsageRoutes();      // usage_routes.cpp
 std::span<const Route> VolumeRoutes();     // volume_routes.cpp
 

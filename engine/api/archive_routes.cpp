@@ -1,8 +1,9 @@
-// /images/get and /images/load: images as archives.
+// /images/get, /images/load and the import of /images/create: images as archives.
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "engine/api/api.h"
 #include "engine/api/body_pipe.h"
+#include "engine/image_import.h"
 
 namespace wherry::engine::api {
 
@@ -77,6 +78,26 @@ void LoadImages(const Services& services, Call call) {
   });
 }
 
+Result<ImportRequest> ReadImport(const http::Request& request) {
+  if (request.param("fromSrc") != "-") {
+    return Fail(Errc::kUnsupported,
+                "import from an address is not supported; fetch it and send it as the body");
+  }
+  ImportRequest import;
+  import.comment = request.param("message");
+  auto [first, last] = request.query.equal_range("changes");
+  for (auto change = first; change != last; ++change)
+    import.changes.push_back(change->second);
+  std::string_view repository = request.param("repo");
+  std::string_view tag = request.param("tag");
+  if (!repository.empty()) {
+    import.name = TRY(registry::Reference::Parse(Cat(repository, tag.empty() ? "" : ":", tag)));
+    if (import.name->digest)
+      return Fail(Errc::kInvalid, "cannot import digest reference");
+  }
+  return import;
+}
+
 constexpr Route kRoutes[] = {
     {"GET", "/images/get", SaveImages},
     {"GET", "/images/{name}/get", SaveImage},
@@ -84,6 +105,29 @@ constexpr Route kRoutes[] = {
 };
 
 }  // namespace
+
+void ImportImages(const Services& services, Call call) {
+  auto import = ReadImport(call.request());
+  if (!import)
+    return ReplyError(*call.exchange, import.error());
+  auto exchange = call.exchange;
+  auto pipe = std::make_shared<UploadPipe>(services.loop, exchange);
+  pipe->Begin();
+  services.archives->Run([services, pipe = std::move(pipe), exchange = std::move(exchange),
+                          import = std::move(*import)]() mutable {
+    auto written = std::make_shared<Result<WrittenImage>>(
+        ImportImage(*services.images, *pipe, import, pipe->cancel()));
+    services.loop->Post(
+        [services, pipe = std::move(pipe), exchange = std::move(exchange), written] {
+          if (!*written)
+            return ReplyError(*exchange, written->error());
+          std::string id = (*written)->id.string();
+          services.events->Publish({"image", "import", id, {{"name", id}}});
+          exchange->Reply(200, {{"Content-Type", "application/json"}},
+                          Cat(JsonWriter().Object().Field("status", id).End().text(), "\r\n"));
+        });
+  });
+}
 
 std::span<const Route> ArchiveRoutes() {
   return kRoutes;

@@ -72,6 +72,11 @@ void DownloadPipe::Begin() {
   });
 }
 
+void DownloadPipe::AddHeader(std::string name, std::string value) {
+  std::lock_guard lock(mutex_);
+  headers_.push_back({std::move(name), std::move(value)});
+}
+
 Result<> DownloadPipe::Write(std::string_view bytes) {
   std::unique_lock lock(mutex_);
   while (bytes_.size() >= kHighWater && !cancel_->load())
@@ -97,7 +102,7 @@ void DownloadPipe::Flush() {
   }
   if (!bytes.empty() && !started_) {
     started_ = true;
-    exchange_->StartStream(200, {{"Content-Type", content_type_}});
+    exchange_->StartStream(200, std::move(headers_));
     exchange_->OnDrain([self = shared_from_this()] { self->Flush(); });
   }
   exchange_->Write(bytes);

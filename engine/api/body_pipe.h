@@ -54,11 +54,13 @@ class DownloadPipe : public std::enable_shared_from_this<DownloadPipe> {
                CancelFlag cancel = std::make_shared<std::atomic<bool>>(false))
       : loop_(loop),
         exchange_(std::move(exchange)),
-        content_type_(std::move(content_type)),
-        cancel_(std::move(cancel)) {}
+        cancel_(std::move(cancel)),
+        headers_{{"Content-Type", std::move(content_type)}} {}
 
   // Loop thread, once.
   void Begin();
+  // Worker, before the first Write.
+  void AddHeader(std::string name, std::string value);
   // Worker. Waits while the client is slow; kCancelled when it is gone.
   Result<> Write(std::string_view bytes);
   // Loop thread, after the last Write. An error after the first piece ends the connection without
@@ -71,13 +73,13 @@ class DownloadPipe : public std::enable_shared_from_this<DownloadPipe> {
 
   Loop* loop_;
   http::ExchangePtr exchange_;  // loop thread only
-  const std::string content_type_;
-  bool started_ = false;  // loop thread only
+  bool started_ = false;        // loop thread only
   CancelFlag cancel_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::string bytes_;          // guarded by mutex_
-  bool flush_posted_ = false;  // guarded by mutex_
+  std::vector<http::Header> headers_;  // guarded by mutex_
+  std::string bytes_;                  // guarded by mutex_
+  bool flush_posted_ = false;          // guarded by mutex_
 };
 
 }  // namespace wherry::engine::api

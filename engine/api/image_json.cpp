@@ -83,6 +83,35 @@ void WriteImageSummary(JsonWriter& json, const ImageSummary& summary, const Imag
       .End();
 }
 
+Result<std::string> ImageHistoryJson(const ImageSummary& summary) {
+  const store::Image& image = *summary.image;
+  auto config = TRY(ConfigOf(summary));
+  // Each step but those without a layer made the next one.
+  struct Step {
+    JsonValue history;
+    uint64_t size = 0;
+  };
+  std::vector<Step> steps;
+  size_t layer = 0;
+  for (JsonValue history : config["history"]) {
+    bool empty = history["empty_layer"].boolean() || layer == image.layers.size();
+    steps.push_back({history, empty ? 0 : image.layers[layer++].size_bytes});
+  }
+  JsonWriter json;
+  json.Array();
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    auto created = ParseRfc3339(step->history["created"].str());
+    bool last = step == steps.rbegin();
+    json.Object().Field("Id", last ? image.config_digest.string() : std::string("<missing>"));
+    json.Field("Created", created ? *created / 1'000'000'000 : 0);
+    json.Field("CreatedBy", step->history["created_by"].str()).Key("Tags");
+    last && !summary.repo_tags.empty() ? json.Strings(summary.repo_tags) : json.Null();
+    json.Field("Size", step->size).Field("Comment", step->history["comment"].str()).End();
+  }
+  json.End();
+  return json.Take();
+}
+
 Result<std::string> ImageInspectJson(const ImageSummary& summary) {
   const store::Image& image = *summary.image;
   auto config = TRY(ConfigOf(summary));

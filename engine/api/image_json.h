@@ -21,6 +21,8 @@ struct ImageSize {
 void WriteImageSummary(JsonWriter& json, const ImageSummary& summary,
                        const ImageSize* size = nullptr);
 // GET /images/{name}/json.
+// What the image was made by, the last step first: Docker's history.
+Result<std::string> ImageHistoryJson(const ImageSummary& summary);
 Result<std::string> ImageInspectJson(const ImageSummary& summary);
 // Labels of the image's configuration; empty when it cannot be read.
 std::map<std::string, std::string> ImageLabels(const ImageSummary& summary);

@@ -1,14 +1,11 @@
-// /images: pull, list, inspect, tag, remove.
-#include <atomic>
-#include <memory>
+// /images: list, inspect, history, tag, remove.
+#include <algorithm>
 #include <set>
 
-#include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
 #include "engine/api/api.h"
 #include "engine/api/image_json.h"
-#include "engine/api/line_stream.h"
 #include "engine/containers.h"
 #include "engine/filters.h"
 
@@ -16,118 +13,30 @@ namespace wherry::engine::api {
 
 namespace {
 
-// fromImage and tag, where the tag may be a digest.
-Result<registry::Reference> PullReference(const http::Request& request) {
-  std::string_view image = request.param("fromImage");
-  std::string_view tag = request.param("tag");
-  if (request.has_param("fromSrc"))
-    return Fail(Errc::kUnsupported, "import (fromSrc) is not supported");
-  if (tag.empty())
-    return registry::Reference::Parse(image);
-  return registry::Reference::Parse(
-      Cat(image, tag.find(':') == std::string_view::npos ? ":" : "@", tag));
+// Filter values that are looked up or parsed once for all images; unix nanoseconds.
+struct ImageTimes {
+  int64_t before = INT64_MAX;  // and not at it
+  int64_t since = INT64_MIN;
+};
+
+Result<ImageTimes> TimesOf(Images& images, const Filters& filters) {
+  ImageTimes times;
+  times.before = TRY(PruneBefore(filters));
+  for (const std::string& name : filters.Values("before")) {
+    ImageSummary image = TRY(images.Inspect(name));
+    times.before = std::min(times.before, ImageCreated(image));
+  }
+  for (const std::string& name : filters.Values("since")) {
+    ImageSummary image = TRY(images.Inspect(name));
+    times.since = std::max(times.since, ImageCreated(image));
+  }
+  return times;
 }
 
-Result<PullRequest> ReadPull(const http::Request& request) {
-  PullRequest pull;
-  pull.reference = TRY(PullReference(request));
-  pull.credentials = registry::CredentialsFromHeader(request.header("X-Registry-Auth"));
-  if (!request.param("platform").empty())
-    pull.platform = std::string(request.param("platform"));
-  return pull;
-}
-
-void PullImage(const Services& services, Call call) {
-  auto read = ReadPull(call.request());
-  if (!read)
-    return ReplyError(*call.exchange, read.error());
-  PullRequest pull = std::move(*read);
-  auto stream = std::make_shared<LineStream>(services.loop, call.exchange);
-  stream->Begin();
-  pull.cancel = stream->cancel();
-  std::string name = pull.reference.Familiar();
-  services.transfers->Run([services, stream, name, pull = std::move(pull)]() mutable {
-    auto result = std::make_shared<Result<Digest>>(services.images->Pull(
-        std::move(pull),
-        [stream](const Progress& progress) { return stream->Report(ProgressLine(progress)); }));
-    services.loop->Post([services, stream, name, result] {
-      if (*result) {
-        services.events->Publish({"image", "pull", name, {{"name", name}}});
-      } else {
-        LogWarning("pull of ", name, ": ", result->error().message());
-      }
-      stream->Finish(*result ? nullptr : &result->error());
-    });
-  });
-}
-
-std::string PushedLines(const PushedTag& pushed) {
-  JsonWriter json;
-  json.Object().Key("progressDetail").Object().End().Key("aux").Object();
-  json.Field("Tag", pushed.tag).Field("Digest", pushed.digest.string());
-  json.Field("Size", pushed.size).End().End();
-  Progress said{Cat(pushed.tag, ": digest: ", pushed.digest.string(), " size: ", pushed.size), {}};
-  return Cat(ProgressLine(said), json.text(), "\r\n");
-}
-
-// Without a tag all tags of the repository, as in Docker.
-Result<PushRequest> ReadPush(const Call& call) {
-  std::string_view tag = call.request().param("tag");
-  PushRequest push;
-  push.reference = TRY(registry::Reference::Parse(Cat(call.name, tag.empty() ? "" : ":", tag)));
-  if (push.reference.digest)
-    return Fail(Errc::kInvalid, "cannot push a digest reference; give NAME:TAG");
-  push.all_tags = tag.empty() && !call.name.ends_with(Cat(":", push.reference.tag));
-  push.credentials = registry::CredentialsFromHeader(call.request().header("X-Registry-Auth"));
-  return push;
-}
-
-void PushImage(const Services& services, Call call) {
-  using Pushed = Result<std::vector<PushedTag>>;
-  auto push = ReadPush(call);
-  if (!push)
-    return ReplyError(*call.exchange, push.error());
-  auto stream = std::make_shared<LineStream>(services.loop, call.exchange);
-  stream->Begin();
-  push->cancel = stream->cancel();
-  std::string name =
-      push->all_tags ? push->reference.FamiliarRepository() : push->reference.Familiar();
-  services.transfers->Run([services, stream, name, push = std::move(*push)]() mutable {
-    auto result = std::make_shared<Pushed>(services.images->Push(
-        std::move(push),
-        [stream](const Progress& progress) { return stream->Report(ProgressLine(progress)); }));
-    services.loop->Post([services, stream, name, result] {
-      if (!*result) {
-        LogWarning("push of ", name, ": ", result->error().message());
-        return stream->Finish(&result->error());
-      }
-      for (const PushedTag& pushed : **result)
-        stream->Report(PushedLines(pushed));
-      services.events->Publish({"image", "push", name, {{"name", name}}});
-      stream->Finish(nullptr);
-    });
-  });
-}
-
-// Our own: what a pull would do.
-void PlanPull(const Services& services, Call call) {
-  auto read = ReadPull(call.request());
-  if (!read)
-    return ReplyError(*call.exchange, read.error());
-  auto cancel = std::make_shared<std::atomic<bool>>(false);
-  call.exchange->OnClose([cancel] { cancel->store(true); });
-  read->cancel = cancel;
-  services.transfers->Run([services, exchange = call.exchange, pull = std::move(*read)]() mutable {
-    auto plan = std::make_shared<Result<PullPlan>>(services.images->Plan(std::move(pull)));
-    services.loop->Post([exchange, plan] {
-      if (!*plan)
-        return ReplyError(*exchange, plan->error());
-      ReplyJson(*exchange, 200, PullPlanJson(**plan));
-    });
-  });
-}
-
-bool MatchesFilters(const ImageSummary& summary, const Filters& filters) {
+bool MatchesFilters(const ImageSummary& summary, const Filters& filters, const ImageTimes& times) {
+  int64_t created = ImageCreated(summary);
+  if (created >= times.before || created <= times.since)
+    return false;
   bool dangling = summary.repo_tags.empty();
   if (filters.Has("dangling") && filters.Flag("dangling") != dangling)
     return false;
@@ -143,7 +52,8 @@ bool MatchesFilters(const ImageSummary& summary, const Filters& filters) {
   return filters.MatchesLabels(ImageLabels(summary));
 }
 
-constexpr std::string_view kImageFilters[] = {"dangling", "label", "reference"};
+constexpr std::string_view kImageFilters[] = {"before",    "dangling", "label", "label!",
+                                              "reference", "since",    "until"};
 
 void ListImages(const Services& services, Call call) {
   auto filters = Filters::Parse(call.request().param("filters"), kImageFilters);
@@ -152,10 +62,11 @@ void ListImages(const Services& services, Call call) {
   OnWorker<std::string>(
       services,
       [services, filters = std::move(*filters)]() -> Result<std::string> {
+        ImageTimes times = TRY(TimesOf(*services.images, filters));
         JsonWriter json;
         json.Array();
         services.images->ForEach([&](const ImageSummary& image) {
-          if (MatchesFilters(image, filters))
+          if (MatchesFilters(image, filters, times))
             WriteImageSummary(json, image);
         });
         json.End();
@@ -168,12 +79,13 @@ void ListImages(const Services& services, Call call) {
       });
 }
 
-void InspectImage(const Services& services, Call call) {
+template <Result<std::string> (*kJson)(const ImageSummary&)>
+void Describe(const Services& services, Call call) {
   OnWorker<std::string>(
       services,
       [services, name = call.name]() -> Result<std::string> {
         ImageSummary image = TRY(services.images->Inspect(name));
-        return ImageInspectJson(image);
+        return kJson(image);
       },
       [exchange = call.exchange](Result<std::string> text) {
         if (!text)
@@ -277,10 +189,12 @@ void PruneImages(const Services& services, Call call) {
 }
 
 constexpr Route kRoutes[] = {
-    {"POST", "/images/create", PullImage},        {"GET", "/images/json", ListImages},
-    {"GET", "/images/{name}/json", InspectImage}, {"POST", "/images/{name}/tag", TagImage},
-    {"POST", "/images/{name}/push", PushImage},   {"DELETE", "/images/{name}", RemoveImage},
-    {"POST", "/images/prune", PruneImages},       {"GET", "/wherry/v1/pull/plan", PlanPull},
+    {"GET", "/images/json", ListImages},
+    {"GET", "/images/{name}/json", Describe<ImageInspectJson>},
+    {"GET", "/images/{name}/history", Describe<ImageHistoryJson>},
+    {"POST", "/images/{name}/tag", TagImage},
+    {"DELETE", "/images/{name}", RemoveImage},
+    {"POST", "/images/prune", PruneImages},
 };
 
 }  // namespace

@@ -36,10 +36,10 @@ std::string_view WithoutSlash(std::string_view path) {
 }
 
 const Route* FindRoute(std::string_view method, std::string_view path, std::string_view& name) {
-  const std::span<const Route> tables[] = {ContainerRoutes(), ArchiveRoutes(),  BuildRoutes(),
-                                           CommitRoutes(),    ExecRoutes(),     ImageRoutes(),
-                                           NetworkRoutes(),   ResourceRoutes(), StoreRoutes(),
-                                           SystemRoutes(),    UsageRoutes(),    VolumeRoutes()};
+  const std::span<const Route> tables[] = {
+      ContainerRoutes(), ArchiveRoutes(),  BuildRoutes(),   CommitRoutes(),   ExecRoutes(),
+      FileRoutes(),      ImageRoutes(),    NetworkRoutes(), ResourceRoutes(), StoreRoutes(),
+      SystemRoutes(),    TransferRoutes(), UsageRoutes(),   VolumeRoutes()};
   std::string_view wanted = method == "HEAD" ? std::string_view("GET") : method;
   for (auto table : tables) {
     for (const Route& route : table) {

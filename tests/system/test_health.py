@@ -70,8 +70,8 @@ def test_starting(engine):
 
 
 def test_a_check_that_hangs(engine):
-    start(engine, 'echo began; exec sleep 500', '--health-timeout', '500ms', '--health-retries', '1')
-    found = wait_health(engine, 'sick', 'unhealthy')
+    start(engine, 'echo began; exec sleep 500', '--health-timeout', '3s', '--health-retries', '1')
+    found = wait_health(engine, 'sick', 'unhealthy', 30)
     assert found['Log'][-1]['ExitCode'] == -1
     assert 'timeout' in found['Log'][-1]['Output'] and 'began' in found['Log'][-1]['Output']
 

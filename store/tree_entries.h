@@ -1,0 +1,45 @@
+// A directory tree, or a single file of it, told entry by entry, directories before what is in
+// them, names in order: what ChangeArchive makes an archive of. Hostile content that may change
+// meanwhile; everything is reached by descriptor, no link is followed. What is mounted in the tree
+// belongs to it, but for the content of the kernel's own file systems (/proc, /sys). Sockets are
+// left out. Not thread-safe.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/base/fd.h"
+#include "core/base/result.h"
+#include "store/overlay_changes.h"
+
+namespace wherry::store {
+
+class TreeEntries final : public ChangeSource {
+ public:
+  // `node` of `directory` ("." for itself) under the name `path`, which may be "/" for the root of
+  // names that begin with a slash, or empty
+  // for the root of names that do not.
+  TreeEntries(UniqueFd directory, std::string node, std::string path)
+      : directory_(std::move(directory)), node_(std::move(node)), path_(std::move(path)) {}
+
+  // kInvalid: nested deeper than a layer may be.
+  Result<std::optional<OverlayChange>> Next() override;
+
+ private:
+  struct Frame {
+    UniqueFd directory;
+    uint64_t device = 0;
+    std::string path;  // with a slash at its end
+    std::vector<std::string> names;
+    size_t next = 0;
+  };
+  Result<> Enter(const OverlayChange& change, uint64_t device_above);
+
+  UniqueFd directory_;
+  const std::string node_;
+  const std::string path_;
+  bool begun_ = false;
+  std::vector<Frame> frames_;
+};
+
+}  // namespace wherry::store

@@ -58,11 +58,13 @@ Result<Draft> MakeDraft(const Containers::Environment& env,
   ContainerConfig config = TRY(
       ReadRequest(body.root(), image,
                   {std::string_view(container->id).substr(0, 12), env.config->default_network}));
-  for (const EndpointRequest& endpoint : config.endpoints) {
+  for (EndpointRequest& endpoint : config.endpoints) {
     auto network = env.networks->Find(endpoint.network);
     if (!network)  // not kNotFound: clients would take that for a missing image, and pull it
       return Fail(Errc::kInvalid, std::string(network.error().message()));
+    endpoint.network = network->name;
   }
+  config.networking_json = EndpointsJson(config.endpoints);
   LocateVolumes(env.config->root, config);
   container->config = std::make_shared<const ContainerConfig>(std::move(config));
   container->image_id = image.id;

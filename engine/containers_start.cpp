@@ -154,6 +154,8 @@ void Containers::StartIdle(const ContainerPtr& container, Done<> done) {
         Fail(Errc::kConflict, paused ? "cannot start a paused container, try unpause instead"
                                      : "container is marked for removal and cannot be started"));
   }
+  ++container->holds;
+  container->starting = true;
   const ContainerConfig& config = *container->config;
   ContainerPtr other;
   UniqueFd other_netns;
@@ -161,12 +163,10 @@ void Containers::StartIdle(const ContainerPtr& container, Done<> done) {
     auto found = SharedNetwork(config);
     auto netns = found ? NetnsOf(**found) : std::unexpected(found.error().Clone());
     if (!netns)
-      return done(std::unexpected(std::move(netns).error()));
+      return StartFailed(container, 125, netns.error(), std::move(done));
     other = *found;
     other_netns = std::move(*netns);
   }
-  ++container->holds;
-  container->starting = true;
   StartInput input{env_.images,
                    env_.volumes,
                    env_.networks,

@@ -124,8 +124,10 @@ void Resolver::Box::Handle(std::span<const uint8_t> query, DnsForward::Transport
   if (auto answer = LocalAnswer(*networks_, service_.container_id, query, *question))
     return reply(std::move(*answer));
   net::DnsMessage failure = net::AnswerDnsCode(query, *question, net::DnsCode::kServerFailure);
+  if (pending_.size() >= kMaxPending)
+    return reply(std::move(failure));
   std::vector<std::string> servers = Servers();
-  if (servers.empty() || pending_.size() >= kMaxPending)
+  if (servers.empty())
     return reply(std::move(failure));
   uint64_t id = next_id_++;
   auto forward =

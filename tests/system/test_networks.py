@@ -239,6 +239,7 @@ def test_network_of_another_container(net):
     net.wherry('stop', '-t', '0', 'web').ok()
     result = net.wherry('run', '--rm', '--network', 'container:web', net.busybox, 'true').fails()
     assert 'non running container' in result.err
+    assert net.containers() == [net.inspect('web')['Id']], '--rm leaves nothing after a start that failed'
 
 
 def test_daemon_killed_and_started(net, mine):

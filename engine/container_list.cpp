@@ -13,18 +13,18 @@ namespace {
 // Filter values that are looked up or parsed once for all containers.
 struct Prepared {
   const Filters* filters = nullptr;
-  const Containers* containers = nullptr;
   int64_t created_before = std::numeric_limits<int64_t>::max();
   int64_t created_after = std::numeric_limits<int64_t>::min();
   std::vector<int> exit_codes;
   std::vector<std::string> networks;  // names
+  const Networks* all_networks = nullptr;
 };
 
 Result<Prepared> Prepare(const Containers& containers, const Networks& networks,
                          const Filters& filters) {
   Prepared prepared;
   prepared.filters = &filters;
-  prepared.containers = &containers;
+  prepared.all_networks = &networks;
   for (const std::string& reference : filters.Values("before")) {
     ContainerPtr other = TRY(containers.Find(reference));
     prepared.created_before = std::min(prepared.created_before, other->created_nanos);
@@ -113,12 +113,13 @@ bool InNetwork(const Container& container, const Prepared& prepared) {
          std::ranges::any_of(container.config->endpoints, named, &EndpointRequest::network);
 }
 
-// "80", "80-90/udp" against the ports that are published.
-bool Publishes(const Container& container, const std::string& wanted) {
+// "80", "80-90/udp" against the ports of the host that lead to the container.
+bool Publishes(const Container& container, const Networks& networks, const std::string& wanted) {
   auto port = ParsePort(wanted);
-  return port && std::ranges::any_of(container.config->host.ports, [&](const PortRequest& mine) {
-           return mine.protocol == port->protocol && mine.container_port >= port->first &&
-                  mine.container_port <= port->last;
+  auto attachment = networks.Of(container.id);
+  return port && attachment && std::ranges::any_of(attachment->ports, [&](const BoundPort& mine) {
+           return mine.protocol == port->protocol && mine.host_port >= port->first &&
+                  mine.host_port <= port->last;
          });
 }
 
@@ -140,7 +141,9 @@ bool Matches(const Container& container, const Prepared& prepared) {
          InNetwork(container, prepared) && filters.MatchesLabels(container.config->labels) &&
          !filters.Flag("is-task") &&
          AnyValue(filters, "publish",
-                  [&](const std::string& value) { return Publishes(container, value); }) &&
+                  [&](const std::string& value) {
+                    return Publishes(container, *prepared.all_networks, value);
+                  }) &&
          AnyValue(filters, "name",
                   [&](const std::string& value) { return MatchesName(container, value); }) &&
          AnyValue(filters, "ancestor",

@@ -40,16 +40,19 @@ bool MatchesFilters(const ImageSummary& summary, const Filters& filters, const I
   bool dangling = summary.repo_tags.empty();
   if (filters.Has("dangling") && filters.Flag("dangling") != dangling)
     return false;
-  if (filters.Has("reference")) {
-    bool any = false;
-    for (const std::string& pattern : filters.Values("reference")) {
-      for (const std::string& tag : summary.repo_tags)
-        any |= MatchesReference(pattern, tag);
-    }
-    if (!any)
-      return false;
-  }
   return filters.MatchesLabels(ImageLabels(summary));
+}
+
+// Leaves only the names that were asked for; false when none is left.
+bool KeepReferences(ImageSummary& summary, const Filters& filters) {
+  if (!filters.Has("reference"))
+    return true;
+  std::erase_if(summary.repo_tags, [&](const std::string& tag) {
+    return std::ranges::none_of(filters.Values("reference"), [&](const std::string& pattern) {
+      return MatchesReference(pattern, tag);
+    });
+  });
+  return !summary.repo_tags.empty();
 }
 
 constexpr std::string_view kImageFilters[] = {"before",    "dangling", "label", "label!",
@@ -65,8 +68,8 @@ void ListImages(const Services& services, Call call) {
         ImageTimes times = TRY(TimesOf(*services.images, filters));
         JsonWriter json;
         json.Array();
-        services.images->ForEach([&](const ImageSummary& image) {
-          if (MatchesFilters(image, filters, times))
+        services.images->ForEach([&](ImageSummary image) {
+          if (MatchesFilters(image, filters, times) && KeepReferences(image, filters))
             WriteImageSummary(json, image);
         });
         json.End();

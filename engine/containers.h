@@ -130,7 +130,7 @@ class Containers {
   // host's network, without a network, or in another container's.
   void Connect(ContainerPtr container, EndpointRequest request, Done<> done);
   // kNotFound when it is not there.
-  void Disconnect(ContainerPtr container, std::string_view network, Done<> done);
+  void Disconnect(ContainerPtr container, std::string_view reference, Done<> done);
 
   enum class Force : uint8_t { kNo, kYes };
   enum class TheirVolumes : uint8_t { kKeep, kRemove };  // those without a name

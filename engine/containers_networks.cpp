@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "engine/container_record.h"

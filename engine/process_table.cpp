@@ -284,7 +284,8 @@ Result<std::vector<Wanted>> ParseColumns(std::string_view list) {
 }  // namespace
 
 Result<ProcessTable> ListProcesses(const std::string& cgroup, std::string_view ps_args) {
-  auto wanted = TRY(ParseColumns(TRY(ColumnList(Trim(ps_args)))));
+  auto list = TRY(ColumnList(Trim(ps_args)));
+  auto wanted = TRY(ParseColumns(list));
   ProcessTable table;
   for (const Wanted& column : wanted)
     table.titles.push_back(column.title);

@@ -43,6 +43,23 @@ Result<PortRequest> ParseBinding(const PortNumber& port, JsonValue binding) {
   return request;
 }
 
+// Those that are exposed and not published by name go to any free port.
+Result<> AddExposed(std::vector<PortRequest>& ports, JsonValue exposed) {
+  for (JsonValue entry : exposed) {
+    PortNumber range = TRY(ParsePort(entry.key()));
+    for (uint32_t port = range.first; port <= range.last && ports.size() <= kMaxPorts; ++port) {
+      bool named = std::ranges::any_of(ports, [&](const PortRequest& other) {
+        return other.container_port == port && other.protocol == range.protocol;
+      });
+      if (!named)
+        ports.push_back({.protocol = range.protocol,
+                         .container_port = static_cast<uint16_t>(port),
+                         .host_address = {}});
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string_view ProtocolName(uint8_t protocol) {
@@ -87,20 +104,8 @@ Result<std::vector<PortRequest>> ParsePortBindings(JsonValue host_config, JsonVa
     for (JsonValue binding : entry)
       ports.push_back(TRY(ParseBinding(port, binding)));
   }
-  if (host_config["PublishAllPorts"].boolean()) {
-    for (JsonValue entry : exposed) {
-      PortNumber range = TRY(ParsePort(entry.key()));
-      for (uint32_t port = range.first; port <= range.last && ports.size() <= kMaxPorts; ++port) {
-        bool named = std::ranges::any_of(ports, [&](const PortRequest& other) {
-          return other.container_port == port && other.protocol == range.protocol;
-        });
-        if (!named)
-          ports.push_back({.protocol = range.protocol,
-                           .container_port = static_cast<uint16_t>(port),
-                           .host_address = {}});
-      }
-    }
-  }
+  if (host_config["PublishAllPorts"].boolean())
+    TRY(AddExposed(ports, exposed));
   if (ports.size() > kMaxPorts)
     return Fail(Errc::kInvalid, Cat("more than ", kMaxPorts, " published ports"));
   return ports;

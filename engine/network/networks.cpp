@@ -224,44 +224,45 @@ bool Networks::HasMembers() const {
   return !lives_.empty();
 }
 
+// All endpoints in the networks of a container, its own among them.
+void Networks::ForNeighbours(std::string_view container_id,
+                             std::move_only_function<void(const Endpoint&)> use) const {
+  auto asking = lives_.find(container_id);
+  if (asking == lives_.end())
+    return;
+  for (const Endpoint& mine : asking->second.attachment.endpoints) {
+    for (const auto& [id, live] : lives_) {
+      for (const Endpoint& theirs : live.attachment.endpoints) {
+        if (theirs.network_id == mine.network_id)
+          use(theirs);
+      }
+    }
+  }
+}
+
 std::vector<net::Ipv4> Networks::Resolve(std::string_view container_id,
                                          std::string_view name) const {
   std::lock_guard lock(mutex_);
   std::vector<net::Ipv4> addresses;
-  auto asking = lives_.find(container_id);
-  if (asking == lives_.end())
-    return addresses;
-  for (const Endpoint& mine : asking->second.attachment.endpoints) {
-    for (const auto& [id, live] : lives_) {
-      for (const Endpoint& theirs : live.attachment.endpoints) {
-        if (theirs.network_id == mine.network_id &&
-            std::ranges::any_of(theirs.names, [&](const std::string& other) {
-              return EqualsIgnoreCase(other, name);
-            }))
-          addresses.push_back(theirs.address);
-      }
-    }
-  }
+  ForNeighbours(container_id, [&](const Endpoint& endpoint) {
+    bool called = std::ranges::any_of(
+        endpoint.names, [&](const std::string& other) { return EqualsIgnoreCase(other, name); });
+    if (called)
+      addresses.push_back(endpoint.address);
+  });
   return addresses;
 }
 
 std::optional<std::string> Networks::NameOf(std::string_view container_id,
                                             net::Ipv4 address) const {
   std::lock_guard lock(mutex_);
-  auto asking = lives_.find(container_id);
-  if (asking == lives_.end())
-    return std::nullopt;
-  for (const Endpoint& mine : asking->second.attachment.endpoints) {
-    for (const auto& [id, live] : lives_) {
-      for (const Endpoint& theirs : live.attachment.endpoints) {
-        auto network = networks_.find(mine.network_id);
-        if (theirs.network_id == mine.network_id && theirs.address == address &&
-            !theirs.names.empty() && network != networks_.end())
-          return Cat(theirs.names.front(), ".", network->second.name);
-      }
-    }
-  }
-  return std::nullopt;
+  std::optional<std::string> name;
+  ForNeighbours(container_id, [&](const Endpoint& endpoint) {
+    auto network = networks_.find(endpoint.network_id);
+    if (endpoint.address == address && !endpoint.names.empty() && network != networks_.end())
+      name = Cat(endpoint.names.front(), ".", network->second.name);
+  });
+  return name;
 }
 
 bool Networks::LeadsOut(std::string_view container_id) const {

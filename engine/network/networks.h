@@ -3,6 +3,7 @@
 // What only looks (List, Find, Of, Members, names) never blocks; the rest is for worker threads.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -97,6 +98,10 @@ class Networks {
   };
   using Lives = std::map<std::string, Live, std::less<>>;
 
+  // REQUIRES: mutex_.
+  void ForNeighbours(std::string_view container_id,
+                     std::move_only_function<void(const Endpoint&)> use) const;
+
   std::string RecordPath(std::string_view id) const;
   Result<> RestoreRecord(const std::string& file);
   void Predefine();
@@ -107,6 +112,7 @@ class Networks {
   Result<Sandbox> MakeSandbox(const Plan& plan);
   Result<> Fill(const Plan& plan, int netns, Live& live);
   Result<> HoldPorts(const Plan& plan, Live& live);
+  std::string PortHolder(const PortRequest& wanted) const;
   void Put(const std::string& container_id, Live live);
   Result<> Save(const std::string& container_id) const;
   Result<> ApplyFilter();

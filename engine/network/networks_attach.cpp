@@ -106,6 +106,19 @@ void Networks::Detach(const Endpoint& endpoint) {
     pool->second.Release(endpoint.address);
 }
 
+// The container of ours that has a port of the host; empty when none has.
+std::string Networks::PortHolder(const PortRequest& wanted) const {
+  std::lock_guard lock(mutex_);
+  for (const auto& [id, live] : lives_) {
+    bool has = std::ranges::any_of(live.attachment.ports, [&](const BoundPort& port) {
+      return port.protocol == wanted.protocol && port.host_port == wanted.first_port;
+    });
+    if (has)
+      return live.name;
+  }
+  return {};
+}
+
 Result<> Networks::HoldPorts(const Plan& plan, Live& live) {
   if (plan.ports.empty() || live.attachment.endpoints.empty())
     return {};
@@ -113,16 +126,10 @@ Result<> Networks::HoldPorts(const Plan& plan, Live& live) {
   net::Ipv4 address = network ? network->publish_address : net::Ipv4{};
   for (const PortRequest& request : plan.ports) {
     auto held = HoldPort(request, address);
-    if (!held && held.error().code() == Errc::kConflict) {
-      std::lock_guard lock(mutex_);
-      for (const auto& [id, other] : lives_) {
-        for (const BoundPort& port : other.attachment.ports) {
-          if (port.protocol == request.protocol && port.host_port == request.first_port)
-            return Fail(Errc::kConflict,
-                        Cat("Bind for ", address.Text(), ":", port.host_port,
-                            " failed: port is already allocated by container ", other.name));
-        }
-      }
+    std::string holder = held ? "" : PortHolder(request);
+    if (!held && !holder.empty()) {
+      return Fail(Errc::kConflict, Cat("Bind for ", address.Text(), ":", request.first_port,
+                                       " failed: port is already allocated by container ", holder));
     }
     HeldPort port = TRY(std::move(held));
     live.attachment.ports.push_back(port.port);

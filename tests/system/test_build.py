@@ -12,6 +12,10 @@ import pytest
 
 from engine import docker_program
 
+pytestmark = pytest.mark.machines('host')
+# What may differ between kernels or architectures; the rest is the same everywhere.
+BOTH = pytest.mark.machines('host', 'vm')
+
 
 def pack(files, format=tarfile.PAX_FORMAT):
     """A build context: names to text, or to functions that change the entry."""
@@ -77,6 +81,7 @@ def build(engine):
     assert left == '', f'left behind by builds: {left}'
 
 
+@BOTH
 def test_instructions(build):
     build('''
 # comment
@@ -130,6 +135,7 @@ Successfully tagged built[0-9a-f]+:latest
     assert build.detail()['Id'] == build('FROM BUSYBOX\nRUN echo hi; echo err >&2\nCMD true', '-q').ok().out.strip()
 
 
+@BOTH
 def test_stages(build):
     build('''
 FROM BUSYBOX AS first
@@ -197,6 +203,7 @@ def test_copy_of_many_files(build):
     assert build.run('sh', '-c', 'ls /all | wc -l') == '1500\n'
 
 
+@BOTH
 def test_copy(build):
     files = {'a.txt': 'a', 'b.txt': 'b', 'c.bin': 'c', 'dir/x': 'x', 'dir/sub/y': 'y', 'link': link('a.txt'),
              'dir/link': link('x')}
@@ -250,6 +257,7 @@ x
 '''
 
 
+@BOTH
 def test_add_takes_archives_apart(build):
     inner = pack({'in/file': 'inside', 'in/link': link('/etc'), 'in/device': device})
     files = {'plain.tar': inner, 'packed.tar.gz': gzip.compress(inner), 'text.gz': gzip.compress(b'text'),
@@ -275,6 +283,7 @@ def test_on_build(build):
     assert build.detail()['Config'].get('OnBuild') in (None, [])
 
 
+@BOTH
 def test_cache(build):
     dockerfile = 'FROM BUSYBOX\nARG A=1\nCOPY file /\nRUN date +%s%N > /now; echo $A\nENV X=y\n'
     build(dockerfile, files={'file': '1'}).ok()
@@ -376,6 +385,7 @@ def test_links_do_not_lead_out_of_the_context(build):
     assert build.run('cat', '/one', '/two') == 'ownown'
 
 
+@BOTH
 def test_links_of_the_image_do_not_lead_out(build):
     """What is copied to a link of the image stays in the image."""
     target = f'{build.engine.dir}/escape'
@@ -433,6 +443,7 @@ def directory(engine):
     engine.machine.remove(path)
 
 
+@BOTH
 def test_context_directory(build, directory):
     machine = build.engine.machine
     machine.shell(f'mkdir -p {directory}/c/keep {directory}/c/drop/deep {directory}/c/empty; cd {directory}/c; '
@@ -480,6 +491,7 @@ def test_a_build_that_is_given_up(build):
     engine.machine.remove(path)
 
 
+@BOTH
 def test_a_daemon_that_is_killed(new_engine, registry):
     """The next one removes what its builds had made."""
     engine = new_engine(new_engine.trust(registry.name))

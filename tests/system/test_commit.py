@@ -8,6 +8,10 @@ import uuid
 
 import pytest
 
+pytestmark = pytest.mark.machines('host')
+# What may differ between kernels or architectures; the rest is the same everywhere.
+BOTH = pytest.mark.machines('host', 'vm')
+
 CHANGES = '''
 set -e
 mkdir /new /new/sub
@@ -50,6 +54,7 @@ def run(engine, image, script):
     return engine.wherry('run', '--rm', '--network', 'none', image, 'sh', '-c', script).ok().out
 
 
+@BOTH
 def test_diff(engine, changed):
     lines = engine.wherry('diff', changed).ok().out.splitlines()
     assert lines == ['C /etc', 'D /etc/group', 'C /etc/passwd', 'A /new', 'A /new/a', 'A /new/b',
@@ -71,6 +76,7 @@ def test_diff_of_nothing(engine):
     assert 'No such container: none' in engine.wherry('diff', 'none').fails(1).err
 
 
+@BOTH
 def test_commit_keeps_everything(engine, changed, image):
     engine.wherry('commit', '-m', 'why', '-a', 'me', changed, image).ok()
     out = run(engine, image, 'cd /new; stat -c "%n %a %u:%g %h %F %s" a b sub link device pipe holes; '
@@ -93,6 +99,7 @@ def test_commit_again_gives_the_same_layer(engine, changed, image):
     engine.wherry('rmi', first['Id']).ok()
 
 
+@BOTH
 def test_commit_of_renamed_directories(engine, image):
     """The upper directory has neither what was in them nor the content of a file whose mode changed."""
     name = f'c{uuid.uuid4().hex[:8]}'
@@ -189,6 +196,7 @@ def test_bad_names(engine, changed):
     assert 'BAD' in engine.wherry('commit', changed, 'BAD NAME').fails(1).err
 
 
+@BOTH
 def test_commit_of_a_running_container(engine, image):
     identity = engine.run_detached(engine.busybox, 'sh', '-c', 'while :; do echo x >> /log; sleep 0.01; done')
     engine.machine.wait_for(lambda: 'A /log' in engine.wherry('diff', identity).ok().out, 'no change')

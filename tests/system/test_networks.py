@@ -268,6 +268,7 @@ def test_a_flood_of_queries_harms_nobody_else(net, mine):
     net.wherry('ps').ok()
 
 
+@pytest.mark.machines('host-net')
 @pytest.mark.parametrize('query', ['00', '1234', '123401000001000000000000', '12340100000100000000000003777777',
                                    '1234010000010000000000003f' + '77' * 63, '1234010000010000000000000000ff',
                                    '123401000001000000000000c00c00010001', '12348180000100000000000003777777000001'])
@@ -277,6 +278,7 @@ def test_malformed_queries(net, mine, query):
     assert probe(net, 'get', 'web', 80, network=mine).ok().out == 'page'
 
 
+@pytest.mark.machines('host-net')
 @pytest.mark.parametrize('words, says', [
     (['network', 'create', 'bridge'], 'already exists'),
     (['network', 'create', '-d', 'overlay', 'x'], 'network driver "overlay" is not supported'),

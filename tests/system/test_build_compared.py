@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import tarfile
+import tempfile
 import uuid
 
 import pytest
@@ -122,8 +123,8 @@ class Podman:
 
 
 @pytest.fixture(scope='module')
-def podman(session_engine, tmp_path_factory):
-    directory = tmp_path_factory.mktemp('podman')
+def podman(session_engine):
+    directory = tempfile.mkdtemp(prefix='wp.', dir='/tmp')  # podman wants less than 50 characters
     program = Podman(directory)
     saved = f'{directory}/base.tar'
     session_engine.wherry('save', '-o', saved, session_engine.busybox).ok()

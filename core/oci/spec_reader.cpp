@@ -39,7 +39,7 @@ Result<std::vector<Field>> Field::Children() const {
   std::vector<Field> fields;
   fields.reserve(value_.size());
   for (JsonValue child : value_)
-    fields.push_back(Field(*root_, value_, child, child.key()));
+    fields.push_back(Field(*this, child, child.key()));
   return fields;
 }
 
@@ -101,11 +101,11 @@ Result<int64_t> Field::Number(int64_t low, int64_t high) const {
 }
 
 std::unexpected<Error> Field::Bad(std::string_view what) const {
-  return Fail(Errc::kInvalid, Cat("config.json: ", name(), " ", what));
+  return Fail(Errc::kInvalid, Cat(document_, ": ", name(), " ", what));
 }
 
 std::unexpected<Error> Field::Unsupported() const {
-  return Fail(Errc::kUnsupported, Cat("config.json: ", name(), " is not supported"));
+  return Fail(Errc::kUnsupported, Cat(document_, ": ", name(), " is not supported"));
 }
 
 }  // namespace wherry::oci

@@ -1,6 +1,5 @@
-// Typed, checked access to the members of config.json, with the full name of the field in every
-// error
-// ("config.json: process.user.uid: must be ..."). Internal to core/oci.
+// Typed, checked access to the members of a JSON document, with the full name of the field in every
+// error ("config.json: process.user.uid must be ...").
 #pragma once
 
 #include <cstdint>
@@ -18,7 +17,9 @@ namespace wherry::oci {
 // name is looked for only when an error needs it. `root` must outlive every Field made from it.
 class Field {
  public:
-  explicit Field(const JsonValue& root) : root_(&root), value_(root) {}
+  // `document` is named in errors, and outlives it too.
+  explicit Field(const JsonValue& root, std::string_view document = "config.json")
+      : root_(&root), document_(document), value_(root) {}
 
   explicit operator bool() const { return value_ && !value_.IsNull(); }
   JsonValue value() const { return value_; }
@@ -27,7 +28,7 @@ class Field {
 
   // The member `key` (a literal); absent when this is absent.
   Field operator[](std::string_view key) const {
-    return Field(*root_, value_, *this ? value_[key] : JsonValue(), key);
+    return Field(*this, *this ? value_[key] : JsonValue(), key);
   }
   // The elements of an array, members of an object; none when absent. kInvalid for another type.
   Result<std::vector<Field>> Elements() const;
@@ -62,11 +63,16 @@ class Field {
     using Type = T;
   };
 
-  Field(const JsonValue& root, JsonValue parent, JsonValue value, std::string_view key)
-      : root_(&root), parent_(parent), value_(value), key_(key) {}
+  Field(const Field& parent, JsonValue value, std::string_view key)
+      : root_(parent.root_),
+        document_(parent.document_),
+        parent_(parent.value_),
+        value_(value),
+        key_(key) {}
   Result<std::vector<Field>> Children() const;
 
   const JsonValue* root_;
+  std::string_view document_;
   JsonValue parent_;
   JsonValue value_;
   std::string_view key_;  // of a member, also when it is absent

@@ -1,0 +1,220 @@
+#include "ota/updater.h"
+
+#include <algorithm>
+
+#include "core/base/file.h"
+#include "core/base/text.h"
+
+namespace wherry::ota {
+
+namespace {
+
+constexpr uint32_t kEvidenceMode = 0600;
+
+std::string ShortName(const Digest& digest) { return digest.hex().substr(0, 12); }
+
+}  // namespace
+
+Result<std::unique_ptr<Updater>> Updater::Open(Environment environment) {
+  TRY(MakeDirs(environment.directory, 0700));
+  std::string path = Cat(environment.directory, "/record");
+  Result<RecordFile> record = RecordFile::Open(path);
+  Result<UpdateState> state = UpdateState();
+  if (record && !record->payload().empty())
+    state = UpdateState::Parse(record->payload());
+  if (!record ? record.error().code() == Errc::kCorrupt : !state.has_value()) {
+    const Error& error = record ? state.error() : record.error();
+    environment.log(Cat(error.message(), "; what runs is left alone until the next release comes"));
+    record = RecordFile::Create(path);
+    state = UpdateState();
+  }
+  RecordFile opened = TRY(std::move(record));
+  ReleaseFiles files = TRY(ReleaseFiles::Open(Cat(environment.directory, "/releases")));
+  std::unique_ptr<Updater> updater(
+      new Updater(std::move(environment), std::move(opened), std::move(files)));
+  updater->state_ = *std::move(state);
+  return updater;
+}
+
+Updater::Updater(Environment environment, RecordFile record, ReleaseFiles files)
+    : environment_(std::move(environment)), record_(std::move(record)), files_(std::move(files)) {}
+
+Updater::~Updater() { Stop(); }
+
+void Updater::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void Updater::Stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+    cancel_ = true;
+    changed_.notify_all();
+  }
+  if (thread_.joinable())
+    thread_.join();
+}
+
+// --- Wishes
+
+Result<> Updater::Apply(const Release& release, std::string_view envelope,
+                        std::string_view deployment) {
+  std::lock_guard lock(mutex_);
+  if (state_.deployment == deployment && state_.state != State::kNone)
+    return Fail(Errc::kNotModified, Cat("deployment ", deployment, " is here already, as ",
+                                        StateName(state_.state)));
+  if (state_.state == State::kTrial || state_.state == State::kReverting)
+    return Fail(Errc::kConflict, Cat("release ", ShortName(state_.active), " is in ",
+                                     StateName(state_.state), ": wait for its end, or cancel it"));
+  if (release.sequence < state_.floor)
+    return Fail(Errc::kDenied, Cat("release ", release.name, " has sequence ", release.sequence,
+                                   ", below this device's floor of ", state_.floor));
+  if (!state_.active.none()) {
+    Result<Release> active = files_.Read(state_.active);
+    if (active && active->sequence >= release.sequence)
+      return Fail(Errc::kDenied,
+                  Cat("release ", release.name, " has sequence ", release.sequence,
+                      ", and the active one has ", active->sequence,
+                      ": only a newer one is taken (a rollback goes back)"));
+  }
+  TRY(files_.Keep(release.digest, envelope));
+  UpdateState next = state_;
+  next.state = State::kFetching;
+  next.deployment = deployment;
+  next.candidate = release.digest;
+  next.starts = 0;
+  next.code = Code::kNone;
+  next.reason.clear();
+  return Enter(std::move(next));
+}
+
+Result<> Updater::Cancel(Code code, std::string_view reason) {
+  std::lock_guard lock(mutex_);
+  UpdateState next = state_;
+  if (state_.state == State::kTrial)
+    next.state = State::kReverting;
+  else if (state_.state == State::kFetching || state_.state == State::kVerified)
+    next.state = State::kCancelled;
+  else
+    return Fail(Errc::kConflict,
+                Cat("no update is in progress: the state is ", StateName(state_.state)));
+  next.starts = 0;
+  next.code = code;
+  next.reason = reason;
+  return Enter(std::move(next));
+}
+
+Result<> Updater::Confirm() {
+  std::lock_guard lock(mutex_);
+  if (state_.state != State::kTrial)
+    return Fail(Errc::kConflict,
+                Cat("no release is in trial: the state is ", StateName(state_.state)));
+  return Enter(Confirmed(state_));
+}
+
+// The floor stays below the release before, or there would be no way back to it.
+UpdateState Updater::Confirmed(UpdateState state) const {
+  Result<Release> active = files_.Read(state.active);
+  Result<Release> previous = files_.Read(state.previous);
+  if (active) {
+    uint64_t floor = previous ? std::min(active->floor, previous->sequence) : active->floor;
+    state.floor = std::max(state.floor, floor);
+  }
+  state.state = State::kConfirmed;
+  return state;
+}
+
+Result<> Updater::Rollback(const Digest& expected) {
+  std::lock_guard lock(mutex_);
+  if (!expected.none() && expected == state_.active && state_.AtRest())
+    return Fail(Errc::kNotModified, Cat("release ", ShortName(expected), " is active already"));
+  if (!state_.AtRest())
+    return Fail(Errc::kConflict,
+                Cat("an update is in progress (", StateName(state_.state), "): cancel it instead"));
+  if (state_.previous.none())
+    return Fail(Errc::kConflict, "there is no release before this one to go back to");
+  if (!expected.none() && expected != state_.previous)
+    return Fail(Errc::kConflict, Cat("the release before this one is ", ShortName(state_.previous),
+                                     ", not ", ShortName(expected)));
+  UpdateState next = state_;
+  next.state = State::kReverting;
+  next.starts = 0;
+  next.code = Code::kRequested;
+  next.reason = "a rollback was asked for";
+  return Enter(std::move(next));
+}
+
+Updater::Status Updater::Now() const {
+  std::lock_guard lock(mutex_);
+  return {state_, record_.number(), waiting_};
+}
+
+std::optional<Release> Updater::FindRelease(const Digest& digest) const {
+  std::lock_guard lock(mutex_);
+  Result<Release> release = files_.Read(digest);
+  return release ? std::optional(*std::move(release)) : std::nullopt;
+}
+
+std::string Updater::Evidence() const {
+  return ReadFile(Cat(environment_.directory, "/evidence.json")).value_or("");
+}
+
+// --- The record
+
+Result<> Updater::Enter(UpdateState next) {
+  if (next.state != state_.state)
+    next.spent_s = 0;
+  TRY(record_.Store(next.ToJson()));
+  state_ = std::move(next);
+  waiting_.clear();
+  cancel_ = true;
+  changed_.notify_all();
+  return {};
+}
+
+// From a step: counts only when nothing was wished meanwhile. What cannot be recorded is not done:
+// the step is made again after a while.
+bool Updater::Move(Number from, UpdateState next) {
+  Result<> entered;
+  {
+    std::lock_guard lock(mutex_);
+    if (record_.number() != from)
+      return false;
+    entered = Enter(std::move(next));
+  }
+  if (entered)
+    return true;
+  environment_.log(entered.error().message());
+  BackOff(from, Cat("the update's record cannot be written: ", entered.error().message()));
+  return false;
+}
+
+void Updater::GiveUp(UpdateState state, Number number, Code code, std::string reason) {
+  state.state = State::kRejected;
+  state.code = code;
+  state.reason = std::move(reason);
+  Move(number, std::move(state));
+}
+
+void Updater::TakeBack(UpdateState state, Number number, Code code, std::string reason) {
+  {
+    std::lock_guard lock(mutex_);
+    if (record_.number() != number)
+      return;
+  }
+  if (std::optional<Release> release = FindRelease(state.active)) {
+    std::string evidence = environment_.workload->Evidence(*release);
+    Result<> saved = ReplaceFile(Cat(environment_.directory, "/evidence.json"), evidence,
+                                 kEvidenceMode, Durability::kPersistent);
+    if (!saved)
+      environment_.log(Cat("what was seen of the release is lost: ", saved.error().message()));
+  }
+  state.state = State::kReverting;
+  state.starts = 0;
+  state.code = code;
+  state.reason = std::move(reason);
+  Move(number, std::move(state));
+}
+
+}  // namespace wherry::ota

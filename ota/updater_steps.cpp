@@ -1,0 +1,289 @@
+// What the updater's thread does in each state.
+#include <algorithm>
+#include <array>
+
+#include "core/base/text.h"
+#include "core/base/time.h"
+#include "ota/updater.h"
+
+namespace wherry::ota {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+
+// A trial's time is on flash this often, so that power cuts do not give it for ever.
+constexpr nanoseconds kCountPeriod = seconds(60);
+// The wait between attempts: doubled, from one period up to this many.
+constexpr int kMaxPeriods = 300;
+
+// What waiting cannot mend, when images are brought or containers created.
+constexpr std::array kFinal = {Errc::kInvalid,      Errc::kNotFound,    Errc::kDenied,
+                               Errc::kUnauthorized, Errc::kUnsupported, Errc::kCorrupt,
+                               Errc::kConflict,     Errc::kExists};
+
+bool IsFinal(Errc code) { return std::ranges::find(kFinal, code) != kFinal.end(); }
+
+// Seconds, of something that is counted in them.
+int64_t Whole(nanoseconds time) { return std::chrono::duration_cast<seconds>(time).count(); }
+
+}  // namespace
+
+void Updater::Run() {
+  CountStart();
+  for (;;) {
+    UpdateState state;
+    Number number = 0;
+    {
+      std::lock_guard lock(mutex_);
+      if (stop_)
+        return;
+      cancel_ = false;
+      state = state_;
+      number = record_.number();
+    }
+    if (number != announced_)
+      Announce(state, number);
+    Step(state, number);
+  }
+}
+
+// A start in the middle of a trial is one more try, written down before anything of it starts: a
+// release that takes the device down with it is given up.
+void Updater::CountStart() {
+  UpdateState state = Now().update;
+  if (state.state != State::kTrial && state.state != State::kReverting)
+    return;
+  Number number = Now().number;
+  std::optional<Release> release = FindRelease(state.active);
+  uint32_t limit = release ? release->trial.starts : Trial().starts;
+  if (++state.starts <= limit) {
+    Move(number, std::move(state));
+  } else if (state.state == State::kTrial) {
+    TakeBack(state, number, Code::kStarts,
+             Cat("the trial was begun ", limit, " times and never came to its end"));
+  } else {
+    state.state = State::kBothBad;
+    state.reason += Cat("; the way back was begun ", limit, " times");
+    Move(number, std::move(state));
+  }
+}
+
+void Updater::Announce(const UpdateState& state, Number number) {
+  announced_ = number;
+  healthy_since_.reset();
+  counted_ = Uptime();
+  delay_ = milliseconds(0);
+  if (state.state != State::kNone)
+    environment_.report({number, state});
+  if (state.AtRest())
+    Tidy(state);
+}
+
+void Updater::Step(const UpdateState& state, Number number) {
+  const Digest& goal = state.state == State::kReverting ? state.previous : state.active;
+  if (running_ != goal)
+    return Arrange(state, number, goal);
+  switch (state.state) {
+    case State::kFetching:
+      return Fetch(state, number);
+    case State::kVerified:
+      return BeginTrial(state, number);
+    case State::kTrial:
+      return Watch(state, number);
+    case State::kReverting:
+      return Revert(state, number);
+    case State::kNone:
+    case State::kConfirmed:
+    case State::kReverted:
+    case State::kRejected:
+    case State::kCancelled:
+    case State::kBothBad:
+      return Wait(number, milliseconds::max());
+  }
+}
+
+void Updater::Arrange(const UpdateState& state, Number number, const Digest& goal) {
+  Digest from;
+  if (state.state == State::kTrial)
+    from = state.previous;
+  else if (state.state == State::kReverting)
+    from = state.active;
+  Result<> switched = Switch(from, goal);
+  if (switched) {
+    running_ = goal;
+    return;
+  }
+  std::string reason = switched.error().message();
+  environment_.log(reason);
+  if (state.state == State::kTrial)
+    return TakeBack(state, number, Code::kSwitch, reason);
+  if (state.state == State::kFetching || state.state == State::kVerified) {
+    // The next release is the remedy: it must not wait for this one.
+    running_ = goal;
+    return;
+  }
+  std::optional<Release> release = FindRelease(goal);
+  if (state.state == State::kReverting &&
+      Spent(state) >= (release ? release->trial.deadline : Trial().deadline)) {
+    UpdateState next = state;
+    next.state = State::kBothBad;
+    next.reason += Cat("; and the release before cannot be started: ", reason);
+    Move(number, std::move(next));
+    return;
+  }
+  KeepSpent(state, number);
+  BackOff(number, std::move(reason));
+}
+
+void Updater::Fetch(const UpdateState& state, Number number) {
+  std::optional<Release> release = FindRelease(state.candidate);
+  if (!release)
+    return GiveUp(state, number, Code::kFetch, "the release's document is damaged or gone");
+  auto fail = [&](Code code, const Error& error) {
+    if (IsFinal(error.code()))
+      return GiveUp(state, number, code, error.message());
+    BackOff(number, error.message());
+  };
+  if (Result<> fetched = environment_.workload->Fetch(*release, cancel_); !fetched)
+    return fail(Code::kFetch, fetched.error());
+  if (Result<> created = environment_.workload->Create(*release); !created)
+    return fail(Code::kCreate, created.error());
+  UpdateState next = state;
+  next.state = State::kVerified;
+  Move(number, std::move(next));
+}
+
+void Updater::BeginTrial(UpdateState state, Number number) {
+  state.state = State::kTrial;
+  state.previous = state.active;
+  state.active = state.candidate;
+  state.candidate = Digest();
+  state.starts = 1;
+  Move(number, std::move(state));
+}
+
+void Updater::Watch(const UpdateState& state, Number number) {
+  std::optional<Release> release = FindRelease(state.active);
+  if (!release)
+    return TakeBack(state, number, Code::kHealth, "the release's document is damaged or gone");
+  Health health = environment_.workload->Check(*release);
+  if (health.state == Health::State::kFailed)
+    return TakeBack(state, number, Code::kHealth, std::move(health.reason));
+  nanoseconds now = Uptime();
+  if (health.state != Health::State::kHealthy) {
+    healthy_since_.reset();
+  } else if (!healthy_since_) {
+    healthy_since_ = now;
+  }
+  if (healthy_since_ && now - *healthy_since_ >= release->trial.soak) {
+    UpdateState confirmed;
+    {
+      std::lock_guard lock(mutex_);
+      confirmed = Confirmed(state);
+    }
+    Move(number, std::move(confirmed));
+    return;
+  }
+  if (Spent(state) >= release->trial.deadline) {
+    return TakeBack(state, number, Code::kDeadline,
+                    Cat("not confirmed within ", release->trial.deadline.count(), " s: ",
+                        health.reason.empty() ? "not healthy for long enough" : health.reason));
+  }
+  KeepSpent(state, number);
+  Wait(number, environment_.period);
+}
+
+void Updater::Revert(UpdateState state, Number number) {
+  Health health{Health::State::kHealthy, ""};
+  std::optional<Release> release = FindRelease(state.previous);
+  if (release)
+    health = environment_.workload->Check(*release);
+  seconds deadline = release ? release->trial.deadline : Trial().deadline;
+  if (health.state == Health::State::kStarting && Spent(state) < deadline) {
+    KeepSpent(state, number);
+    return Wait(number, environment_.period);
+  }
+  if (health.state == Health::State::kHealthy) {
+    state.state = State::kReverted;
+  } else {
+    state.state = State::kBothBad;
+    state.reason += Cat("; and the release before is not well: ", health.reason);
+  }
+  state.candidate = state.active;
+  state.active = state.previous;
+  state.previous = Digest();
+  Move(number, std::move(state));
+}
+
+// Whatever neither runs nor is what a rollback goes to.
+void Updater::Tidy(const UpdateState& state) {
+  std::vector<Release> kept;
+  for (const Digest& digest : {state.active, state.previous}) {
+    if (std::optional<Release> release = FindRelease(digest))
+      kept.push_back(*std::move(release));
+  }
+  std::vector<const Release*> pointers;
+  for (const Release& release : kept)
+    pointers.push_back(&release);
+  Result<> pruned = environment_.workload->Prune(pointers);
+  if (pruned) {
+    std::lock_guard lock(mutex_);
+    if (record_.number() == announced_)
+      pruned = files_.Retain({state.active, state.previous});
+  }
+  if (!pruned)
+    environment_.log(Cat("tidying up after an update: ", pruned.error().message()));
+}
+
+Result<> Updater::Switch(const Digest& from, const Digest& to) {
+  std::optional<Release> before = FindRelease(from);
+  std::optional<Release> after = FindRelease(to);
+  if (!to.none() && !after)
+    return Fail(Errc::kNotFound, Cat("the document of release ", to.hex().substr(0, 12),
+                                     " is damaged or gone"));
+  return environment_.workload->Switch(before ? &*before : nullptr, after ? &*after : nullptr);
+}
+
+nanoseconds Updater::Spent(const UpdateState& state) const {
+  return seconds(state.spent_s) + (Uptime() - counted_);
+}
+
+// Not a change of state: nobody is told.
+void Updater::KeepSpent(const UpdateState& state, Number number) {
+  if (Uptime() - counted_ < kCountPeriod)
+    return;
+  std::lock_guard lock(mutex_);
+  if (record_.number() != number)
+    return;
+  UpdateState next = state;
+  next.spent_s = static_cast<uint64_t>(Whole(Spent(state)));
+  if (!record_.Store(next.ToJson()))
+    return;  // later
+  state_ = std::move(next);
+  counted_ = Uptime();
+  announced_ = record_.number();
+}
+
+void Updater::Wait(Number number, milliseconds time) {
+  std::unique_lock lock(mutex_);
+  auto changed = [&] { return stop_ || record_.number() != number; };
+  if (time == milliseconds::max())
+    changed_.wait(lock, changed);
+  else
+    changed_.wait_for(lock, time, changed);
+}
+
+void Updater::BackOff(Number number, std::string waiting) {
+  {
+    std::lock_guard lock(mutex_);
+    if (record_.number() == number)
+      waiting_ = std::move(waiting);
+  }
+  delay_ = std::clamp(delay_ * 2, environment_.period, environment_.period * kMaxPeriods);
+  Wait(number, delay_);
+}
+
+}  // namespace wherry::ota

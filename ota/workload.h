@@ -1,0 +1,53 @@
+// What an update moves: the containers of a release. ota knows them only through this interface;
+// the engine implements it with its own, tests with files. All calls block and may be repeated from
+// any state a crash or a power cut can leave.
+#pragma once
+
+#include <atomic>
+#include <span>
+#include <string>
+
+#include "core/base/result.h"
+#include "ota/release.h"
+
+namespace wherry::ota {
+
+struct Health {
+  enum class State : uint8_t {
+    kStarting,  // not yet known
+    kHealthy,
+    kFailed,  // will not become healthy by waiting
+  };
+  State state = State::kStarting;
+  std::string reason;  // one sentence; of kStarting what is waited for
+};
+
+class Workload {
+ public:
+  virtual ~Workload() = default;
+
+  // The release's images are complete and durable. Nothing that runs is touched. Ends with
+  // kCancelled soon after `cancel` is set; kNoSpace before the first byte when it cannot fit.
+  virtual Result<> Fetch(const Release& release, const std::atomic<bool>& cancel) = 0;
+
+  // Its networks, volumes and containers exist, none of them started.
+  virtual Result<> Create(const Release& release) = 0;
+
+  // The apps of `to` run, those of `from` that are not the same ones do not. Null: none. An app that
+  // cannot be started is an error; one that starts and fails is Check's matter.
+  virtual Result<> Switch(const Release* from, const Release* to) = 0;
+
+  // Of all apps together: failed when one has, healthy when all are. Restarts are counted from the
+  // last Switch.
+  virtual Health Check(const Release& release) = 0;
+
+  // What was seen of a release that is about to be taken back: for each app the last lines of its
+  // log, exit codes, memory peak. JSON.
+  virtual std::string Evidence(const Release& release) = 0;
+
+  // Removes the containers of releases that are not among `kept`; the images they had may be
+  // collected then.
+  virtual Result<> Prune(std::span<const Release* const> kept) = 0;
+};
+
+}  // namespace wherry::ota

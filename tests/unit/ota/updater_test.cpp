@@ -1,0 +1,299 @@
+#include "ota/updater.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <thread>
+
+#include "tests/unit/ota/device.h"
+#include "tests/unit/temp_dir.h"
+
+namespace wherry::ota {
+namespace {
+
+using std::chrono::milliseconds;
+
+class UpdaterTest : public testing::Test {
+ protected:
+  void Boot() {
+    updater_ = Updater::Open({.directory = dir_ / "ota",
+                              .workload = &device_,
+                              .report =
+                                  [this](const Report& report) {
+                                    std::lock_guard lock(mutex_);
+                                    reports_.push_back(report);
+                                    changed_.notify_all();
+                                  },
+                              .log = [](std::string_view) {},
+                              .period = milliseconds(2)})
+                   .value();
+    updater_->Start();
+  }
+  void Reboot() {
+    updater_.reset();
+    Boot();
+  }
+
+  SignedRelease Make(uint64_t sequence, std::string_view app = "web", std::string_view image = "",
+                     std::string_view extra = R"("trial":{"soak_s":0,"deadline_s":60})") {
+    std::string name = image.empty() ? Cat("image", sequence) : std::string(image);
+    return Signed(key_, ReleaseText(sequence, AppText(app, name), extra));
+  }
+  Result<> Apply(const SignedRelease& release, std::string_view deployment) {
+    return updater_->Apply(release.release, release.envelope, deployment);
+  }
+  // Waits for a report of this state about this deployment.
+  UpdateState Await(State state, std::string_view deployment) {
+    std::unique_lock lock(mutex_);
+    const Report* found = nullptr;
+    bool came = changed_.wait_for(lock, std::chrono::seconds(20), [&] {
+      for (const Report& report : reports_) {
+        if (report.update.state == state && report.update.deployment == deployment)
+          found = &report;
+      }
+      return found != nullptr;
+    });
+    EXPECT_TRUE(came) << StateName(state) << " of " << deployment << " never came";
+    return came ? found->update : UpdateState();
+  }
+  UpdateState Deploy(const SignedRelease& release, std::string_view deployment, State end) {
+    EXPECT_TRUE(Apply(release, deployment));
+    return Await(end, deployment);
+  }
+  std::vector<std::string> StatesOf(std::string_view deployment) {
+    std::lock_guard lock(mutex_);
+    std::vector<std::string> states;
+    for (const Report& report : reports_) {
+      if (report.update.deployment == deployment)
+        states.emplace_back(StateName(report.update.state));
+    }
+    return states;
+  }
+
+  TempDir dir_;
+  PrivateKey key_ = PrivateKey::Generate().value();
+  FileDevice device_{dir_ / "device"};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Report> reports_;
+  std::unique_ptr<Updater> updater_;
+};
+
+using Strings = std::vector<std::string>;
+
+TEST_F(UpdaterTest, TakesOneAfterTheOther) {
+  Boot();
+  SignedRelease first = Make(1);
+  SignedRelease second = Make(2);
+  Deploy(first, "d1", State::kConfirmed);
+  EXPECT_EQ(device_.Running(), FileDevice::NamesOf(first.release));
+  UpdateState end = Deploy(second, "d2", State::kConfirmed);
+  EXPECT_EQ(device_.Running(), FileDevice::NamesOf(second.release));
+  EXPECT_EQ(end.active, second.release.digest);
+  EXPECT_EQ(end.previous, first.release.digest);
+  EXPECT_EQ(StatesOf("d2"), (Strings{"FETCHING", "VERIFIED", "TRIAL", "CONFIRMED"}));
+}
+
+TEST_F(UpdaterTest, FailingReleaseIsTakenBack) {
+  Boot();
+  SignedRelease first = Make(1);
+  Deploy(first, "d1", State::kConfirmed);
+  device_.failing.insert("bad");
+  UpdateState end = Deploy(Make(2, "bad"), "d2", State::kReverted);
+  EXPECT_EQ(end.active, first.release.digest);
+  EXPECT_EQ(end.code, Code::kHealth);
+  EXPECT_EQ(end.reason, "bad exited with 3");
+  EXPECT_EQ(device_.Running(), FileDevice::NamesOf(first.release));
+  EXPECT_EQ(StatesOf("d2"), (Strings{"FETCHING", "VERIFIED", "TRIAL", "REVERTING", "REVERTED"}));
+  EXPECT_NE(updater_->Evidence().find(Make(2, "bad").release.digest.hex()), std::string::npos);
+  // The same deployment is not tried again, a new one of the same release is.
+  EXPECT_EQ(Apply(Make(2, "bad"), "d2").error().code(), Errc::kNotModified);
+  Deploy(Make(2, "bad"), "d3", State::kReverted);
+}
+
+TEST_F(UpdaterTest, NeverHealthyIsTakenBackAtTheDeadline) {
+  Boot();
+  Deploy(Make(1), "d1", State::kConfirmed);
+  device_.starting.insert("slow");
+  UpdateState end = Deploy(Make(2, "slow", "", R"("trial":{"soak_s":0,"deadline_s":1})"), "d2",
+                           State::kReverted);
+  EXPECT_EQ(end.code, Code::kDeadline);
+  EXPECT_EQ(end.reason, "not confirmed within 1 s: slow is not yet healthy");
+}
+
+TEST_F(UpdaterTest, UnstartableIsTakenBack) {
+  Boot();
+  Deploy(Make(1), "d1", State::kConfirmed);
+  UpdateState end = Deploy(Make(2, "unstartable"), "d2", State::kReverted);
+  EXPECT_EQ(end.code, Code::kSwitch);
+  EXPECT_EQ(end.reason, "unstartable: no such program");
+}
+
+TEST_F(UpdaterTest, FirstReleaseTakenBackLeavesNothing) {
+  device_.failing.insert("bad");
+  Boot();
+  UpdateState end = Deploy(Make(1, "bad"), "d1", State::kReverted);
+  EXPECT_TRUE(end.active.none());
+  EXPECT_EQ(device_.Running(), Strings{});
+}
+
+TEST_F(UpdaterTest, BothBad) {
+  Boot();
+  SignedRelease first = Make(1);
+  Deploy(first, "d1", State::kConfirmed);
+  device_.failing = {"bad", "web"};
+  UpdateState end = Deploy(Make(2, "bad"), "d2", State::kBothBad);
+  EXPECT_EQ(end.active, first.release.digest);
+  EXPECT_EQ(end.reason,
+            "bad exited with 3; and the release before is not well: web exited with 3");
+  // The next one is the way out.
+  Deploy(Make(3, "good"), "d3", State::kConfirmed);
+}
+
+TEST_F(UpdaterTest, OldAndUnknownAreRefused) {
+  Boot();
+  Deploy(Make(5, "web", "", R"("floor":4,"trial":{"soak_s":0,"deadline_s":60})"), "d1",
+         State::kConfirmed);
+  EXPECT_EQ(Apply(Make(5, "other"), "d2").error().code(), Errc::kDenied);
+  EXPECT_EQ(Apply(Make(3), "d3").error().message(),
+            "release gateway has sequence 3, below this device's floor of 4");
+  EXPECT_EQ(Apply(Make(4), "d3").error().code(), Errc::kDenied);
+}
+
+TEST_F(UpdaterTest, ReleaseThatCannotBeHad) {
+  device_.fetch_error = "registry.example/web@sha256:00: no such manifest";
+  device_.fetch_code = Errc::kNotFound;
+  Boot();
+  UpdateState end = Deploy(Make(1), "d1", State::kRejected);
+  EXPECT_EQ(end.code, Code::kFetch);
+  EXPECT_EQ(end.reason, device_.fetch_error);
+  EXPECT_TRUE(end.active.none());
+}
+
+TEST_F(UpdaterTest, UnreachableIsWaitedForAndCancelled) {
+  Boot();
+  Deploy(Make(1), "d1", State::kConfirmed);
+  device_.unreachable = true;
+  ASSERT_TRUE(Apply(Make(2), "d2"));
+  Await(State::kFetching, "d2");
+  ASSERT_TRUE(updater_->Cancel(Code::kRevoked, "release 2 was revoked"));
+  UpdateState end = Await(State::kCancelled, "d2");
+  EXPECT_EQ(end.reason, "release 2 was revoked");
+  EXPECT_EQ(end.active, Make(1).release.digest);
+  EXPECT_EQ(updater_->Cancel(Code::kRequested, "").error().code(), Errc::kConflict);
+}
+
+TEST_F(UpdaterTest, NewerTakesThePlaceOfOneThatIsStuck) {
+  device_.unreachable = true;
+  Boot();
+  ASSERT_TRUE(Apply(Make(1), "d1"));
+  Await(State::kFetching, "d1");
+  ASSERT_TRUE(Apply(Make(2), "d2"));
+  device_.unreachable = false;
+  UpdateState end = Await(State::kConfirmed, "d2");
+  EXPECT_EQ(end.active, Make(2).release.digest);
+  EXPECT_EQ(StatesOf("d1").back(), "FETCHING");
+}
+
+TEST_F(UpdaterTest, WaitsForRoomAndSaysSo) {
+  device_.fetch_code = Errc::kNoSpace;
+  device_.fetch_error = "needs 5 MB more";
+  Boot();
+  ASSERT_TRUE(Apply(Make(1), "d1"));
+  for (int i = 0; i < 5000 && updater_->Now().waiting.empty(); ++i)
+    std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_EQ(updater_->Now().waiting, "needs 5 MB more");
+  EXPECT_EQ(updater_->Now().update.state, State::kFetching);
+}
+
+TEST_F(UpdaterTest, TrialIsConfirmedOrCancelledByHand) {
+  Boot();
+  Deploy(Make(1), "d1", State::kConfirmed);
+  EXPECT_EQ(updater_->Confirm().error().code(), Errc::kConflict);
+  device_.starting.insert("slow");
+  Deploy(Make(2, "slow"), "d2", State::kTrial);
+  EXPECT_EQ(Apply(Make(3), "d3").error().code(), Errc::kConflict);
+  ASSERT_TRUE(updater_->Cancel(Code::kRequested, "by hand"));
+  EXPECT_EQ(Await(State::kReverted, "d2").reason, "by hand");
+  Deploy(Make(2, "slow"), "d4", State::kTrial);
+  ASSERT_TRUE(updater_->Confirm());
+  EXPECT_EQ(Await(State::kConfirmed, "d4").active, Make(2, "slow").release.digest);
+}
+
+TEST_F(UpdaterTest, RollbackGoesToTheOneBefore) {
+  Boot();
+  EXPECT_EQ(updater_->Rollback({}).error().code(), Errc::kConflict);
+  SignedRelease first = Make(1);
+  SignedRelease second = Make(2);
+  Deploy(first, "d1", State::kConfirmed);
+  Deploy(second, "d2", State::kConfirmed);
+  EXPECT_EQ(updater_->Rollback(second.release.digest).error().code(), Errc::kNotModified);
+  EXPECT_EQ(updater_->Rollback(Digest::Of("x")).error().code(), Errc::kConflict);
+  ASSERT_TRUE(updater_->Rollback(first.release.digest));
+  UpdateState end = Await(State::kReverted, "d2");
+  EXPECT_EQ(end.active, first.release.digest);
+  EXPECT_EQ(end.code, Code::kRequested);
+  EXPECT_EQ(device_.Running(), FileDevice::NamesOf(first.release));
+  EXPECT_EQ(updater_->Rollback(first.release.digest).error().code(), Errc::kNotModified);
+}
+
+TEST_F(UpdaterTest, FloorLeavesTheWayBackOpen) {
+  Boot();
+  Deploy(Make(1), "d1", State::kConfirmed);
+  UpdateState end = Deploy(Make(9, "web", "", R"("floor":9,"trial":{"soak_s":0,"deadline_s":60})"),
+                           "d2", State::kConfirmed);
+  EXPECT_EQ(end.floor, 1U);
+}
+
+TEST_F(UpdaterTest, RebootsGoOn) {
+  Boot();
+  SignedRelease first = Make(1);
+  Deploy(first, "d1", State::kConfirmed);
+  updater_.reset();
+  std::string name = FileDevice::NamesOf(first.release)[0];
+  ASSERT_TRUE(ReplaceFile(dir_ / "device/" + name, "stopped", 0600, Durability::kVolatile));
+  Boot();
+  for (int i = 0; i < 5000 && device_.Running().empty(); ++i)
+    std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_EQ(device_.Running(), FileDevice::NamesOf(first.release));
+}
+
+TEST_F(UpdaterTest, TrialBegunTooOftenIsTakenBack) {
+  Boot();
+  Deploy(Make(1), "d1", State::kConfirmed);
+  device_.starting.insert("slow");
+  Deploy(Make(2, "slow", "", R"("trial":{"soak_s":0,"deadline_s":60,"starts":3})"), "d2",
+         State::kTrial);
+  Reboot();
+  Reboot();
+  EXPECT_EQ(updater_->Now().update.state, State::kTrial);
+  Reboot();
+  UpdateState end = Await(State::kReverted, "d2");
+  EXPECT_EQ(end.code, Code::kStarts);
+}
+
+TEST_F(UpdaterTest, DamagedRecordIsSetAside) {
+  Boot();
+  Deploy(Make(1), "d1", State::kConfirmed);
+  updater_.reset();
+  ASSERT_TRUE(ReplaceFile(dir_ / "ota/record", "garbage", 0600, Durability::kVolatile));
+  Boot();
+  EXPECT_EQ(updater_->Now().update.state, State::kNone);
+  EXPECT_EQ(device_.Running(), FileDevice::NamesOf(Make(1).release));
+  Deploy(Make(2), "d2", State::kConfirmed);
+}
+
+TEST_F(UpdaterTest, LastReportComesAgainAfterARestart) {
+  Boot();
+  Deploy(Make(1), "d1", State::kConfirmed);
+  uint64_t number = reports_.back().number;
+  updater_.reset();
+  reports_.clear();
+  Boot();
+  Await(State::kConfirmed, "d1");
+  EXPECT_EQ(reports_.back().number, number);
+}
+
+}  // namespace
+}  // namespace wherry::ota

@@ -147,7 +147,7 @@ Result<> Updater::Rollback(const Digest& expected) {
 
 Updater::Status Updater::Now() const {
   std::lock_guard lock(mutex_);
-  return {state_, record_.number(), waiting_};
+  return {state_, record_.number(), waiting_, settled_};
 }
 
 std::optional<Release> Updater::FindRelease(const Digest& digest) const {
@@ -168,6 +168,7 @@ Result<> Updater::Enter(UpdateState next) {
   TRY(record_.Store(next.ToJson()));
   state_ = std::move(next);
   waiting_.clear();
+  settled_ = false;
   cancel_ = true;
   changed_.notify_all();
   return {};

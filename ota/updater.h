@@ -71,7 +71,8 @@ class Updater {
   struct Status {
     UpdateState update;
     uint64_t number = 0;
-    std::string waiting;  // for what, when it does not move on by itself
+    std::string waiting;   // for what, when it does not move on by itself
+    bool settled = false;  // at rest, and the active release was made to run
   };
   Status Now() const;
   // Empty when there is no such release here.
@@ -107,6 +108,7 @@ class Updater {
   std::chrono::nanoseconds Spent(const UpdateState& state) const;
   void KeepSpent(const UpdateState& state, Number number);
   void Wait(Number number, std::chrono::milliseconds time);
+  void Rest(Number number);
   void BackOff(Number number, std::string waiting);
 
   Environment environment_;
@@ -126,6 +128,7 @@ class Updater {
   ReleaseFiles files_;
   UpdateState state_;
   std::string waiting_;
+  bool settled_ = false;
   bool stop_ = false;
 };
 

@@ -101,7 +101,7 @@ void Updater::Step(const UpdateState& state, Number number) {
     case State::kRejected:
     case State::kCancelled:
     case State::kBothBad:
-      return Wait(number, milliseconds::max());
+      return Rest(number);
   }
 }
 
@@ -274,6 +274,14 @@ void Updater::Wait(Number number, milliseconds time) {
     changed_.wait(lock, changed);
   else
     changed_.wait_for(lock, time, changed);
+}
+
+void Updater::Rest(Number number) {
+  {
+    std::lock_guard lock(mutex_);
+    settled_ = record_.number() == number;
+  }
+  Wait(number, milliseconds::max());
 }
 
 void Updater::BackOff(Number number, std::string waiting) {

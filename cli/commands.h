@@ -107,6 +107,13 @@ std::span<const Option> ExportOptions();
 std::span<const Option> ImportOptions();
 std::span<const Option> SaveOptions();
 std::span<const Option> LoadOptions();
+Result<int> ReleaseKeygenCommand(const Invocation&);  // cmd_release.cpp
+Result<int> ReleaseCreateCommand(const Invocation&);
+Result<int> ReleaseSignCommand(const Invocation&);
+Result<int> ReleaseVerifyCommand(const Invocation&);
+std::span<const Option> ReleaseCreateOptions();
+std::span<const Option> ReleaseSignOptions();
+std::span<const Option> ReleaseVerifyOptions();
 Result<int> TopCommand(const Invocation&);  // cmd_resources.cpp
 Result<int> StatsCommand(const Invocation&);
 Result<int> UpdateCommand(const Invocation&);
@@ -130,6 +137,16 @@ std::span<const Option> NetworkConnectOptions();
 std::span<const Option> NetworkPruneOptions();
 Result<int> StoreCheckCommand(const Invocation&);  // cmd_store.cpp
 std::span<const Option> StoreCheckOptions();
+Result<int> OtaStatusCommand(const Invocation&);  // cmd_updates.cpp
+Result<int> OtaApplyCommand(const Invocation&);
+Result<int> OtaConfirmCommand(const Invocation&);
+Result<int> OtaCancelCommand(const Invocation&);
+Result<int> OtaRollbackCommand(const Invocation&);
+Result<int> OtaHistoryCommand(const Invocation&);
+Result<int> OtaEvidenceCommand(const Invocation&);
+std::span<const Option> OtaStatusOptions();
+std::span<const Option> OtaApplyOptions();
+std::span<const Option> OtaRollbackOptions();
 Result<int> SystemDfCommand(const Invocation&);  // cmd_usage.cpp
 Result<int> ImagePruneCommand(const Invocation&);
 std::span<const Option> SystemDfOptions();

@@ -212,6 +212,10 @@ constexpr Key kKeys[] = {
         [](Config& c, std::string_view v) { return SetSeconds(c.registry.stall_timeout, v); },
         [](const Config& c) { return Seconds(c.registry.stall_timeout.count()); }},
     {"registries", "retries", SetRetries, [](const Config& c) { return Cat(c.registry.retries); }},
+    {"updates", "keys", [](Config& c, std::string_view v) { return SetPath(c.update_keys, v); },
+                        [](const Config& c) { return c.update_keys; }},
+    {"updates", "credentials", [](Config& c, std::string_view v) { return SetPath(c.update_credentials, v); },
+                               [](const Config& c) { return c.update_credentials; }},
 };
 
 // One key of a section [registry "HOST"].
@@ -269,7 +273,7 @@ Result<> Apply(Config& config, std::string_view section, std::string_view name,
   if (known.empty()) {
     return Fail(Errc::kNotFound,
                 Cat("unknown section [", section,
-                    "]; sections are [daemon], [containers], [store], [registries] and ",
+                    "]; sections are [daemon], [containers], [networks], [store], [registries], [updates] and ",
                     "[registry \"HOST\"]"));
   }
   return Fail(Errc::kNotFound,

@@ -119,7 +119,13 @@ struct HostOptions {
   LimitRequest limits;
 };
 
+// The label of an app's container, with the app's name. The updater owns such containers: it starts
+// them after the daemon's start, and prune leaves them alone.
+inline constexpr std::string_view kAppLabel = "io.wherry.app";
+
 struct ContainerConfig {
+  bool OwnedByUpdates() const { return labels.contains(std::string(kAppLabel)); }
+
   // The JSON objects Config, HostConfig and NetworkingConfig with every field present.
   std::string config_json;
   std::string host_config_json;

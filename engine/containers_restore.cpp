@@ -88,7 +88,8 @@ void Containers::RestoreOne(const std::string& id) {
     return;
   if (container->config->host.auto_remove)
     AutoRemove(container);
-  if (StartsWithDaemon(container->config->host.restart, container->rests)) {
+  if (!container->config->OwnedByUpdates() &&
+      StartsWithDaemon(container->config->host.restart, container->rests)) {
     env_.loop->Post([this, container] {
       StartIdle(container, [this, container](Result<> started) {
         if (!started && container->state == ContainerState::kExited)

@@ -26,6 +26,7 @@
 #include "engine/health_monitor.h"
 #include "engine/images.h"
 #include "engine/scrub.h"
+#include "engine/update/updates.h"
 #include "net/http/server.h"
 #include "store/space.h"
 #include "store/store.h"
@@ -182,6 +183,9 @@ Result<> RunDaemon(Config config) {
   Builds builds({&config, loop.get(), &events, &images, &containers});
   builds.Restore();
 
+  auto updates = TRY(Updates::Open(
+      {&config, loop.get(), &containers, &execs, &images, &volumes, &networks}));
+
   CheckAfterBoot(config, *image_store, images, workers);
 
   Scrub scrub(*image_store, {.interval = config.scrub_interval,
@@ -189,7 +193,7 @@ Result<> RunDaemon(Config config) {
                              .stamp = Cat(config.root, "/store-scrubbed")});
 
   api::Services services{&config, loop.get(),  &workers, &transfers, &archives, &events,
-                         &images, &containers, &execs,   &volumes,   &networks, &builds};
+                         &images, &containers, &execs,   &volumes,   &networks, &builds, updates.get()};
   api::Router router(services);
   http::ServerOptions options;
   options.common_headers = api::CommonHeaders();
@@ -199,8 +203,10 @@ Result<> RunDaemon(Config config) {
   TRY(server->Listen(std::move(listener)));
   LogInfo("wherry ", WHERRY_VERSION, " serves ", config.socket);
   NotifyReady();
+  updates->Start();
   auto ended = loop->Run();
   images.CancelTransfers();
+  updates->Stop();
   server->Stop();
   ContainerCounts counts = containers.Counts();
   if (counts.running + counts.paused == 0) {

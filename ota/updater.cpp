@@ -45,13 +45,15 @@ void Updater::Start() {
   thread_ = std::thread([this] { Run(); });
 }
 
+void Updater::BeginStop() {
+  std::lock_guard lock(mutex_);
+  stop_ = true;
+  *cancel_ = true;
+  changed_.notify_all();
+}
+
 void Updater::Stop() {
-  {
-    std::lock_guard lock(mutex_);
-    stop_ = true;
-    cancel_ = true;
-    changed_.notify_all();
-  }
+  BeginStop();
   if (thread_.joinable())
     thread_.join();
 }
@@ -169,7 +171,7 @@ Result<> Updater::Enter(UpdateState next) {
   state_ = std::move(next);
   waiting_.clear();
   settled_ = false;
-  cancel_ = true;
+  *cancel_ = true;
   changed_.notify_all();
   return {};
 }
@@ -180,7 +182,7 @@ bool Updater::Move(Number from, UpdateState next) {
   Result<> entered;
   {
     std::lock_guard lock(mutex_);
-    if (record_.number() != from)
+    if (stop_ || record_.number() != from)
       return false;
     entered = Enter(std::move(next));
   }
@@ -201,7 +203,7 @@ void Updater::GiveUp(UpdateState state, Number number, Code code, std::string re
 void Updater::TakeBack(UpdateState state, Number number, Code code, std::string reason) {
   {
     std::lock_guard lock(mutex_);
-    if (record_.number() != number)
+    if (stop_ || record_.number() != number)
       return;
   }
   if (std::optional<Release> release = FindRelease(state.active)) {

@@ -50,6 +50,9 @@ class Updater {
 
   // Starts the thread: the active release is made to run, an update in progress goes on.
   void Start();
+  // From now on nothing is recorded: errors of a workload that ends with the process are none of the
+  // release.
+  void BeginStop();
   // Returns when the thread has ended; what was in progress goes on with the next Start.
   void Stop();
 
@@ -113,7 +116,7 @@ class Updater {
 
   Environment environment_;
   std::thread thread_;
-  std::atomic<bool> cancel_ = false;  // of what takes long
+  CancelFlag cancel_ = std::make_shared<std::atomic<bool>>(false);
 
   // Of the updater's thread.
   Number announced_ = 0;

@@ -40,7 +40,7 @@ void Updater::Run() {
       std::lock_guard lock(mutex_);
       if (stop_)
         return;
-      cancel_ = false;
+      *cancel_ = false;
       state = state_;
       number = record_.number();
     }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -11,6 +12,9 @@
 #include "ota/release.h"
 
 namespace wherry::ota {
+
+// Set to end what takes long.
+using CancelFlag = std::shared_ptr<std::atomic<bool>>;
 
 struct Health {
   enum class State : uint8_t {
@@ -28,7 +32,7 @@ class Workload {
 
   // The release's images are complete and durable. Nothing that runs is touched. Ends with
   // kCancelled soon after `cancel` is set; kNoSpace before the first byte when it cannot fit.
-  virtual Result<> Fetch(const Release& release, const std::atomic<bool>& cancel) = 0;
+  virtual Result<> Fetch(const Release& release, const CancelFlag& cancel) = 0;
 
   // Its networks, volumes and containers exist, none of them started.
   virtual Result<> Create(const Release& release) = 0;

@@ -22,6 +22,7 @@ class Builds;
 class Containers;
 class Execs;
 class Networks;
+class Updates;
 class Volumes;
 }  // namespace wherry::engine
 
@@ -44,6 +45,7 @@ struct Services {
   Volumes* volumes;
   Networks* networks;
   Builds* builds;
+  Updates* updates;
 };
 
 struct Call {
@@ -80,6 +82,7 @@ std::span<const Route> ResourceRoutes();   // resource_routes.cpp
 std::span<const Route> StoreRoutes();      // store_routes.cpp
 std::span<const Route> SystemRoutes();     // system_routes.cpp
 std::span<const Route> TransferRoutes();   // transfer_routes.cpp
+std::span<const Route> UpdateRoutes();     // update_routes.cpp
 std::span<const Route> UsageRoutes();      // usage_routes.cpp
 std::span<const Route> VolumeRoutes();     // volume_routes.cpp
 

@@ -232,7 +232,7 @@ void PruneContainers(const Services& services, Call call) {
     bool idle = container->state == ContainerState::kCreated ||
                 container->state == ContainerState::kExited ||
                 container->state == ContainerState::kDead;
-    if (idle && container->holds == 0 && container->created_nanos < *before &&
+    if (idle && !container->config->OwnedByUpdates() && container->holds == 0 && container->created_nanos < *before &&
         filters->MatchesLabels(container->config->labels))
       chosen.push_back(std::move(container));
   }

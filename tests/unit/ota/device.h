@@ -48,11 +48,11 @@ class FileDevice : public Workload {
       abort();
   }
 
-  Result<> Fetch(const Release& release, const std::atomic<bool>& cancel) override {
+  Result<> Fetch(const Release& release, const CancelFlag& cancel) override {
     Act("fetch");
-    while (unreachable && !cancel)
+    while (unreachable && !*cancel)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    if (cancel)
+    if (*cancel)
       return Fail(Errc::kCancelled, "cancelled");
     if (!fetch_error.empty())
       return Fail(fetch_code, fetch_error);

@@ -1,0 +1,227 @@
+#include "engine/update/release_workload.h"
+
+#include <algorithm>
+#include <set>
+#include <thread>
+
+#include "core/base/log.h"
+#include "core/base/text.h"
+#include "core/base/time.h"
+#include "engine/builder/await.h"
+#include "engine/network/network.h"
+#include "net/registry/credentials.h"
+
+namespace wherry::engine {
+
+namespace {
+
+// How long an app waits for those it comes after.
+constexpr std::chrono::seconds kReadyPatience{60};
+constexpr std::chrono::milliseconds kReadyPeriod{100};
+constexpr std::string_view kIdentityLabel = "io.wherry.identity";
+
+// The body of the create request: the release's, with the image and our labels.
+std::string CreateBody(const ota::App& app) {
+  // It was parsed with the release.
+  JsonDocument config = JsonDocument::Parse(app.config, app.name).value();
+  JsonWriter json;
+  json.Object();
+  for (JsonValue member : config.root()) {
+    if (!EqualsIgnoreCase(member.key(), "Labels"))
+      json.Field(member.key(), member);
+  }
+  json.Field("Image", app.image.Canonical()).Key("Labels").Object();
+  for (JsonValue label : config["Labels"])
+    json.Field(label.key(), label);
+  json.Field(kAppLabel, app.name).Field(kIdentityLabel, app.Identity().hex()).End().End();
+  return json.Take();
+}
+
+}  // namespace
+
+std::string AppContainerName(const ota::App& app) {
+  return Cat(app.name, "-", app.Identity().hex().substr(0, 8));
+}
+
+Result<ReleaseWorkload::Seen> ReleaseWorkload::Look(const ota::App& app) {
+  return Await<Seen>(
+      env_.loop, *env_.ended,
+      [containers = env_.containers, name = AppContainerName(app)](Done<Seen> done) {
+        Seen seen;
+        if (Result<ContainerPtr> found = containers->Find(Cat("/", name))) {
+          const Container& container = **found;
+          seen.container = *found;
+          seen.id = container.id;
+          seen.directory = container.directory;
+          seen.state = container.state;
+          seen.status = container.status;
+          seen.restarts = container.restart_count;
+          seen.restart = container.config->host.restart.mode;
+          seen.health = container.health;
+          seen.on_host_network = container.config->host.network_mode == kHostNetwork;
+        }
+        done(std::move(seen));
+      });
+}
+
+Result<> ReleaseWorkload::Fetch(const ota::Release& release, const CancelFlag& cancel) {
+  pins_.clear();
+  for (const ota::App& app : release.apps) {
+    std::string name = app.image.Canonical();
+    if (!env_.images->Open(name)) {
+      PullRequest request;
+      request.reference = app.image;
+      request.cancel = cancel;
+      request.credentials =
+          TRY(registry::CredentialsFile(env_.credentials_file).Get(app.image.registry));
+      TRY_CTX(Cat("app ", app.name),
+              env_.images->Pull(std::move(request), [](const Progress&) { return true; }));
+    }
+    OpenImage image = TRY(env_.images->Open(name));
+    pins_.insert_or_assign(image.manifest_digest, std::move(image.pin));
+  }
+  return {};
+}
+
+Result<> ReleaseWorkload::CreateShared(const ota::Release& release) {
+  for (const ota::Shared& shared : release.networks) {
+    if (env_.networks->Find(shared.name))
+      continue;
+    JsonDocument config = TRY(JsonDocument::Parse(shared.config, shared.name));
+    JsonWriter json;
+    json.Object().Field("Name", shared.name);
+    for (JsonValue member : config.root())
+      json.Field(member.key(), member);
+    json.End();
+    JsonDocument body = TRY(JsonDocument::Parse(json.text(), shared.name));
+    Network network = TRY_CTX(Cat("network ", shared.name), ParseNetworkRequest(body.root()));
+    TRY_CTX(Cat("network ", shared.name), env_.networks->Create(std::move(network)));
+  }
+  for (const ota::Shared& shared : release.volumes) {
+    JsonDocument config = TRY(JsonDocument::Parse(shared.config, shared.name));
+    Volume volume;
+    volume.name = shared.name;
+    for (JsonValue label : config["Labels"])
+      volume.labels.emplace(label.key(), label.str());
+    TRY_CTX(Cat("volume ", shared.name), env_.volumes->Create(std::move(volume)));
+  }
+  return {};
+}
+
+Result<> ReleaseWorkload::CreateApp(const ota::App& app) {
+  Seen seen = TRY(Look(app));
+  if (seen.container)
+    return {};
+  TRY(Await<Containers::Created>(
+      env_.loop, *env_.ended,
+      [containers = env_.containers, name = AppContainerName(app),
+       body = CreateBody(app)](Done<Containers::Created> done) {
+        containers->Create({name, "", body}, std::move(done));
+      }));
+  return {};
+}
+
+Result<> ReleaseWorkload::Create(const ota::Release& release) {
+  TRY(CreateShared(release));
+  for (const ota::App& app : release.apps)
+    TRY_CTX(Cat("app ", app.name), CreateApp(app));
+  pins_.clear();
+  return {};
+}
+
+Result<> ReleaseWorkload::Stop(const Seen& seen) {
+  auto stopped =
+      Await<void>(env_.loop, *env_.ended,
+                  [containers = env_.containers, container = seen.container](Done<> done) {
+                    containers->Stop(container, {}, std::move(done));
+                  });
+  if (!stopped && stopped.error().code() != Errc::kNotModified)
+    return stopped;
+  return {};
+}
+
+// An app others come after has to be well before they start.
+Result<> ReleaseWorkload::AwaitReady(const ota::Release& release, const ota::App& app) {
+  bool awaited = std::ranges::any_of(release.apps, [&](const ota::App& other) {
+    return std::ranges::find(other.after, app.name) != other.after.end();
+  });
+  auto deadline = Uptime() + kReadyPatience;
+  while (awaited) {
+    ota::Health health = CheckApp(release, app);
+    if (health.state == ota::Health::State::kHealthy)
+      return {};
+    if (health.state == ota::Health::State::kFailed || Uptime() > deadline)
+      return Fail(Errc::kUnavailable, Cat("others come after it, and ", health.reason));
+    if (env_.ended->load())
+      return Fail(Errc::kCancelled, "the daemon is ending");
+    std::this_thread::sleep_for(kReadyPeriod);
+  }
+  return {};
+}
+
+Result<> ReleaseWorkload::StartApp(const ota::Release& release, const ota::App& app) {
+  TRY(CreateApp(app));
+  Seen seen = TRY(Look(app));
+  if (seen.state == ContainerState::kPaused || seen.state == ContainerState::kRestarting)
+    TRY(Stop(seen));
+  auto started =
+      Await<void>(env_.loop, *env_.ended,
+                  [containers = env_.containers, container = seen.container](Done<> done) {
+                    containers->Start(container, std::move(done));
+                  });
+  if (!started && started.error().code() != Errc::kNotModified)
+    return started;
+  return AwaitReady(release, app);
+}
+
+Result<> ReleaseWorkload::Switch(const ota::Release* from, const ota::Release* to) {
+  std::set<std::string> wanted;
+  if (to != nullptr) {
+    TRY(CreateShared(*to));
+    for (const ota::App& app : to->apps)
+      wanted.insert(AppContainerName(app));
+  }
+  if (from != nullptr) {
+    // Those that others come after end last.
+    for (auto app = from->apps.rbegin(); app != from->apps.rend(); ++app) {
+      Seen seen = TRY(Look(*app));
+      if (seen.container && !wanted.contains(AppContainerName(*app)))
+        TRY_CTX(Cat("app ", app->name), Stop(seen));
+    }
+  }
+  if (to != nullptr) {
+    for (const ota::App& app : to->apps)
+      TRY_CTX(Cat("app ", app.name), StartApp(*to, app));
+  }
+  return {};
+}
+
+Result<> ReleaseWorkload::Prune(std::span<const ota::Release* const> kept) {
+  std::set<std::string> wanted;
+  for (const ota::Release* release : kept) {
+    for (const ota::App& app : release->apps)
+      wanted.insert(app.Identity().hex());
+  }
+  auto found = TRY(Await<std::vector<ContainerPtr>>(
+      env_.loop, *env_.ended,
+      [containers = env_.containers, wanted](Done<std::vector<ContainerPtr>> done) {
+        std::vector<ContainerPtr> others;
+        for (ContainerPtr& container : containers->All()) {
+          const auto& labels = container->config->labels;
+          auto label = labels.find(std::string(kIdentityLabel));
+          if (label != labels.end() && !wanted.contains(label->second))
+            others.push_back(std::move(container));
+        }
+        done(std::move(others));
+      }));
+  for (const ContainerPtr& container : found) {
+    TRY(Await<void>(env_.loop, *env_.ended,
+                    [containers = env_.containers, container](Done<> done) {
+                      containers->Remove(container, Containers::Force::kYes,
+                                         Containers::TheirVolumes::kRemove, std::move(done));
+                    }));
+  }
+  return {};
+}
+
+}  // namespace wherry::engine

@@ -1,0 +1,160 @@
+#include "engine/update/updates.h"
+
+#include "core/base/file.h"
+#include "core/base/log.h"
+#include "core/base/text.h"
+#include "core/base/time.h"
+
+namespace wherry::engine {
+
+namespace {
+
+constexpr size_t kHistoryLines = 50;
+constexpr size_t kHistoryBytes = 256 << 10;
+constexpr uint32_t kHistoryMode = 0600;
+
+std::string Directory(const Config& config) { return Cat(config.root, "/ota"); }
+std::string HistoryFile(const Config& config) { return Cat(Directory(config), "/history"); }
+
+std::string Short(const Digest& digest) {
+  return digest.none() ? std::string("none") : digest.hex().substr(0, 12);
+}
+
+void WriteState(JsonWriter& json, const ota::UpdateState& update) {
+  json.Field("state", ota::StateName(update.state)).Field("deployment", update.deployment);
+  json.Field("code", ota::CodeName(update.code)).Field("reason", update.reason);
+}
+
+}  // namespace
+
+Updates::Updates(const Environment& environment)
+    : env_(environment),
+      workload_({environment.loop, environment.containers, environment.execs, environment.images,
+                 environment.volumes, environment.networks,
+                 environment.config->update_credentials, &ended_}) {}
+
+Result<std::unique_ptr<Updates>> Updates::Open(const Environment& environment) {
+  std::unique_ptr<Updates> updates(new Updates(environment));
+  updates->updater_ = TRY(ota::Updater::Open(
+      {.directory = Directory(*environment.config),
+       .workload = &updates->workload_,
+       .report = [self = updates.get()](const ota::Report& report) { self->OnReport(report); },
+       .log = [](std::string_view line) { LogWarning("update: ", line); }}));
+  return updates;
+}
+
+Updates::~Updates() { Stop(); }
+
+void Updates::Start() { updater_->Start(); }
+
+void Updates::Stop() {
+  if (ended_)
+    return;
+  updater_->BeginStop();
+  ended_ = true;
+  updater_->Stop();
+}
+
+Result<Digest> Updates::Apply(std::string_view envelope, std::string deployment) {
+  const std::string& directory = env_.config->update_keys;
+  std::vector<ota::PublicKey> keys = TRY(ota::LoadKeys(directory));
+  if (keys.empty())
+    return Fail(Errc::kDenied, Cat("this device trusts nobody's releases: put the public key they "
+                                   "are signed with into ", directory, " as NAME.pub"));
+  ota::Release release = TRY(ota::OpenRelease(envelope, keys, "the release"));
+  if (release.os)
+    return Fail(Errc::kUnsupported, Cat("release ", release.name,
+                                        " has an os image, which is not supported on this device"));
+  if (deployment.empty())
+    deployment = RandomId().substr(0, 16);
+  TRY(updater_->Apply(release, envelope, deployment));
+  return release.digest;
+}
+
+void Updates::OnReport(const ota::Report& report) {
+  const ota::UpdateState& update = report.update;
+  const Digest& subject = update.candidate.none() ? update.active : update.candidate;
+  LogInfo("update ", update.deployment, ": ", ota::StateName(update.state), ", release ",
+          Short(subject), update.reason.empty() ? "" : ": ", update.reason);
+  if (update.AtRest())
+    Remember(report);
+}
+
+void Updates::Remember(const ota::Report& report) {
+  std::lock_guard lock(history_mutex_);
+  std::string file = HistoryFile(*env_.config);
+  std::string old = ReadFile(file, kHistoryBytes).value_or("");
+  std::string number = Cat("{\"number\":", report.number, ",");
+  if (old.starts_with(number))
+    return;
+  JsonWriter json;
+  json.Object().Field("number", report.number).Field("time", FormatRfc3339Nano(UnixNanosNow()));
+  WriteState(json, report.update);
+  json.Field("active", report.update.active.none() ? "" : report.update.active.hex()).End();
+  std::string text = Cat(json.text(), "\n");
+  size_t lines = 1;
+  for (std::string_view line : Split(old, '\n')) {
+    if (!line.empty() && lines++ < kHistoryLines)
+      Append(text, line, "\n");
+  }
+  if (auto kept = ReplaceFile(file, text, kHistoryMode, Durability::kPersistent); !kept)
+    LogWarning("update: the history is not kept: ", kept.error().message());
+}
+
+std::string Updates::HistoryJson() const {
+  std::lock_guard lock(history_mutex_);
+  std::string text = ReadFile(HistoryFile(*env_.config), kHistoryBytes).value_or("");
+  JsonWriter json;
+  json.Array();
+  for (std::string_view line : Split(text, '\n')) {
+    if (JsonDocument::Parse(line, "history"))
+      json.Raw(line);
+  }
+  json.End();
+  return json.Take();
+}
+
+void Updates::WriteRelease(JsonWriter& json, std::string_view key, const Digest& digest) {
+  std::optional<ota::Release> release = updater_->FindRelease(digest);
+  if (digest.none() || !release) {
+    json.Key(key).Null();
+    return;
+  }
+  json.Key(key).Object().Field("digest", digest.string()).Field("name", release->name);
+  json.Field("sequence", release->sequence).End();
+}
+
+void Updates::WriteApps(JsonWriter& json, const Digest& active) {
+  json.Key("apps").Array();
+  std::optional<ota::Release> release = updater_->FindRelease(active);
+  for (const ota::App& app : release ? release->apps : std::vector<ota::App>()) {
+    json.Object().Field("name", app.name).Field("image", app.image.Familiar());
+    Result<ReleaseWorkload::Seen> seen = workload_.Look(app);
+    if (seen && seen->container) {
+      json.Field("container", seen->id).Field("state", StateName(seen->state));
+      json.Field("health", HealthName(seen->health.status)).Field("restarts", seen->restarts);
+    } else {
+      json.Field("state", "absent");
+    }
+    json.End();
+  }
+  json.End();
+}
+
+std::string Updates::StatusJson() {
+  ota::Updater::Status status = updater_->Now();
+  JsonWriter json;
+  json.Object();
+  WriteState(json, status.update);
+  json.Field("number", status.number).Field("settled", status.settled);
+  json.Field("waiting", status.waiting).Field("floor", status.update.floor);
+  json.Field("starts", status.update.starts);
+  WriteRelease(json, "active", status.update.active);
+  WriteRelease(json, "previous", status.update.previous);
+  WriteRelease(json, "candidate", status.update.candidate);
+  WriteApps(json, status.update.active);
+  json.End();
+  return json.Take();
+}
+
+}  // namespace wherry::engine

@@ -1,0 +1,65 @@
+// Updates of the device as the API sees them: which keys are trusted, what is in progress, what has
+// been. Joins the updater (ota) with the engine's containers.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/result.h"
+#include "engine/config.h"
+#include "engine/update/release_workload.h"
+#include "ota/updater.h"
+
+namespace wherry::engine {
+
+class Updates {
+ public:
+  // All outlive this object.
+  struct Environment {
+    const Config* config;
+    Loop* loop;
+    Containers* containers;
+    Execs* execs;
+    Images* images;
+    Volumes* volumes;
+    Networks* networks;
+  };
+  static Result<std::unique_ptr<Updates>> Open(const Environment& environment);
+  ~Updates();
+  Updates(const Updates&) = delete;
+  Updates& operator=(const Updates&) = delete;
+
+  // After the containers were found again.
+  void Start();
+  // When the loop has ended.
+  void Stop();
+
+  // Worker, as all that follow. A signed release; `deployment` names the attempt, empty: one is made
+  // up. The digest of the release. kDenied without a key that has signed it.
+  Result<Digest> Apply(std::string_view envelope, std::string deployment);
+  ota::Updater& updater() { return *updater_; }
+
+  // docs/updates.md has the members.
+  std::string StatusJson();
+  // The outcomes of the last updates, newest first.
+  std::string HistoryJson() const;
+
+ private:
+  explicit Updates(const Environment& environment);
+  void OnReport(const ota::Report& report);
+  void Remember(const ota::Report& report);
+  void WriteRelease(JsonWriter& json, std::string_view key, const Digest& digest);
+  void WriteApps(JsonWriter& json, const Digest& active);
+
+  Environment env_;
+  std::atomic<bool> ended_ = false;
+  ReleaseWorkload workload_;
+  std::unique_ptr<ota::Updater> updater_;
+  mutable std::mutex history_mutex_;
+};
+
+}  // namespace wherry::engine

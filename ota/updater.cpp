@@ -182,7 +182,7 @@ bool Updater::Move(Number from, UpdateState next) {
   Result<> entered;
   {
     std::lock_guard lock(mutex_);
-    if (stop_ || record_.number() != from)
+    if (record_.number() != from)
       return false;
     entered = Enter(std::move(next));
   }
@@ -193,7 +193,15 @@ bool Updater::Move(Number from, UpdateState next) {
   return false;
 }
 
+// What a workload says when the process ends is no verdict on a release.
+bool Updater::Stopping() const {
+  std::lock_guard lock(mutex_);
+  return stop_;
+}
+
 void Updater::GiveUp(UpdateState state, Number number, Code code, std::string reason) {
+  if (Stopping())
+    return;
   state.state = State::kRejected;
   state.code = code;
   state.reason = std::move(reason);

@@ -50,8 +50,7 @@ class Updater {
 
   // Starts the thread: the active release is made to run, an update in progress goes on.
   void Start();
-  // From now on nothing is recorded: errors of a workload that ends with the process are none of the
-  // release.
+  // From now on errors of the workload, which ends with the process, are none of the release.
   void BeginStop();
   // Returns when the thread has ended; what was in progress goes on with the next Start.
   void Stop();
@@ -93,6 +92,7 @@ class Updater {
   Result<> Enter(UpdateState next);                 // with mutex_ held
   UpdateState Confirmed(UpdateState state) const;  // with mutex_ held
   bool Move(Number from, UpdateState next);
+  bool Stopping() const;
   void GiveUp(UpdateState state, Number number, Code code, std::string reason);
   void TakeBack(UpdateState state, Number number, Code code, std::string reason);
 

@@ -116,6 +116,8 @@ void Updater::Arrange(const UpdateState& state, Number number, const Digest& goa
     running_ = goal;
     return;
   }
+  if (Stopping())
+    return;
   std::string reason = switched.error().message();
   environment_.log(reason);
   if (state.state == State::kTrial)
@@ -206,6 +208,8 @@ void Updater::Revert(UpdateState state, Number number) {
     KeepSpent(state, number);
     return Wait(number, environment_.period);
   }
+  if (Stopping())
+    return;
   if (health.state == Health::State::kHealthy) {
     state.state = State::kReverted;
   } else {

@@ -166,9 +166,10 @@ def test_daemon_is_killed_in_every_state(device):
     engine.kill(signal.SIGKILL)
     engine.start()
     device.machine.wait_for(lambda: device.status()['starts'] == 2, 'the start is not counted')
-    status = device.wait('TRIAL')
+    device.machine.wait_for(lambda: device.status()['apps'][0]['state'] == 'running',
+                            'the trial does not go on')
     assert device.running() == ['web']
-    container = status['apps'][0]['container']
+    container = device.wait('TRIAL')['apps'][0]['container']
     device.cli('exec', container, 'touch', '/healthy').ok()
     assert device.wait('CONFIRMED')['active']['sequence'] == 2
     engine.kill(signal.SIGKILL)

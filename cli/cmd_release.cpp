@@ -1,5 +1,5 @@
-// release keygen, create, sign, verify: what a device runs, as a signed document. No daemon is needed
-// but to find the digests of images that are named by tag.
+// release keygen, create, sign, verify: what a device runs, as a signed document. No daemon is
+// needed but to find the digests of images that are named by tag.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -50,8 +50,9 @@ Result<std::string> Pin(const Invocation& call, std::string_view name) {
         reference->repository == wanted.repository)
       return reference->Canonical();
   }
-  return Fail(Errc::kNotFound, Cat(name, " is in no registry as far as is known here: push it, or "
-                                         "name it by digest (name@sha256:...)"));
+  return Fail(Errc::kNotFound, Cat(name,
+                                   " is in no registry as far as is known here: push it, or "
+                                   "name it by digest (name@sha256:...)"));
 }
 
 Result<std::string> PinnedApp(const Invocation& call, JsonValue app) {

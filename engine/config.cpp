@@ -271,10 +271,10 @@ Result<> Apply(Config& config, std::string_view section, std::string_view name,
   }
   std::string known = KnownKeys(section);
   if (known.empty()) {
-    return Fail(Errc::kNotFound,
-                Cat("unknown section [", section,
-                    "]; sections are [daemon], [containers], [networks], [store], [registries], [updates] and ",
-                    "[registry \"HOST\"]"));
+    return Fail(Errc::kNotFound, Cat("unknown section [", section,
+                                     "]; sections are [daemon], [containers], [networks], [store], "
+                                     "[registries], [updates] and ",
+                                     "[registry \"HOST\"]"));
   }
   return Fail(Errc::kNotFound,
               Cat("unknown key in section [", section, "]; known keys are ", known));

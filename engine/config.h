@@ -38,7 +38,7 @@ struct Config {
   std::chrono::seconds scrub_interval = std::chrono::hours(720);  // 0: never
   uint64_t scrub_rate = 1 << 20;                                  // bytes a second
   registry::Options registry;
-  std::string update_keys = "/etc/wherry/release-keys";  // *.pub: who may sign releases
+  std::string update_keys = "/etc/wherry/release-keys";             // *.pub: who may sign releases
   std::string update_credentials = "/etc/wherry/credentials.json";  // for their images
   std::map<std::string, std::string>
       origins;  // "daemon.root" -> "default", "/etc/wherry/wherry.conf:3", "command line"

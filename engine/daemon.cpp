@@ -183,8 +183,8 @@ Result<> RunDaemon(Config config) {
   Builds builds({&config, loop.get(), &events, &images, &containers});
   builds.Restore();
 
-  auto updates = TRY(Updates::Open(
-      {&config, loop.get(), &containers, &execs, &images, &volumes, &networks}));
+  auto updates =
+      TRY(Updates::Open({&config, loop.get(), &containers, &execs, &images, &volumes, &networks}));
 
   CheckAfterBoot(config, *image_store, images, workers);
 
@@ -192,8 +192,9 @@ Result<> RunDaemon(Config config) {
                              .bytes_per_second = config.scrub_rate,
                              .stamp = Cat(config.root, "/store-scrubbed")});
 
-  api::Services services{&config, loop.get(),  &workers, &transfers, &archives, &events,
-                         &images, &containers, &execs,   &volumes,   &networks, &builds, updates.get()};
+  api::Services services{&config,   loop.get(), &workers,     &transfers, &archives,
+                         &events,   &images,    &containers,  &execs,     &volumes,
+                         &networks, &builds,    updates.get()};
   api::Router router(services);
   http::ServerOptions options;
   options.common_headers = api::CommonHeaders();

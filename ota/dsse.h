@@ -1,6 +1,6 @@
 // Signed documents: the Dead Simple Signing Envelope, DSSE 1.0 (secure-systems-lab/dsse), in its
-// JSON form. It is what a Sigstore bundle carries too. The signature covers type and payload as they
-// are, so nothing is parsed before it has been verified.
+// JSON form. It is what a Sigstore bundle carries too. The signature covers type and payload as
+// they are, so nothing is parsed before it has been verified.
 #pragma once
 
 #include <span>

@@ -127,17 +127,18 @@ Result<PrivateKey> PrivateKey::Generate() {
 
 Result<PrivateKey> PrivateKey::Load(const std::string& path) {
   UniqueFd file = TRY(Open(path, O_RDONLY));
-  struct stat status {};
+  struct stat status{};
   if (fstat(file.get(), &status) != 0)
     return FailSys("fstat", path);
   if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-    return Fail(Errc::kDenied, Cat(path, " may be read by others than its owner: chmod 600 ", path));
+    return Fail(Errc::kDenied,
+                Cat(path, " may be read by others than its owner: chmod 600 ", path));
   std::string pem = TRY(ReadAll(file.get(), kMaxKeyFile, path));
   if (pem.find("ENCRYPTED") != std::string::npos)
     return Fail(Errc::kUnsupported, Cat(path, ": keys with a password are not supported"));
   auto context = std::make_unique<PublicKey::Context>();
-  int error = mbedtls_pk_parse_key(&context->pk, Bytes(pem), pem.size() + 1, nullptr, 0, Random,
-                                   nullptr);
+  int error =
+      mbedtls_pk_parse_key(&context->pk, Bytes(pem), pem.size() + 1, nullptr, 0, Random, nullptr);
   mbedtls_platform_zeroize(pem.data(), pem.size());
   if (error != 0 || !context->OnP256())
     return Fail(Errc::kInvalid, Cat(path, " is no private key on P-256 in PEM"));

@@ -94,7 +94,8 @@ Result<RecordFile> RecordFile::Open(std::string path) {
     }
   }
   if (!valid)
-    return Fail(Errc::kCorrupt, Cat(record.path_, ": both copies of the update's record are damaged"));
+    return Fail(Errc::kCorrupt,
+                Cat(record.path_, ": both copies of the update's record are damaged"));
   return record;
 }
 

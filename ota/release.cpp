@@ -134,8 +134,8 @@ Result<std::optional<OsImage>> ParseOs(const Field& field) {
 }
 
 Result<Trial> ParseTrial(const Field& field) {
-  TRY(RefuseUnknown(field, std::array<std::string_view, 4>{"soak_s", "deadline_s", "starts",
-                                                           "restarts"}));
+  TRY(RefuseUnknown(field,
+                    std::array<std::string_view, 4>{"soak_s", "deadline_s", "starts", "restarts"}));
   Trial trial;
   int64_t soak = trial.soak.count();
   int64_t deadline = trial.deadline.count();
@@ -205,9 +205,9 @@ Result<Release> Release::Parse(std::string_view json, std::string_view what) {
   Field root(value, what);
   if (!value.IsObject())
     return Fail(Errc::kInvalid, Cat(what, " is no release: it is not an object"));
-  TRY(RefuseUnknown(root, std::array<std::string_view, 10>{"v", "name", "seq", "floor", "issued",
-                                                           "apps", "networks", "volumes", "os",
-                                                           "trial"}));
+  TRY(RefuseUnknown(root,
+                    std::array<std::string_view, 10>{"v", "name", "seq", "floor", "issued", "apps",
+                                                     "networks", "volumes", "os", "trial"}));
   TRY(root["v"].Number(1, 1));
   Release release;
   release.name = TRY(Name(root["name"]));

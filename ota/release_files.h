@@ -1,6 +1,6 @@
 // The signed documents of the releases a device has or had last, by digest. They were verified when
-// they came. When they are read only the digest is compared: a device whose keys were changed goes on
-// with what it runs. One thread.
+// they came. When they are read only the digest is compared: a device whose keys were changed goes
+// on with what it runs. One thread.
 #pragma once
 
 #include <set>
@@ -15,8 +15,8 @@
 
 namespace wherry::ota {
 
-// All "*.pub" of a directory, sorted by name. A directory that is not there has none; a file that is
-// no key is an error that names it.
+// All "*.pub" of a directory, sorted by name. A directory that is not there has none; a file that
+// is no key is an error that names it.
 Result<std::vector<PublicKey>> LoadKeys(const std::string& directory);
 
 class ReleaseFiles {

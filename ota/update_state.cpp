@@ -11,10 +11,10 @@ namespace {
 
 // In the order of the enumerations.
 constexpr std::array<std::string_view, 10> kStates = {
-    "NONE",      "FETCHING", "VERIFIED", "TRIAL",     "CONFIRMED",
+    "NONE",      "FETCHING", "VERIFIED", "TRIAL",    "CONFIRMED",
     "REVERTING", "REVERTED", "REJECTED", "CANCELED", "BOTH_BAD"};
 constexpr std::array<std::string_view, 10> kCodes = {
-    "",         "E_HEALTH", "E_DEADLINE", "E_STARTS",    "E_FETCH",
+    "",        "E_HEALTH", "E_DEADLINE", "E_STARTS",    "E_FETCH",
     "E_SPACE", "E_CREATE", "E_SWITCH",   "E_REQUESTED", "E_REVOKED"};
 constexpr std::array<bool, kStates.size()> kAtRest = {true,  false, false, false, true,
                                                       false, true,  true,  true,  true};
@@ -29,7 +29,9 @@ Result<T> Find(const std::array<std::string_view, N>& names, std::string_view na
   return static_cast<T>(found - names.begin());
 }
 
-std::string HexOrNone(const Digest& digest) { return digest.none() ? "" : digest.hex(); }
+std::string HexOrNone(const Digest& digest) {
+  return digest.none() ? "" : digest.hex();
+}
 
 Result<Digest> ParseHexOrNone(JsonValue value) {
   if (value.str().empty())
@@ -39,10 +41,16 @@ Result<Digest> ParseHexOrNone(JsonValue value) {
 
 }  // namespace
 
-std::string_view StateName(State state) { return kStates[static_cast<size_t>(state)]; }
-std::string_view CodeName(Code code) { return kCodes[static_cast<size_t>(code)]; }
+std::string_view StateName(State state) {
+  return kStates[static_cast<size_t>(state)];
+}
+std::string_view CodeName(Code code) {
+  return kCodes[static_cast<size_t>(code)];
+}
 
-bool UpdateState::AtRest() const { return kAtRest[static_cast<size_t>(state)]; }
+bool UpdateState::AtRest() const {
+  return kAtRest[static_cast<size_t>(state)];
+}
 
 std::string UpdateState::ToJson() const {
   JsonWriter writer;

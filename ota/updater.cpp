@@ -11,7 +11,9 @@ namespace {
 
 constexpr uint32_t kEvidenceMode = 0600;
 
-std::string ShortName(const Digest& digest) { return digest.hex().substr(0, 12); }
+std::string ShortName(const Digest& digest) {
+  return digest.hex().substr(0, 12);
+}
 
 }  // namespace
 
@@ -39,7 +41,9 @@ Result<std::unique_ptr<Updater>> Updater::Open(Environment environment) {
 Updater::Updater(Environment environment, RecordFile record, ReleaseFiles files)
     : environment_(std::move(environment)), record_(std::move(record)), files_(std::move(files)) {}
 
-Updater::~Updater() { Stop(); }
+Updater::~Updater() {
+  Stop();
+}
 
 void Updater::Start() {
   thread_ = std::thread([this] { Run(); });
@@ -64,8 +68,8 @@ Result<> Updater::Apply(const Release& release, std::string_view envelope,
                         std::string_view deployment) {
   std::lock_guard lock(mutex_);
   if (state_.deployment == deployment && state_.state != State::kNone)
-    return Fail(Errc::kNotModified, Cat("deployment ", deployment, " is here already, as ",
-                                        StateName(state_.state)));
+    return Fail(Errc::kNotModified,
+                Cat("deployment ", deployment, " is here already, as ", StateName(state_.state)));
   if (state_.state == State::kTrial || state_.state == State::kReverting)
     return Fail(Errc::kConflict, Cat("release ", ShortName(state_.active), " is in ",
                                      StateName(state_.state), ": wait for its end, or cancel it"));
@@ -75,10 +79,9 @@ Result<> Updater::Apply(const Release& release, std::string_view envelope,
   if (!state_.active.none()) {
     Result<Release> active = files_.Read(state_.active);
     if (active && active->sequence >= release.sequence)
-      return Fail(Errc::kDenied,
-                  Cat("release ", release.name, " has sequence ", release.sequence,
-                      ", and the active one has ", active->sequence,
-                      ": only a newer one is taken (a rollback goes back)"));
+      return Fail(Errc::kDenied, Cat("release ", release.name, " has sequence ", release.sequence,
+                                     ", and the active one has ", active->sequence,
+                                     ": only a newer one is taken (a rollback goes back)"));
   }
   TRY(files_.Keep(release.digest, envelope));
   UpdateState next = state_;

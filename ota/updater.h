@@ -89,7 +89,7 @@ class Updater {
   Updater(Environment environment, RecordFile record, ReleaseFiles files);
 
   // updater.cpp
-  Result<> Enter(UpdateState next);                 // with mutex_ held
+  Result<> Enter(UpdateState next);                // with mutex_ held
   UpdateState Confirmed(UpdateState state) const;  // with mutex_ held
   bool Move(Number from, UpdateState next);
   bool Stopping() const;

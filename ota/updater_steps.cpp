@@ -24,10 +24,14 @@ constexpr std::array kFinal = {Errc::kInvalid,      Errc::kNotFound,    Errc::kD
                                Errc::kUnauthorized, Errc::kUnsupported, Errc::kCorrupt,
                                Errc::kConflict,     Errc::kExists};
 
-bool IsFinal(Errc code) { return std::ranges::find(kFinal, code) != kFinal.end(); }
+bool IsFinal(Errc code) {
+  return std::ranges::find(kFinal, code) != kFinal.end();
+}
 
 // Seconds, of something that is counted in them.
-int64_t Whole(nanoseconds time) { return std::chrono::duration_cast<seconds>(time).count(); }
+int64_t Whole(nanoseconds time) {
+  return std::chrono::duration_cast<seconds>(time).count();
+}
 
 }  // namespace
 
@@ -246,8 +250,8 @@ Result<> Updater::Switch(const Digest& from, const Digest& to) {
   std::optional<Release> before = FindRelease(from);
   std::optional<Release> after = FindRelease(to);
   if (!to.none() && !after)
-    return Fail(Errc::kNotFound, Cat("the document of release ", to.hex().substr(0, 12),
-                                     " is damaged or gone"));
+    return Fail(Errc::kNotFound,
+                Cat("the document of release ", to.hex().substr(0, 12), " is damaged or gone"));
   return environment_.workload->Switch(before ? &*before : nullptr, after ? &*after : nullptr);
 }
 

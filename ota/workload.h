@@ -37,8 +37,8 @@ class Workload {
   // Its networks, volumes and containers exist, none of them started.
   virtual Result<> Create(const Release& release) = 0;
 
-  // The apps of `to` run, those of `from` that are not the same ones do not. Null: none. An app that
-  // cannot be started is an error; one that starts and fails is Check's matter.
+  // The apps of `to` run, those of `from` that are not the same ones do not. Null: none. An app
+  // that cannot be started is an error; one that starts and fails is Check's matter.
   virtual Result<> Switch(const Release* from, const Release* to) = 0;
 
   // Of all apps together: failed when one has, healthy when all are. Restarts are counted from the

@@ -232,8 +232,8 @@ void PruneContainers(const Services& services, Call call) {
     bool idle = container->state == ContainerState::kCreated ||
                 container->state == ContainerState::kExited ||
                 container->state == ContainerState::kDead;
-    if (idle && !container->config->OwnedByUpdates() && container->holds == 0 && container->created_nanos < *before &&
-        filters->MatchesLabels(container->config->labels))
+    if (idle && !container->config->OwnedByUpdates() && container->holds == 0 &&
+        container->created_nanos < *before && filters->MatchesLabels(container->config->labels))
       chosen.push_back(std::move(container));
   }
   std::make_shared<Prune>(services, call.exchange, std::move(chosen))->Next();

@@ -39,7 +39,7 @@ const Route* FindRoute(std::string_view method, std::string_view path, std::stri
   const std::span<const Route> tables[] = {
       ContainerRoutes(), ArchiveRoutes(),  BuildRoutes(),   CommitRoutes(),   ExecRoutes(),
       FileRoutes(),      ImageRoutes(),    NetworkRoutes(), ResourceRoutes(), StoreRoutes(),
-      SystemRoutes(),    TransferRoutes(), UpdateRoutes(), UsageRoutes(),   VolumeRoutes()};
+      SystemRoutes(),    TransferRoutes(), UpdateRoutes(),  UsageRoutes(),    VolumeRoutes()};
   std::string_view wanted = method == "HEAD" ? std::string_view("GET") : method;
   for (auto table : tables) {
     for (const Route& route : table) {

@@ -19,35 +19,31 @@ void ReplyFromWorker(const Services& services, Call call,
 }
 
 void Status(const Services& services, Call call) {
-  ReplyFromWorker(services, std::move(call),
-                  [updates = services.updates]() -> Result<std::string> {
-                    return updates->StatusJson();
-                  });
+  ReplyFromWorker(services, std::move(call), [updates = services.updates]() -> Result<std::string> {
+    return updates->StatusJson();
+  });
 }
 
 void History(const Services& services, Call call) {
-  ReplyFromWorker(services, std::move(call),
-                  [updates = services.updates]() -> Result<std::string> {
-                    return updates->HistoryJson();
-                  });
+  ReplyFromWorker(services, std::move(call), [updates = services.updates]() -> Result<std::string> {
+    return updates->HistoryJson();
+  });
 }
 
 void Evidence(const Services& services, Call call) {
-  ReplyFromWorker(services, std::move(call),
-                  [updates = services.updates]() -> Result<std::string> {
-                    std::string evidence = updates->updater().Evidence();
-                    if (evidence.empty())
-                      return Fail(Errc::kNotFound, "no release was ever taken back");
-                    return evidence;
-                  });
+  ReplyFromWorker(services, std::move(call), [updates = services.updates]() -> Result<std::string> {
+    std::string evidence = updates->updater().Evidence();
+    if (evidence.empty())
+      return Fail(Errc::kNotFound, "no release was ever taken back");
+    return evidence;
+  });
 }
 
 // The body is the signed release; its digest is the answer, before anything was fetched.
 void Apply(const Services& services, Call call) {
   std::string deployment(call.request().param("deployment"));
   if (deployment.size() > 64)
-    return ReplyError(*call.exchange,
-                      Error(Errc::kInvalid, "deployment: more than 64 characters"));
+    return ReplyError(*call.exchange, Error(Errc::kInvalid, "deployment: more than 64 characters"));
   ReplyFromWorker(services, call,
                   [updates = services.updates, deployment,
                    body = std::string(call.request().body)]() -> Result<std::string> {

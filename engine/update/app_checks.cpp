@@ -93,9 +93,9 @@ Result<> CheckTcp(net::Ipv4 address, uint16_t port) {
 
 Result<> CheckHttp(net::Ipv4 address, uint16_t port, std::string_view path) {
   Peer peer = TRY(ConnectTo(address, port));
-  std::string answer = TRY(
-      Ask(peer, Cat("GET ", path, " HTTP/1.1\r\nHost: ", peer.name,
-                    "\r\nUser-Agent: wherry\r\nAccept: */*\r\nConnection: close\r\n\r\n")));
+  std::string answer =
+      TRY(Ask(peer, Cat("GET ", path, " HTTP/1.1\r\nHost: ", peer.name,
+                        "\r\nUser-Agent: wherry\r\nAccept: */*\r\nConnection: close\r\n\r\n")));
   std::string url = Cat("http://", peer.name, path);
   // RFC 9112 section 4: "HTTP/1.1 200 OK".
   Result<int64_t> status = answer.starts_with("HTTP/1.") && answer.size() >= 12

@@ -56,30 +56,31 @@ std::string LogTail(const std::string& directory) {
 }  // namespace
 
 Result<> ReleaseWorkload::RunCommand(const Seen& seen, const std::vector<std::string>& command) {
-  int code = TRY(Await<int>(
-      env_.loop, *env_.ended, [env = env_, container = seen.container, command](Done<int> done) {
-        ExecConfig config;
-        config.args = command;
-        auto exec = env.execs->Create(container, std::move(config));
-        if (!exec)
-          return done(std::unexpected(std::move(exec).error()));
-        // Whichever comes first: its end, a start that failed, or the end of patience.
-        auto answer = std::make_shared<Done<int>>(std::move(done));
-        auto give = [answer](Result<int> result) {
-          if (*answer)
-            std::exchange(*answer, nullptr)(std::move(result));
-        };
-        (*exec)->on_end = [give](int exit_code) { give(exit_code); };
-        env.loop->After(kCommandPatience, [exec = *exec, give] {
-          if (exec->state == Exec::State::kRunning)
-            Execs::Kill(*exec);
-          give(Fail(Errc::kTimeout, "does not end"));
-        });
-        env.execs->Start(*exec, nullptr, [give](Result<> started) {
-          if (!started)
-            give(std::unexpected(std::move(started).error()));
-        });
-      }));
+  int code = TRY(Await<int>(env_.loop, *env_.ended,
+                            [env = env_, container = seen.container, command](Done<int> done) {
+                              ExecConfig config;
+                              config.args = command;
+                              auto exec = env.execs->Create(container, std::move(config));
+                              if (!exec)
+                                return done(std::unexpected(std::move(exec).error()));
+                              // Whichever comes first: its end, a start that failed, or the end of
+                              // patience.
+                              auto answer = std::make_shared<Done<int>>(std::move(done));
+                              auto give = [answer](Result<int> result) {
+                                if (*answer)
+                                  std::exchange(*answer, nullptr)(std::move(result));
+                              };
+                              (*exec)->on_end = [give](int exit_code) { give(exit_code); };
+                              env.loop->After(kCommandPatience, [exec = *exec, give] {
+                                if (exec->state == Exec::State::kRunning)
+                                  Execs::Kill(*exec);
+                                give(Fail(Errc::kTimeout, "does not end"));
+                              });
+                              env.execs->Start(*exec, nullptr, [give](Result<> started) {
+                                if (!started)
+                                  give(std::unexpected(std::move(started).error()));
+                              });
+                            }));
   if (code != 0)
     return Fail(Errc::kUnavailable, Cat("ends with ", code));
   return {};
@@ -111,8 +112,8 @@ ota::Health ReleaseWorkload::CheckApp(const ota::Release& release, const ota::Ap
   if (!seen->container)
     return say(State::kFailed, "is gone");
   if (seen->restarts > static_cast<int64_t>(release.trial.restarts))
-    return say(State::kFailed, Cat("was restarted ", seen->restarts, " times; it ",
-                                   EndOf(seen->status)));
+    return say(State::kFailed,
+               Cat("was restarted ", seen->restarts, " times; it ", EndOf(seen->status)));
   if (StaysEnded(*seen)) {
     // What has done its work is well.
     bool done = seen->status.exit_code == 0 && seen->status.error.empty();

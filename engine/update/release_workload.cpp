@@ -44,24 +44,23 @@ std::string AppContainerName(const ota::App& app) {
 }
 
 Result<ReleaseWorkload::Seen> ReleaseWorkload::Look(const ota::App& app) {
-  return Await<Seen>(
-      env_.loop, *env_.ended,
-      [containers = env_.containers, name = AppContainerName(app)](Done<Seen> done) {
-        Seen seen;
-        if (Result<ContainerPtr> found = containers->Find(Cat("/", name))) {
-          const Container& container = **found;
-          seen.container = *found;
-          seen.id = container.id;
-          seen.directory = container.directory;
-          seen.state = container.state;
-          seen.status = container.status;
-          seen.restarts = container.restart_count;
-          seen.restart = container.config->host.restart.mode;
-          seen.health = container.health;
-          seen.on_host_network = container.config->host.network_mode == kHostNetwork;
-        }
-        done(std::move(seen));
-      });
+  return Await<Seen>(env_.loop, *env_.ended,
+                     [containers = env_.containers, name = AppContainerName(app)](Done<Seen> done) {
+                       Seen seen;
+                       if (Result<ContainerPtr> found = containers->Find(Cat("/", name))) {
+                         const Container& container = **found;
+                         seen.container = *found;
+                         seen.id = container.id;
+                         seen.directory = container.directory;
+                         seen.state = container.state;
+                         seen.status = container.status;
+                         seen.restarts = container.restart_count;
+                         seen.restart = container.config->host.restart.mode;
+                         seen.health = container.health;
+                         seen.on_host_network = container.config->host.network_mode == kHostNetwork;
+                       }
+                       done(std::move(seen));
+                     });
 }
 
 Result<> ReleaseWorkload::Fetch(const ota::Release& release, const CancelFlag& cancel) {
@@ -112,12 +111,11 @@ Result<> ReleaseWorkload::CreateApp(const ota::App& app) {
   Seen seen = TRY(Look(app));
   if (seen.container)
     return {};
-  TRY(Await<Containers::Created>(
-      env_.loop, *env_.ended,
-      [containers = env_.containers, name = AppContainerName(app),
-       body = CreateBody(app)](Done<Containers::Created> done) {
-        containers->Create({name, "", body}, std::move(done));
-      }));
+  TRY(Await<Containers::Created>(env_.loop, *env_.ended,
+                                 [containers = env_.containers, name = AppContainerName(app),
+                                  body = CreateBody(app)](Done<Containers::Created> done) {
+                                   containers->Create({name, "", body}, std::move(done));
+                                 }));
   return {};
 }
 
@@ -164,11 +162,9 @@ Result<> ReleaseWorkload::StartApp(const ota::Release& release, const ota::App& 
   Seen seen = TRY(Look(app));
   if (seen.state == ContainerState::kPaused || seen.state == ContainerState::kRestarting)
     TRY(Stop(seen));
-  auto started =
-      Await<void>(env_.loop, *env_.ended,
-                  [containers = env_.containers, container = seen.container](Done<> done) {
-                    containers->Start(container, std::move(done));
-                  });
+  auto started = Await<void>(env_.loop, *env_.ended,
+                             [containers = env_.containers, container = seen.container](
+                                 Done<> done) { containers->Start(container, std::move(done)); });
   if (!started && started.error().code() != Errc::kNotModified)
     return started;
   return AwaitReady(release, app);
@@ -215,11 +211,10 @@ Result<> ReleaseWorkload::Prune(std::span<const ota::Release* const> kept) {
         done(std::move(others));
       }));
   for (const ContainerPtr& container : found) {
-    TRY(Await<void>(env_.loop, *env_.ended,
-                    [containers = env_.containers, container](Done<> done) {
-                      containers->Remove(container, Containers::Force::kYes,
-                                         Containers::TheirVolumes::kRemove, std::move(done));
-                    }));
+    TRY(Await<void>(env_.loop, *env_.ended, [containers = env_.containers, container](Done<> done) {
+      containers->Remove(container, Containers::Force::kYes, Containers::TheirVolumes::kRemove,
+                         std::move(done));
+    }));
   }
   return {};
 }

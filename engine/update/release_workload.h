@@ -1,7 +1,7 @@
 // The containers of a release: what an update moves, as the updater sees it. An app's container is
-// called NAME-<8 hex of its identity>, and two releases with the same app share it. The updater, not
-// the restart policy, starts such containers after the daemon's start, and `container prune` leaves
-// them alone. Blocking: the updater's thread.
+// called NAME-<8 hex of its identity>, and two releases with the same app share it. The updater,
+// not the restart policy, starts such containers after the daemon's start, and `container prune`
+// leaves them alone. Blocking: the updater's thread.
 #pragma once
 
 #include <atomic>

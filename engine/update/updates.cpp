@@ -13,8 +13,12 @@ constexpr size_t kHistoryLines = 50;
 constexpr size_t kHistoryBytes = 256 << 10;
 constexpr uint32_t kHistoryMode = 0600;
 
-std::string Directory(const Config& config) { return Cat(config.root, "/ota"); }
-std::string HistoryFile(const Config& config) { return Cat(Directory(config), "/history"); }
+std::string Directory(const Config& config) {
+  return Cat(config.root, "/ota");
+}
+std::string HistoryFile(const Config& config) {
+  return Cat(Directory(config), "/history");
+}
 
 std::string Short(const Digest& digest) {
   return digest.none() ? std::string("none") : digest.hex().substr(0, 12);
@@ -30,8 +34,8 @@ void WriteState(JsonWriter& json, const ota::UpdateState& update) {
 Updates::Updates(const Environment& environment)
     : env_(environment),
       workload_({environment.loop, environment.containers, environment.execs, environment.images,
-                 environment.volumes, environment.networks,
-                 environment.config->update_credentials, &ended_}) {}
+                 environment.volumes, environment.networks, environment.config->update_credentials,
+                 &ended_}) {}
 
 Result<std::unique_ptr<Updates>> Updates::Open(const Environment& environment) {
   std::unique_ptr<Updates> updates(new Updates(environment));
@@ -43,9 +47,13 @@ Result<std::unique_ptr<Updates>> Updates::Open(const Environment& environment) {
   return updates;
 }
 
-Updates::~Updates() { Stop(); }
+Updates::~Updates() {
+  Stop();
+}
 
-void Updates::Start() { updater_->Start(); }
+void Updates::Start() {
+  updater_->Start();
+}
 
 void Updates::Stop() {
   if (ended_)
@@ -60,7 +68,8 @@ Result<Digest> Updates::Apply(std::string_view envelope, std::string deployment)
   std::vector<ota::PublicKey> keys = TRY(ota::LoadKeys(directory));
   if (keys.empty())
     return Fail(Errc::kDenied, Cat("this device trusts nobody's releases: put the public key they "
-                                   "are signed with into ", directory, " as NAME.pub"));
+                                   "are signed with into ",
+                                   directory, " as NAME.pub"));
   ota::Release release = TRY(ota::OpenRelease(envelope, keys, "the release"));
   if (release.os)
     return Fail(Errc::kUnsupported, Cat("release ", release.name,

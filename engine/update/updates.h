@@ -38,8 +38,8 @@ class Updates {
   // When the loop has ended.
   void Stop();
 
-  // Worker, as all that follow. A signed release; `deployment` names the attempt, empty: one is made
-  // up. The digest of the release. kDenied without a key that has signed it.
+  // Worker, as all that follow. A signed release; `deployment` names the attempt, empty: one is
+  // made up. The digest of the release. kDenied without a key that has signed it.
   Result<Digest> Apply(std::string_view envelope, std::string deployment);
   ota::Updater& updater() { return *updater_; }
 

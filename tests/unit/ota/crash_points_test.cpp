@@ -1,7 +1,7 @@
 // Updates, rollbacks and trials that take the device down, cut at every write, sync and rename and
-// before every action on a container. A cut loses what was written to the record and not yet synced:
-// all of it, none of it, or half. After each the device must end with the whole old or the whole new
-// release, and never begin a trial more often than the release allows.
+// before every action on a container. A cut loses what was written to the record and not yet
+// synced: all of it, none of it, or half. After each the device must end with the whole old or the
+// whole new release, and never begin a trial more often than the release allows.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -115,8 +115,8 @@ class CrashPoints : public testing::Test {
 
   void SetUp() override {
     auto make = [&](uint64_t sequence, std::string_view apps) {
-      return Signed(key_, ReleaseText(sequence, apps,
-                                      R"("trial":{"soak_s":0,"deadline_s":60,"starts":3})"));
+      return Signed(
+          key_, ReleaseText(sequence, apps, R"("trial":{"soak_s":0,"deadline_s":60,"starts":3})"));
     };
     std::string shared = AppText("shared", "shared");
     first_ = make(1, Cat(AppText("web", "web-1"), ",", shared));
@@ -130,20 +130,19 @@ class CrashPoints : public testing::Test {
     FileDevice device(dir_ / "template/device");
     std::unique_ptr<Updater> updater = Boot(device, dir_ / "template");
     for (const SignedRelease* release : {&first_, &second_}) {
-      ASSERT_TRUE(updater->Apply(release->release, release->envelope,
-                                 Cat("d", release->release.sequence)));
+      ASSERT_TRUE(
+          updater->Apply(release->release, release->envelope, Cat("d", release->release.sequence)));
       AwaitRest(*updater);
     }
   }
 
   std::unique_ptr<Updater> Boot(FileDevice& device, const std::string& directory) {
-    std::unique_ptr<Updater> updater =
-        Updater::Open({.directory = directory + "/ota",
-                       .workload = &device,
-                       .report = [](const Report&) {},
-                       .log = [](std::string_view) {},
-                       .period = std::chrono::milliseconds(1)})
-            .value();
+    std::unique_ptr<Updater> updater = Updater::Open({.directory = directory + "/ota",
+                                                      .workload = &device,
+                                                      .report = [](const Report&) {},
+                                                      .log = [](std::string_view) {},
+                                                      .period = std::chrono::milliseconds(1)})
+                                           .value();
     updater->Start();
     return updater;
   }
@@ -176,8 +175,8 @@ class CrashPoints : public testing::Test {
     device.on_action = [&](std::string_view action) {
       Call();
       if (action.starts_with("app-new") && action.ends_with("running")) {
-        UniqueFd log = wherry::Open(directory + "/starts", O_WRONLY | O_CREAT | O_APPEND, 0600)
-                           .value();
+        UniqueFd log =
+            wherry::Open(directory + "/starts", O_WRONLY | O_CREAT | O_APPEND, 0600).value();
         (void)!write(log.get(), "x", 1);
         if (scenario.takes_down)
           CutNow(kDown);
@@ -229,8 +228,7 @@ class CrashPoints : public testing::Test {
         int boots = 0;
         while (boots < kBoots && RunOnce(scenario, directory, kNoCut, cut) != kDone)
           ++boots;
-        std::string failure =
-            boots == kBoots ? "never came to rest" : Judge(scenario, directory);
+        std::string failure = boots == kBoots ? "never came to rest" : Judge(scenario, directory);
         if (!failure.empty())
           failures->push_back(Cat(scenario.name, ", cut ", at, ": ", failure));
       }
@@ -253,20 +251,24 @@ class CrashPoints : public testing::Test {
   SignedRelease third_;
 };
 
-TEST_F(CrashPoints, Update) { ExpectWhole({"update", &third_, &third_}); }
+TEST_F(CrashPoints, Update) {
+  ExpectWhole({"update", &third_, &third_});
+}
 
 TEST_F(CrashPoints, UpdateThatIsTakenBack) {
   ExpectWhole({.name = "revert", .release = &third_, .end = &second_, .fails = true});
 }
 
-TEST_F(CrashPoints, Rollback) { ExpectWhole({"rollback", nullptr, &first_}); }
+TEST_F(CrashPoints, Rollback) {
+  ExpectWhole({"rollback", nullptr, &first_});
+}
 
 TEST_F(CrashPoints, ReleaseThatTakesTheDeviceDown) {
   ExpectWhole({.name = "down", .release = &third_, .end = &second_, .takes_down = true});
 }
 
-// The counter of trials has to be on the device before a trial begins. Without that these tests must
-// see a device that is taken down for ever.
+// The counter of trials has to be on the device before a trial begins. Without that these tests
+// must see a device that is taken down for ever.
 TEST_F(CrashPoints, WithoutSyncTheyFail) {
   std::vector<std::string> failures;
   TryAll({.name = "no sync",

@@ -1,5 +1,5 @@
-// A device for tests of updates: its containers are files, so that they outlive the process, and its
-// releases are signed by a key of its own.
+// A device for tests of updates: its containers are files, so that they outlive the process, and
+// its releases are signed by a key of its own.
 #pragma once
 
 #include <algorithm>
@@ -130,7 +130,8 @@ class FileDevice : public Workload {
     std::vector<std::string> names;
     std::vector<std::string> files = ListDir(directory_).value();
     for (const std::string& name : files) {
-      if (name.starts_with("app-") && ReadFile(Cat(directory_, '/', name)).value_or("") == "running")
+      if (name.starts_with("app-") &&
+          ReadFile(Cat(directory_, '/', name)).value_or("") == "running")
         names.push_back(name);
     }
     std::ranges::sort(names);

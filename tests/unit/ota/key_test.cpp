@@ -14,7 +14,9 @@ constexpr std::string_view kForeignPem =
     "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEh56ryv78K0cK4kHvvOq0Mg5Wc9qS\n"
     "QHGJvA5Scm3TJTrbNxs/a8BkviiT+4s4ZUiO3hIiB2q9tHvDzM7TuBJKWg==\n"
     "-----END PUBLIC KEY-----\n";
-constexpr std::string_view kForeignSignature = "MEYCIQC5MLmjLfSIWjW9BphJR5HFLoiHB7F4T8K8a2uMLgC5kQIhALj+kd1VDCYnUMxYYTMe913I22ZWZRbTbSvAA81i9c8P";
+constexpr std::string_view kForeignSignature =
+    "MEYCIQC5MLmjLfSIWjW9BphJR5HFLoiHB7F4T8K8a2uMLgC5kQIhALj+"
+    "kd1VDCYnUMxYYTMe913I22ZWZRbTbSvAA81i9c8P";
 constexpr std::string_view kRsa =
     "-----BEGIN PUBLIC KEY-----\n"
     "MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQCkjtIL23r0MS0I0J02Sudg9xmC\n"
@@ -71,8 +73,8 @@ TEST(KeyTest, PemIsReadBack) {
 }
 
 TEST(KeyTest, RefusesWhatIsNoKey) {
-  for (std::string_view text : {std::string_view(""), std::string_view("-----BEGIN PUBLIC KEY-----"),
-                                kRsa, kP384}) {
+  for (std::string_view text :
+       {std::string_view(""), std::string_view("-----BEGIN PUBLIC KEY-----"), kRsa, kP384}) {
     Result<PublicKey> key = PublicKey::Parse(text, "fleet.pub");
     ASSERT_FALSE(key);
     EXPECT_EQ(key.error().message(),
@@ -83,8 +85,7 @@ TEST(KeyTest, RefusesWhatIsNoKey) {
 TEST(KeyTest, RefusesAnOpenPrivateKey) {
   TempDir dir;
   std::string path = dir / "key";
-  ASSERT_TRUE(
-      ReplaceFile(path, PrivateKey::Generate()->Pem(), 0640, Durability::kVolatile));
+  ASSERT_TRUE(ReplaceFile(path, PrivateKey::Generate()->Pem(), 0640, Durability::kVolatile));
   Result<PrivateKey> key = PrivateKey::Load(path);
   ASSERT_FALSE(key);
   EXPECT_EQ(key.error().code(), Errc::kDenied);

@@ -76,7 +76,8 @@ TEST(RecordTest, LongestAndTooLong) {
 
 TEST(RecordTest, TooLargeAFile) {
   TempDir dir;
-  ASSERT_TRUE(ReplaceFile(dir / "record", std::string(3 * kCopy, 'x'), 0600, Durability::kVolatile));
+  ASSERT_TRUE(
+      ReplaceFile(dir / "record", std::string(3 * kCopy, 'x'), 0600, Durability::kVolatile));
   EXPECT_FALSE(RecordFile::Open(dir / "record"));
 }
 

@@ -12,7 +12,9 @@ std::string Refusal(std::string_view text) {
   return release ? "accepted" : release.error().message();
 }
 
-std::string WithApp(std::string_view app) { return ReleaseText(1, app, ""); }
+std::string WithApp(std::string_view app) {
+  return ReleaseText(1, app, "");
+}
 
 TEST(ReleaseTest, Everything) {
   std::string text = Cat(
@@ -57,7 +59,8 @@ TEST(ReleaseTest, IdentityIsWhatRuns) {
   };
   std::string image = PinnedName("web");
   std::string plain = Cat(R"({"name":"web","image":")", image, R"("})");
-  EXPECT_EQ(app(plain), app(Cat(R"({"name":"web","image":")", image, R"(","checks":[{"tcp":1}]})")));
+  EXPECT_EQ(app(plain),
+            app(Cat(R"({"name":"web","image":")", image, R"(","checks":[{"tcp":1}]})")));
   EXPECT_NE(app(plain),
             app(Cat(R"({"name":"web","image":")", image, R"(","config":{"Env":["A=1"]}})")));
   EXPECT_NE(app(plain), app(AppText("web", "other")));
@@ -89,7 +92,8 @@ TEST(ReleaseTest, Refusals) {
             "apps[0].name must be"},
            {WithApp(Cat(R"({"name":"","image":")", PinnedName("a"), R"("})")),
             "apps[0].name must be"},
-           {WithApp(Cat(R"({"name":"a","image":")", PinnedName("a"), R"(","config":{"Image":"x"}})")),
+           {WithApp(
+                Cat(R"({"name":"a","image":")", PinnedName("a"), R"(","config":{"Image":"x"}})")),
             "apps[0].config.Image is given by the app's image"},
            {WithApp(Cat(R"({"name":"a","image":")", PinnedName("a"), R"(","config":[]})")),
             "apps[0].config must be an object"},
@@ -115,8 +119,8 @@ TEST(ReleaseTest, Refusals) {
            {ReleaseText(1, good, R"("os":{"version":"1"})"), "os.image"},
            {ReleaseText(1, good, R"("networks":[{"name":"n"},{"name":"n"}])"), "is there twice"},
        }) {
-    EXPECT_NE(Refusal(c.text).find(c.reason), std::string::npos)
-        << c.text << "\n" << Refusal(c.text);
+    EXPECT_NE(Refusal(c.text).find(c.reason), std::string::npos) << c.text << "\n"
+                                                                 << Refusal(c.text);
   }
 }
 

@@ -116,8 +116,8 @@ TEST_F(UpdaterTest, NeverHealthyIsTakenBackAtTheDeadline) {
   Boot();
   Deploy(Make(1), "d1", State::kConfirmed);
   device_.starting.insert("slow");
-  UpdateState end = Deploy(Make(2, "slow", "", R"("trial":{"soak_s":0,"deadline_s":1})"), "d2",
-                           State::kReverted);
+  UpdateState end =
+      Deploy(Make(2, "slow", "", R"("trial":{"soak_s":0,"deadline_s":1})"), "d2", State::kReverted);
   EXPECT_EQ(end.code, Code::kDeadline);
   EXPECT_EQ(end.reason, "not confirmed within 1 s: slow is not yet healthy");
 }
@@ -145,8 +145,7 @@ TEST_F(UpdaterTest, BothBad) {
   device_.failing = {"bad", "web"};
   UpdateState end = Deploy(Make(2, "bad"), "d2", State::kBothBad);
   EXPECT_EQ(end.active, first.release.digest);
-  EXPECT_EQ(end.reason,
-            "bad exited with 3; and the release before is not well: web exited with 3");
+  EXPECT_EQ(end.reason, "bad exited with 3; and the release before is not well: web exited with 3");
   // The next one is the way out.
   Deploy(Make(3, "good"), "d3", State::kConfirmed);
 }

@@ -132,7 +132,7 @@ TEST_F(MqttClient, ConnectsAsItWasTold) {
   client_->Stop();
   RunUntil([&] { return peer_->finished(); });
   EXPECT_EQ(connect,
-            "\x10\x3d\x00\x04MQTT\x05\xec\x00\x3c\x0d\x11\x00\x01\x51\x80\x21\x00\x08\x27\x00\x01"s
+            "\x10\x37\x00\x04MQTT\x05\xec\x00\x3c\x0d\x11\x00\x01\x51\x80\x21\x00\x08\x27\x00\x01"s
             "\x00\x00\x00\x08"s
             "device-1\x05\x18\x00\x00\x00\x5a\x00\x01w\x00\x04"s
             "gone\x00\x01u\x00\x01p"s);
@@ -169,8 +169,8 @@ TEST_F(MqttClient, ABrokerThatRefusesBothVersionsIsAskedWithBackOff) {
 }
 
 TEST_F(MqttClient, GarbageEndsTheConnection) {
-  EXPECT_EQ(ErrorAfter("HTTP/1.1 400 Bad Request\r\n\r\n"),
-            "PEER sent a packet of 86 bytes, where 65536 are allowed");
+  EXPECT_EQ(ErrorAfter("HTTP/1.1 400 Bad Request\r\n\r\n" + std::string(100, 'x')),
+            "PEER sent a malformed packet: reserved flags");
 }
 TEST_F(MqttClient, AMessageBeforeConnackEndsTheConnection) {
   EXPECT_EQ(ErrorAfter("\x30\x04\x00\x01"s

@@ -20,10 +20,9 @@ T Good(Version version, uint8_t first, const std::string& body) {
 }
 
 TEST(MqttDecode, Connack) {
-  auto packet =
-      Good<Connack>(Version::k5, 0x20,
-                    "\x01\x00\x0e\x13\x00\x1e\x21\x00\x14\x24\x01\x25\x00\x27\x00\x00\x10"s
-                    "\x00"s.substr(0, 1));
+  auto packet = Good<Connack>(Version::k5, 0x20,
+                              "\x01\x00\x0f\x13\x00\x1e\x21\x00\x14\x24\x01\x25\x00\x27\x00\x00"
+                              "\x10\x00"s);
   EXPECT_TRUE(packet.session_present);
   EXPECT_EQ(packet.reason, 0);
   EXPECT_EQ(packet.properties.number(Property::kServerKeepAlive), 30u);
@@ -44,7 +43,7 @@ TEST(MqttDecode, ReturnCodesOf311) {
 TEST(MqttDecode, Publish) {
   auto packet = Good<Publish>(Version::k5, 0x3b,
                               "\x00\x03"s
-                              "a/b\x00\x07\x14\x08\x00\x01r\x09\x00\x02\x00\x01\x26\x00"s
+                              "a/b\x00\x07\x13\x08\x00\x01r\x09\x00\x02\x00\x01\x26\x00"s
                               "\x01k\x00\x02vw\x0b\x05payload"s);
   EXPECT_EQ(packet.topic, "a/b");
   EXPECT_EQ(packet.payload, "payload");

@@ -5,52 +5,23 @@
 #include <cstring>
 
 #include "core/base/text.h"
+#include "net/tls/verify_problem.h"
 
 namespace wherry::http {
 
 namespace {
 
-struct VerifyRow {
-  uint32_t flag;
-  std::string_view cause;
-  std::string_view remedy;
-};
-
-constexpr std::string_view kWeakRemedy =
-    "have it issued again with SHA-256 and a key of 2048 bits (RSA) or P-256";
-
-// The most telling flag first: several may be set.
-constexpr VerifyRow kVerifyRows[] = {
-    {MBEDTLS_X509_BADCERT_EXPIRED, "its certificate has expired",
-     "renew it, or set this device's clock"},
-    {MBEDTLS_X509_BADCERT_FUTURE, "its certificate is not valid yet", "set this device's clock"},
-    {MBEDTLS_X509_BADCERT_REVOKED, "its certificate was revoked", "ask its administrator"},
-    {MBEDTLS_X509_BADCERT_CN_MISMATCH, "its certificate is for another name",
-     "use a name that is in the certificate, or have it issued for this one"},
-    {MBEDTLS_X509_BADCERT_BAD_MD, "its certificate is signed with an outdated digest", kWeakRemedy},
-    {MBEDTLS_X509_BADCERT_BAD_PK, "its certificate has an outdated kind of key", kWeakRemedy},
-    {MBEDTLS_X509_BADCERT_BAD_KEY, "its certificate has a key that is too short", kWeakRemedy},
-    {MBEDTLS_X509_BADCERT_EXT_KEY_USAGE, "its certificate is not made for servers",
-     "have it issued for TLS servers"},
-    {MBEDTLS_X509_BADCERT_KEY_USAGE, "its certificate is not made for this use",
-     "have it issued for TLS servers"},
-    {MBEDTLS_X509_BADCERT_NOT_TRUSTED, "its certificate is not signed by a trusted authority",
-     "name the authority's file as `ca`"},
-};
-
 Error VerifyError(const CurlFailure& failure) {
-  for (const VerifyRow& row : kVerifyRows) {
-    if ((failure.verify_flags & row.flag) == 0)
-      continue;
-    std::string text = Cat("cannot trust ", failure.host, ": ", row.cause);
-    if (row.flag == MBEDTLS_X509_BADCERT_CN_MISMATCH && !failure.names.empty())
-      Append(text, " (", failure.names, ")");
-    Append(text, "; ", row.remedy);
-    if (row.flag == MBEDTLS_X509_BADCERT_NOT_TRUSTED)
-      Append(text, " in [registry \"", failure.host, "\"]");
-    return Error(Errc::kDenied, std::move(text));
-  }
-  return Error(Errc::kDenied, Cat("cannot trust ", failure.host, ": ", failure.detail));
+  auto problem = tls::DescribeVerifyFlags(failure.verify_flags);
+  if (!problem)
+    return Error(Errc::kDenied, Cat("cannot trust ", failure.host, ": ", failure.detail));
+  std::string text = Cat("cannot trust ", failure.host, ": ", problem->cause);
+  if (problem->flag == MBEDTLS_X509_BADCERT_CN_MISMATCH && !failure.names.empty())
+    Append(text, " (", failure.names, ")");
+  Append(text, "; ", problem->remedy);
+  if (problem->flag == MBEDTLS_X509_BADCERT_NOT_TRUSTED)
+    Append(text, " in [registry \"", failure.host, "\"]");
+  return Error(Errc::kDenied, std::move(text));
 }
 
 Error ResolveError(const CurlFailure& failure) {

@@ -1,7 +1,6 @@
 #include "net/http/curl_transfer.h"
 
 #include <curl/curl.h>
-#include <mbedtls/asn1.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/x509_crt.h>
 
@@ -15,8 +14,9 @@
 #include "core/base/text.h"
 #include "core/base/time.h"
 #include "net/http/curl_error.h"
-#include "net/http/curl_trust.h"
 #include "net/http/curl_url.h"
+#include "net/tls/trusted_certificates.h"
+#include "net/tls/verify_problem.h"
 
 namespace wherry::http {
 
@@ -27,13 +27,6 @@ constexpr long kCurlBuffer = 32 << 10;
 constexpr int kPollMs = 500;
 constexpr size_t kMaxHeaders = 200;
 constexpr long kIdleConnections = 4;
-
-constexpr std::string_view kCaFiles[] = {
-    "/etc/ssl/certs/ca-certificates.crt",  // Debian, Raspberry Pi OS, Alpine, Yocto
-    "/etc/pki/tls/certs/ca-bundle.crt",    // Fedora
-    "/etc/ssl/ca-bundle.pem",              // openSUSE
-    "/etc/ssl/cert.pem",
-};
 
 // Go's rule, and so Docker's: what runs on this machine is never asked for through a proxy.
 constexpr std::string_view kNeverProxied = "localhost,127.0.0.0/8,::1";
@@ -70,26 +63,6 @@ void SetProxy(CURL* easy, const Origin& origin) {
   curl_easy_setopt(easy, CURLOPT_NOPROXY, list.c_str());
 }
 
-// The host names and addresses a certificate is for, as far as they are text: "a.example,
-// b.example".
-std::string NamesOf(const mbedtls_x509_crt& certificate) {
-  constexpr int kDnsName = MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_X509_SAN_DNS_NAME;
-  constexpr size_t kMost = 200;
-  std::string names;
-  for (const mbedtls_x509_sequence* name = &certificate.subject_alt_names; name != nullptr;
-       name = name->next) {
-    if (name->buf.tag != kDnsName || names.size() + name->buf.len > kMost)
-      continue;
-    std::string_view text(static_cast<const char*>(static_cast<const void*>(name->buf.p)),
-                          name->buf.len);
-    bool printable =
-        std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
-    if (printable)
-      Append(names, names.empty() ? "" : ", ", text);
-  }
-  return names;
-}
-
 class Transfer final : public CurlTransfer {
  public:
   Transfer(CURLM* multi, const SessionOptions& options) : multi_(multi), options_(options) {}
@@ -124,7 +97,7 @@ class Transfer final : public CurlTransfer {
   const SessionOptions& options_;
   std::unique_ptr<CURL, EasyDeleter> easy_;
   std::unique_ptr<curl_slist, ListDeleter> list_;
-  std::optional<TrustedCertificates> trusted_;
+  std::optional<tls::TrustedCertificates> trusted_;
   std::array<char, CURL_ERROR_SIZE> detail_{};
   std::string host_;
   bool added_ = false;
@@ -173,7 +146,7 @@ int Transfer::OnVerify(void* self_pointer, mbedtls_x509_crt* certificate, int de
     *flags &= ~uint32_t{MBEDTLS_X509_BADCERT_NOT_TRUSTED};
   }
   if ((*flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) != 0)
-    self->names_ = NamesOf(*certificate);
+    self->names_ = tls::NamesOf(*certificate);
   self->verify_flags_ |= *flags;
   return 0;
 }
@@ -181,7 +154,7 @@ int Transfer::OnVerify(void* self_pointer, mbedtls_x509_crt* certificate, int de
 CURLcode Transfer::OnTlsConfig(CURL*, void* config_pointer, void* self_pointer) {
   auto* config = static_cast<mbedtls_ssl_config*>(config_pointer);
   auto* self = static_cast<Transfer*>(self_pointer);
-  mbedtls_ssl_conf_ca_cb(config, &TrustedCertificates::FindSigners, &*self->trusted_);
+  mbedtls_ssl_conf_ca_cb(config, &tls::TrustedCertificates::FindSigners, &*self->trusted_);
   mbedtls_ssl_conf_cert_profile(
       config, &mbedtls_x509_crt_profile_default);  // no SHA-1, no RSA below 2048 bits
   mbedtls_ssl_conf_verify(config, &Transfer::OnVerify, self);
@@ -259,7 +232,7 @@ Result<> Transfer::CheckTrust(const TlsOptions& tls) const {
                                     " with: install the package ca-certificates, ",
                                     "or name a file as `ca` in [registry \"", host_, "\"]"));
   }
-  TRY_CTX(host_, TrustedCertificates(tls.ca_files).Check());
+  TRY_CTX(host_, tls::TrustedCertificates(tls.ca_files).Check());
   return {};
 }
 
@@ -384,16 +357,6 @@ class Session final : public CurlSession {
 };
 
 }  // namespace
-
-std::string SystemCaFile() {
-  if (const char* file = secure_getenv("SSL_CERT_FILE"); file != nullptr && file[0] != '\0')
-    return file;
-  for (std::string_view file : kCaFiles) {
-    if (PathExists(std::string(file)))
-      return std::string(file);
-  }
-  return {};
-}
 
 Result<std::string> CurlTransfer::ReadAll(size_t limit) {
   std::string text;

@@ -42,10 +42,6 @@ struct SessionOptions {
   const std::atomic<bool>* cancelled = nullptr;  // borrowed; looked at every half second at least
 };
 
-// The CA bundle of this system: $SSL_CERT_FILE, else the usual places of distributions; empty when
-// there is none.
-std::string SystemCaFile();
-
 // The answer to one request: head first, body as it is read; at most 96 KiB are held, the rest
 // waits in the socket. Destroying it early drops the connection. Must not outlive its session.
 class CurlTransfer : public ByteSource {

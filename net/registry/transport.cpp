@@ -2,6 +2,7 @@
 
 #include "core/base/text.h"
 #include "net/registry/endpoint.h"
+#include "net/tls/trusted_certificates.h"
 
 namespace wherry::registry {
 
@@ -15,7 +16,7 @@ bool IsRedirect(int status) {
 }
 
 void AddSystemFile(const Options& options, http::TlsOptions& tls) {
-  std::string file = options.system_ca.empty() ? http::SystemCaFile() : options.system_ca;
+  std::string file = options.system_ca.empty() ? tls::SystemCaFile() : options.system_ca;
   if (!file.empty())
     tls.ca_files.push_back(std::move(file));
 }

@@ -15,16 +15,18 @@ ALLOWED = {
     'core/shim': ('core/base', 'core/sys', 'core/oci', 'core/runtime'),
     'store': CORE[:3],
     'net/dns': CORE[:1],
-    'net/http': CORE[:2],
+    'net/http': (*CORE[:2], 'net/tls'),
     'net/link': CORE[:2],
-    'net/registry': (*CORE[:3], 'net/http'),
+    'net/mqtt': (*CORE[:1], 'net/tls'),
+    'net/registry': (*CORE[:3], 'net/http', 'net/tls'),
+    'net/tls': CORE[:1],
     'net': (*CORE[:2], 'net/http'),
     'board': CORE[:2],
-    'ota': (*CORE[:3], 'store', 'net', 'net/http', 'net/link', 'net/registry', 'board'),
+    'ota': (*CORE[:3], 'store', 'net', 'net/http', 'net/link', 'net/mqtt', 'net/registry', 'net/tls', 'board'),
     'engine/build': ('core/base', 'core/oci'),
     'engine/network': (*CORE[:2], 'net/dns', 'net/link'),
-    'engine': (*CORE, 'store', 'net', 'net/http', 'net/link', 'net/registry', 'board', 'ota', 'engine/build',
-               'engine/network'),
+    'engine': (*CORE, 'store', 'net', 'net/http', 'net/link', 'net/mqtt', 'net/registry', 'net/tls', 'board', 'ota',
+               'engine/build', 'engine/network'),
 }
 ALLOWED['cli'] = tuple(ALLOWED)
 

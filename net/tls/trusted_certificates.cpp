@@ -1,17 +1,24 @@
-#include "net/http/curl_trust.h"
+#include "net/tls/trusted_certificates.h"
 
 #include <mbedtls/platform.h>
 
+#include <cstdlib>
 #include <memory>
 
 #include "core/base/file.h"
 #include "core/base/text.h"
 
-namespace wherry::http {
+namespace wherry::tls {
 
 namespace {
 
 constexpr size_t kMaxFile = 8 << 20;
+constexpr std::string_view kCaFiles[] = {
+    "/etc/ssl/certs/ca-certificates.crt",  // Debian, Raspberry Pi OS, Alpine, Yocto
+    "/etc/pki/tls/certs/ca-bundle.crt",    // Fedora
+    "/etc/ssl/ca-bundle.pem",              // openSUSE
+    "/etc/ssl/cert.pem",
+};
 constexpr std::string_view kBegin = "-----BEGIN CERTIFICATE-----";
 constexpr std::string_view kEnd = "-----END CERTIFICATE-----";
 
@@ -120,4 +127,14 @@ bool TrustedCertificates::Holds(const mbedtls_x509_crt& certificate) const {
   return found;
 }
 
-}  // namespace wherry::http
+std::string SystemCaFile() {
+  if (const char* file = secure_getenv("SSL_CERT_FILE"); file != nullptr && file[0] != '\0')
+    return file;
+  for (std::string_view file : kCaFiles) {
+    if (PathExists(std::string(file)))
+      return std::string(file);
+  }
+  return {};
+}
+
+}  // namespace wherry::tls

@@ -11,7 +11,7 @@
 
 #include "core/base/result.h"
 
-namespace wherry::http {
+namespace wherry::tls {
 
 class TrustedCertificates {
  public:
@@ -33,4 +33,8 @@ class TrustedCertificates {
   std::vector<std::string> files_;
 };
 
-}  // namespace wherry::http
+// The system's bundle: SSL_CERT_FILE of the environment, else the first of the usual places. Empty:
+// there is none.
+std::string SystemCaFile();
+
+}  // namespace wherry::tls

@@ -1,4 +1,4 @@
-#include "net/http/curl_trust.h"
+#include "net/tls/trusted_certificates.h"
 
 #include <gtest/gtest.h>
 #include <mbedtls/platform.h>
@@ -7,7 +7,7 @@
 #include "core/base/file.h"
 #include "core/base/text.h"
 
-namespace wherry::http {
+namespace wherry::tls {
 namespace {
 
 // Made with `openssl req -x509 -newkey ec`; kServer is signed by kAuthority.
@@ -125,4 +125,4 @@ TEST_F(TrustTest, CheckNamesTheBadFile) {
 }
 
 }  // namespace
-}  // namespace wherry::http
+}  // namespace wherry::tls

@@ -151,6 +151,27 @@ Result<> AddMirror(registry::HostOptions& host, std::string_view value) {
   return {};
 }
 
+Result<> SetLevelOfTopic(std::string& target, std::string_view value) {
+  TRY(CheckTopicLevel(value));
+  target = value;
+  return {};
+}
+
+Result<> SetBroker(Config& config, std::string_view value) {
+  config.mqtt.broker = TRY(BrokerAddress::Parse(value));
+  return {};
+}
+
+// "one, two"
+Result<> SetGroups(Config& config, std::string_view value) {
+  config.mqtt.groups.clear();
+  for (std::string_view name : Split(value, ',')) {
+    TRY(CheckTopicLevel(Trim(name)));
+    config.mqtt.groups.emplace_back(Trim(name));
+  }
+  return {};
+}
+
 Result<> SetStopTimeout(Config& config, std::string_view value) {
   std::chrono::seconds seconds{};
   TRY(SetSeconds(seconds, value));
@@ -212,6 +233,22 @@ constexpr Key kKeys[] = {
         [](Config& c, std::string_view v) { return SetSeconds(c.registry.stall_timeout, v); },
         [](const Config& c) { return Seconds(c.registry.stall_timeout.count()); }},
     {"registries", "retries", SetRetries, [](const Config& c) { return Cat(c.registry.retries); }},
+    {"mqtt", "broker", SetBroker, [](const Config& c) { return c.mqtt.broker.Text(); }},
+    {"mqtt", "tenant", [](Config& c, std::string_view v) { return SetLevelOfTopic(c.mqtt.tenant, v); },
+                       [](const Config& c) { return c.mqtt.tenant; }},
+    {"mqtt", "device", [](Config& c, std::string_view v) { return SetLevelOfTopic(c.mqtt.device, v); },
+                       [](const Config& c) { return c.mqtt.device; }},
+    {"mqtt", "groups", SetGroups, [](const Config& c) { return Join(c.mqtt.groups, ", "); }},
+    {"mqtt", "ca", [](Config& c, std::string_view v) { return SetPath(c.mqtt.ca, v); },
+                   [](const Config& c) { return c.mqtt.ca; }},
+    {"mqtt", "certificate", [](Config& c, std::string_view v) { return SetPath(c.mqtt.certificate, v); },
+                            [](const Config& c) { return c.mqtt.certificate; }},
+    {"mqtt", "key", [](Config& c, std::string_view v) { return SetPath(c.mqtt.key, v); },
+                    [](const Config& c) { return c.mqtt.key; }},
+    {"mqtt", "rollout-keys", [](Config& c, std::string_view v) { return SetPath(c.mqtt.rollout_keys, v); },
+                             [](const Config& c) { return c.mqtt.rollout_keys; }},
+    {"mqtt", "report-period", [](Config& c, std::string_view v) { return SetSeconds(c.mqtt.report_period, v); },
+                              [](const Config& c) { return Seconds(c.mqtt.report_period.count()); }},
     {"updates", "keys", [](Config& c, std::string_view v) { return SetPath(c.update_keys, v); },
                         [](const Config& c) { return c.update_keys; }},
     {"updates", "credentials", [](Config& c, std::string_view v) { return SetPath(c.update_credentials, v); },
@@ -273,7 +310,7 @@ Result<> Apply(Config& config, std::string_view section, std::string_view name,
   if (known.empty()) {
     return Fail(Errc::kNotFound, Cat("unknown section [", section,
                                      "]; sections are [daemon], [containers], [networks], [store], "
-                                     "[registries], [updates] and ",
+                                     "[registries], [mqtt], [updates] and ",
                                      "[registry \"HOST\"]"));
   }
   return Fail(Errc::kNotFound,
@@ -379,6 +416,7 @@ Result<Config> LoadConfig(const std::string& file, const std::vector<ConfigOverr
             Apply(config, "daemon", given.key, given.value));
     config.origins[Cat("daemon.", given.key)] = "command line";
   }
+  TRY_CTX("configuration", CheckMqtt(config.mqtt));
   FillDefaults(config);
   return config;
 }

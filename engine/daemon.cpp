@@ -26,6 +26,7 @@
 #include "engine/health_monitor.h"
 #include "engine/images.h"
 #include "engine/scrub.h"
+#include "engine/update/fleet.h"
 #include "engine/update/updates.h"
 #include "net/http/server.h"
 #include "store/space.h"
@@ -185,6 +186,11 @@ Result<> RunDaemon(Config config) {
 
   auto updates =
       TRY(Updates::Open({&config, loop.get(), &containers, &execs, &images, &volumes, &networks}));
+  std::unique_ptr<Fleet> fleet;
+  if (!config.mqtt.broker.host.empty()) {
+    fleet = TRY(Fleet::Open({&config, loop.get(), updates.get()}));
+    updates->Listen([fleet = fleet.get()](const ota::Report& report) { fleet->OnReport(report); });
+  }
 
   CheckAfterBoot(config, *image_store, images, workers);
 
@@ -205,6 +211,8 @@ Result<> RunDaemon(Config config) {
   LogInfo("wherry ", WHERRY_VERSION, " serves ", config.socket);
   NotifyReady();
   updates->Start();
+  if (fleet)
+    fleet->Start();
   auto ended = loop->Run();
   images.CancelTransfers();
   updates->Stop();

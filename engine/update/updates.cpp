@@ -87,6 +87,8 @@ void Updates::OnReport(const ota::Report& report) {
           Short(subject), update.reason.empty() ? "" : ": ", update.reason);
   if (update.AtRest())
     Remember(report);
+  if (listener_)
+    listener_(report);
 }
 
 void Updates::Remember(const ota::Report& report) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -33,6 +34,8 @@ class Updates {
   Updates(const Updates&) = delete;
   Updates& operator=(const Updates&) = delete;
 
+  // Before Start: called with each report too, on the updater's thread.
+  void Listen(std::function<void(const ota::Report&)> listener) { listener_ = std::move(listener); }
   // After the containers were found again.
   void Start();
   // When the loop has ended.
@@ -59,6 +62,7 @@ class Updates {
   std::atomic<bool> ended_ = false;
   ReleaseWorkload workload_;
   std::unique_ptr<ota::Updater> updater_;
+  std::function<void(const ota::Report&)> listener_;
   mutable std::mutex history_mutex_;
 };
 

@@ -14,6 +14,7 @@
 #include "core/base/text.h"
 #include "core/base/time.h"
 #include "net/link/link.h"
+#include "net/tls/listener.h"
 
 namespace wherry::engine {
 
@@ -158,6 +159,26 @@ Result<> SetStopTimeout(Config& config, std::string_view value) {
   return {};
 }
 
+Result<> SetListen(Config& config, std::string_view value) {
+  std::string address(value);
+  TRY(tls::CheckListenAddress(address));
+  config.https.listen = std::move(address);
+  return {};
+}
+
+// "ops, ci": common names of certificates.
+Result<> SetNames(std::vector<std::string>& target, std::string_view value) {
+  std::vector<std::string> names;
+  for (std::string_view part : Split(value, ',')) {
+    std::string_view name = Trim(part);
+    if (name.empty())
+      return Fail(Errc::kInvalid, "must be common names of certificates, divided by commas");
+    names.emplace_back(name);
+  }
+  target = std::move(names);
+  return {};
+}
+
 std::string Seconds(int64_t count) {
   return Cat(count, "s");
 }
@@ -212,6 +233,17 @@ constexpr Key kKeys[] = {
         [](Config& c, std::string_view v) { return SetSeconds(c.registry.stall_timeout, v); },
         [](const Config& c) { return Seconds(c.registry.stall_timeout.count()); }},
     {"registries", "retries", SetRetries, [](const Config& c) { return Cat(c.registry.retries); }},
+    {"https", "listen", SetListen, [](const Config& c) { return c.https.listen; }},
+    {"https", "certificate", [](Config& c, std::string_view v) { return SetPath(c.https.certificate, v); },
+                             [](const Config& c) { return c.https.certificate; }},
+    {"https", "key", [](Config& c, std::string_view v) { return SetPath(c.https.key, v); },
+                     [](const Config& c) { return c.https.key; }},
+    {"https", "client-ca", [](Config& c, std::string_view v) { return SetPath(c.https.client_ca, v); },
+                           [](const Config& c) { return c.https.client_ca; }},
+    {"https", "admins", [](Config& c, std::string_view v) { return SetNames(c.https.admins, v); },
+                        [](const Config& c) { return Join(c.https.admins, ", "); }},
+    {"https", "readers", [](Config& c, std::string_view v) { return SetNames(c.https.readers, v); },
+                         [](const Config& c) { return Join(c.https.readers, ", "); }},
 };
 
 // One key of a section [registry "HOST"].
@@ -269,8 +301,8 @@ Result<> Apply(Config& config, std::string_view section, std::string_view name,
   if (known.empty()) {
     return Fail(Errc::kNotFound,
                 Cat("unknown section [", section,
-                    "]; sections are [daemon], [containers], [store], [registries] and ",
-                    "[registry \"HOST\"]"));
+                    "]; sections are [daemon], [containers], [store], [registries], ",
+                    "[networks], [https] and ", "[registry \"HOST\"]"));
   }
   return Fail(Errc::kNotFound,
               Cat("unknown key in section [", section, "]; known keys are ", known));
@@ -374,6 +406,10 @@ Result<Config> LoadConfig(const std::string& file, const std::vector<ConfigOverr
     TRY_CTX(Cat("option --", given.key, " ", given.value),
             Apply(config, "daemon", given.key, given.value));
     config.origins[Cat("daemon.", given.key)] = "command line";
+  }
+  if (auto complete = CheckHttps(config.https); !complete) {
+    return std::unexpected(
+        std::move(complete).error().Wrap(Cat("configuration: ", Origin(config, "https.listen"))));
   }
   FillDefaults(config);
   return config;

@@ -13,6 +13,7 @@
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/result.h"
+#include "engine/https.h"
 #include "net/link/address.h"
 #include "net/registry/options.h"
 #include "store/store.h"
@@ -38,6 +39,7 @@ struct Config {
   std::chrono::seconds scrub_interval = std::chrono::hours(720);  // 0: never
   uint64_t scrub_rate = 1 << 20;                                  // bytes a second
   registry::Options registry;
+  HttpsConfig https;
   std::map<std::string, std::string>
       origins;  // "daemon.root" -> "default", "/etc/wherry/wherry.conf:3", "command line"
 };

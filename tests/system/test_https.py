@@ -99,7 +99,7 @@ def remote(https, engine, authority, tmp_path):
 
 def test_docker_as_admin(remote, engine, needs_docker_28):
     ops = remote('ops')
-    assert ops.docker('version', '--format', '{{.Server.ApiVersion}}').ok().out == '1.47\n'
+    assert ops.docker('version', '--format', '{{.Server.APIVersion}}').ok().out == '1.47\n'
     result = ops.docker('run', '--rm', '--network', 'none', engine.busybox, 'sh', '-c', 'echo out; echo err >&2; exit 3')
     assert (result.code, result.out, result.err.splitlines()[-1]) == (3, 'out\n', 'err')
     assert ops.docker('run', '-i', '--rm', '--network', 'none', engine.busybox, 'sh', '-c', 'cat; echo end',

@@ -369,8 +369,12 @@ std::vector<Line> Lines(const Config& config) {
   std::vector<Line> lines;
   for (const Key& key : kKeys) {
     std::string full = Cat(key.section, ".", key.name);
+    std::string value = key.get(config);
+    // What is not set there has no form in the file.
+    if (key.section == "https" && value.empty())
+      continue;
     lines.push_back(
-        {std::string(key.section), std::string(key.name), key.get(config), Origin(config, full)});
+        {std::string(key.section), std::string(key.name), std::move(value), Origin(config, full)});
   }
   for (const auto& [host, options] : config.registry.hosts) {
     std::string section = Cat("registry \"", host, "\"");

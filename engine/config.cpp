@@ -14,6 +14,7 @@
 #include "core/base/text.h"
 #include "core/base/time.h"
 #include "net/link/link.h"
+#include "net/tls/listener.h"
 
 namespace wherry::engine {
 
@@ -179,6 +180,26 @@ Result<> SetStopTimeout(Config& config, std::string_view value) {
   return {};
 }
 
+Result<> SetListen(Config& config, std::string_view value) {
+  std::string address(value);
+  TRY(tls::CheckListenAddress(address));
+  config.https.listen = std::move(address);
+  return {};
+}
+
+// "ops, ci": common names of certificates.
+Result<> SetNames(std::vector<std::string>& target, std::string_view value) {
+  std::vector<std::string> names;
+  for (std::string_view part : Split(value, ',')) {
+    std::string_view name = Trim(part);
+    if (name.empty())
+      return Fail(Errc::kInvalid, "must be common names of certificates, divided by commas");
+    names.emplace_back(name);
+  }
+  target = std::move(names);
+  return {};
+}
+
 std::string Seconds(int64_t count) {
   return Cat(count, "s");
 }
@@ -253,6 +274,17 @@ constexpr Key kKeys[] = {
                         [](const Config& c) { return c.update_keys; }},
     {"updates", "credentials", [](Config& c, std::string_view v) { return SetPath(c.update_credentials, v); },
                                [](const Config& c) { return c.update_credentials; }},
+    {"https", "listen", SetListen, [](const Config& c) { return c.https.listen; }},
+    {"https", "certificate", [](Config& c, std::string_view v) { return SetPath(c.https.certificate, v); },
+                             [](const Config& c) { return c.https.certificate; }},
+    {"https", "key", [](Config& c, std::string_view v) { return SetPath(c.https.key, v); },
+                     [](const Config& c) { return c.https.key; }},
+    {"https", "client-ca", [](Config& c, std::string_view v) { return SetPath(c.https.client_ca, v); },
+                           [](const Config& c) { return c.https.client_ca; }},
+    {"https", "admins", [](Config& c, std::string_view v) { return SetNames(c.https.admins, v); },
+                        [](const Config& c) { return Join(c.https.admins, ", "); }},
+    {"https", "readers", [](Config& c, std::string_view v) { return SetNames(c.https.readers, v); },
+                         [](const Config& c) { return Join(c.https.readers, ", "); }},
 };
 
 // One key of a section [registry "HOST"].
@@ -308,10 +340,10 @@ Result<> Apply(Config& config, std::string_view section, std::string_view name,
   }
   std::string known = KnownKeys(section);
   if (known.empty()) {
-    return Fail(Errc::kNotFound, Cat("unknown section [", section,
-                                     "]; sections are [daemon], [containers], [networks], [store], "
-                                     "[registries], [mqtt], [updates] and ",
-                                     "[registry \"HOST\"]"));
+    return Fail(Errc::kNotFound,
+                Cat("unknown section [", section,
+                    "]; sections are [daemon], [containers], [networks], [store], [registries], ",
+                    "[https], [mqtt], [updates] and ", "[registry \"HOST\"]"));
   }
   return Fail(Errc::kNotFound,
               Cat("unknown key in section [", section, "]; known keys are ", known));
@@ -378,8 +410,12 @@ std::vector<Line> Lines(const Config& config) {
   std::vector<Line> lines;
   for (const Key& key : kKeys) {
     std::string full = Cat(key.section, ".", key.name);
+    std::string value = key.get(config);
+    // What is not set there has no form in the file.
+    if (key.section == "https" && value.empty())
+      continue;
     lines.push_back(
-        {std::string(key.section), std::string(key.name), key.get(config), Origin(config, full)});
+        {std::string(key.section), std::string(key.name), std::move(value), Origin(config, full)});
   }
   for (const auto& [host, options] : config.registry.hosts) {
     std::string section = Cat("registry \"", host, "\"");
@@ -417,6 +453,10 @@ Result<Config> LoadConfig(const std::string& file, const std::vector<ConfigOverr
     config.origins[Cat("daemon.", given.key)] = "command line";
   }
   TRY_CTX("configuration", CheckMqtt(config.mqtt));
+  if (auto complete = CheckHttps(config.https); !complete) {
+    return std::unexpected(
+        std::move(complete).error().Wrap(Cat("configuration: ", Origin(config, "https.listen"))));
+  }
   FillDefaults(config);
   return config;
 }

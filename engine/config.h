@@ -13,6 +13,7 @@
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/result.h"
+#include "engine/https.h"
 #include "engine/mqtt_config.h"
 #include "net/link/address.h"
 #include "net/registry/options.h"
@@ -42,6 +43,7 @@ struct Config {
   MqttConfig mqtt;
   std::string update_keys = "/etc/wherry/release-keys";             // *.pub: who may sign releases
   std::string update_credentials = "/etc/wherry/credentials.json";  // for their images
+  HttpsConfig https;
   std::map<std::string, std::string>
       origins;  // "daemon.root" -> "default", "/etc/wherry/wherry.conf:3", "command line"
 };

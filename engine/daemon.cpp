@@ -16,8 +16,10 @@
 #include "core/base/loop.h"
 #include "core/base/scope.h"
 #include "core/base/text.h"
+#include "core/base/time.h"
 #include "core/base/worker_pool.h"
 #include "core/sys/cgroup.h"
+#include "engine/api/metrics.h"
 #include "engine/api/router.h"
 #include "engine/builder/builds.h"
 #include "engine/containers.h"
@@ -29,6 +31,7 @@
 #include "engine/update/fleet.h"
 #include "engine/update/updates.h"
 #include "net/http/server.h"
+#include "net/tls/listener.h"
 #include "store/space.h"
 #include "store/store.h"
 
@@ -87,6 +90,26 @@ void NotifyReady() {
              static_cast<const sockaddr*>(static_cast<const void*>(&address)), size) < 0) {
     LogWarning("cannot tell the service manager that the daemon is ready, ignoring");
   }
+}
+
+// Clients whose TLS handshake failed, without letting them fill the log.
+std::function<void(const Error&)> LogRefusals() {
+  static constexpr std::chrono::seconds kBetween{5};
+  return [last = std::chrono::nanoseconds::min() / 2](const Error& error) mutable {
+    std::chrono::nanoseconds now = Uptime();
+    if (now - last < kBetween)
+      return;
+    last = now;
+    LogWarning("HTTPS: ", error.message());
+  };
+}
+
+Result<> ServeHttps(const HttpsConfig& config, http::Server& server) {
+  if (config.listen.empty())
+    return {};
+  auto tls = TRY(MakeTlsConfig(config));
+  UniqueFd listener = TRY(tls::ListenTcp(config.listen));
+  return server.Listen(std::move(listener), std::move(tls));
 }
 
 // One daemon per run directory; the lock goes with the process.
@@ -198,17 +221,21 @@ Result<> RunDaemon(Config config) {
                              .bytes_per_second = config.scrub_rate,
                              .stamp = Cat(config.root, "/store-scrubbed")});
 
-  api::Services services{&config,   loop.get(), &workers,     &transfers, &archives,
-                         &events,   &images,    &containers,  &execs,     &volumes,
-                         &networks, &builds,    updates.get()};
+  api::Metrics metrics(&events);
+  api::Services services{&config,   loop.get(), &workers,      &transfers, &archives,
+                         &events,   &images,    &containers,   &execs,     &volumes,
+                         &networks, &builds,    updates.get(), &metrics};
   api::Router router(services);
   http::ServerOptions options;
   options.common_headers = api::CommonHeaders();
+  options.on_refused = LogRefusals();
   auto server = http::Server::Create(
       loop.get(), std::move(options), &api::Router::StreamsBody,
       [&router](http::ExchangePtr exchange) { router.Handle(std::move(exchange)); });
   TRY(server->Listen(std::move(listener)));
-  LogInfo("wherry ", WHERRY_VERSION, " serves ", config.socket);
+  TRY_CTX("HTTPS", ServeHttps(config.https, *server));
+  LogInfo("wherry ", WHERRY_VERSION, " serves ", config.socket,
+          config.https.listen.empty() ? "" : " and ", config.https.listen);
   NotifyReady();
   updates->Start();
   if (fleet)

@@ -31,6 +31,8 @@ namespace wherry::engine::api {
 inline constexpr std::string_view kApiVersion = "1.47";
 inline constexpr std::string_view kMinApiVersion = "1.24";
 
+class Metrics;
+
 // The engine's parts, by reference; all outlive every call.
 struct Services {
   const Config* config;
@@ -46,12 +48,14 @@ struct Services {
   Networks* networks;
   Builds* builds;
   Updates* updates;
+  Metrics* metrics;
 };
 
 struct Call {
   http::ExchangePtr exchange;
   std::string name;  // the {name} of the pattern, percent-decoded; may contain '/' below /images
                      // and /distribution
+  Role role = Role::kAdmin;
   int api_version = 147;  // 100 * major + minor of the path's prefix; the newest when there is none
 
   const http::Request& request() const { return exchange->request(); }
@@ -59,11 +63,15 @@ struct Call {
 
 using Handler = void (*)(const Services& services, Call call);
 
+// Who may call a route by HTTPS. A reader may GET (and HEAD) what is not marked otherwise.
+enum class Access : uint8_t { kByMethod, kAdmin };
+
 struct Route {
   std::string_view method;   // a GET row also answers HEAD
   std::string_view pattern;  // "/containers/{name}/json": at most one {name}
   Handler handler;
   bool streams_body = false;  // the handler takes the request's body in pieces
+  Access access = Access::kByMethod;
 };
 
 // POST /images/create?fromSrc=- (archive_routes.cpp); the same path without it is a pull.
@@ -77,6 +85,7 @@ std::span<const Route> ContainerRoutes();  // container_routes.cpp
 std::span<const Route> ExecRoutes();       // exec_routes.cpp
 std::span<const Route> FileRoutes();       // file_routes.cpp
 std::span<const Route> ImageRoutes();      // image_routes.cpp
+std::span<const Route> MetricsRoutes();    // metrics_routes.cpp
 std::span<const Route> NetworkRoutes();    // network_routes.cpp
 std::span<const Route> ResourceRoutes();   // resource_routes.cpp
 std::span<const Route> StoreRoutes();      // store_routes.cpp

@@ -99,8 +99,8 @@ Result<ImportRequest> ReadImport(const http::Request& request) {
 }
 
 constexpr Route kRoutes[] = {
-    {"GET", "/images/get", SaveImages},
-    {"GET", "/images/{name}/get", SaveImage},
+    {"GET", "/images/get", SaveImages, false, Access::kAdmin},
+    {"GET", "/images/{name}/get", SaveImage, false, Access::kAdmin},
     {"POST", "/images/load", LoadImages, true},
 };
 

@@ -70,6 +70,22 @@ void WritePaths(JsonWriter& json, const Container& container) {
   json.Field("LogPath", has_log ? Cat(container.directory, "/", shim::kLogName) : "");
 }
 
+std::string WithoutEnv(const std::string& config_json) {
+  auto document = JsonDocument::Parse(config_json, "configuration");
+  JsonWriter json;
+  json.Object();
+  if (document) {
+    for (JsonValue member : document->root()) {
+      if (EqualsIgnoreCase(member.key(), "Env"))
+        json.Key("Env").Array().End();
+      else
+        json.Field(member.key(), member);
+    }
+  }
+  json.End();
+  return json.Take();
+}
+
 }  // namespace
 
 std::string CommandText(const std::vector<std::string>& args) {
@@ -140,7 +156,8 @@ void WriteContainerSummary(JsonWriter& json, const Container& container, const N
   json.End();
 }
 
-std::string ContainerInspectJson(const Container& container, const Networks& networks) {
+std::string ContainerInspectJson(const Container& container, const Networks& networks,
+                                 Environment environment) {
   const ContainerConfig& config = *container.config;
   JsonWriter json;
   json.Object()
@@ -169,7 +186,8 @@ std::string ContainerInspectJson(const Container& container, const Networks& net
       .Field("WorkDir", Cat(container.directory, "/work"));
   json.End().End();
   WriteMounts(json, config.host.mounts);
-  json.Key("Config").Raw(config.config_json);
+  bool shown = environment == Environment::kShown;
+  json.Key("Config").Raw(shown ? config.config_json : WithoutEnv(config.config_json));
   WriteNetworkSettings(json, container, networks);
   json.End();
   return json.Take();

@@ -19,7 +19,10 @@ struct ContainerSize {
 // `size` may be null.
 void WriteContainerSummary(JsonWriter& json, const Container& container, const Networks& networks,
                            int64_t now_nanos, const ContainerSize* size = nullptr);
-std::string ContainerInspectJson(const Container& container, const Networks& networks);
+// A reader is not shown the environment, where programs are given their secrets.
+enum class Environment : uint8_t { kShown, kHidden };
+std::string ContainerInspectJson(const Container& container, const Networks& networks,
+                                 Environment environment = Environment::kShown);
 
 // "Up 5 minutes (Paused)", "Exited (0) 2 hours ago", "Created".
 std::string StatusText(const Container& container, int64_t now_nanos);

@@ -86,7 +86,10 @@ void Inspect(const Services& services, Call call) {
   ContainerPtr container = FindOrReply(services, call);
   if (!container)
     return;
-  ReplyJson(*call.exchange, 200, ContainerInspectJson(*container, *services.networks));
+  bool all = call.role == Role::kAdmin;
+  ReplyJson(*call.exchange, 200,
+            ContainerInspectJson(*container, *services.networks,
+                                 all ? Environment::kShown : Environment::kHidden));
 }
 
 void Start(const Services& services, Call call) {

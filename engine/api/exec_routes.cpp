@@ -190,7 +190,7 @@ constexpr Route kRoutes[] = {
     {"POST", "/containers/{name}/exec", CreateExec},
     {"POST", "/exec/{name}/start", StartExec},
     {"POST", "/exec/{name}/resize", ResizeExec},
-    {"GET", "/exec/{name}/json", InspectExec},
+    {"GET", "/exec/{name}/json", InspectExec, false, Access::kAdmin},
 };
 
 }  // namespace

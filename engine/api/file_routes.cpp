@@ -169,9 +169,9 @@ void Export(const Services& services, Call call) {
 }
 
 constexpr Route kRoutes[] = {
-    {"GET", "/containers/{name}/archive", GetArchive},
+    {"GET", "/containers/{name}/archive", GetArchive, false, Access::kAdmin},
     {"PUT", "/containers/{name}/archive", PutArchive, true},
-    {"GET", "/containers/{name}/export", Export},
+    {"GET", "/containers/{name}/export", Export, false, Access::kAdmin},
 };
 
 }  // namespace

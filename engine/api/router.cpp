@@ -37,9 +37,10 @@ std::string_view WithoutSlash(std::string_view path) {
 
 const Route* FindRoute(std::string_view method, std::string_view path, std::string_view& name) {
   const std::span<const Route> tables[] = {
-      ContainerRoutes(), ArchiveRoutes(),  BuildRoutes(),   CommitRoutes(),   ExecRoutes(),
-      FileRoutes(),      ImageRoutes(),    NetworkRoutes(), ResourceRoutes(), StoreRoutes(),
-      SystemRoutes(),    TransferRoutes(), UpdateRoutes(),  UsageRoutes(),    VolumeRoutes()};
+      ContainerRoutes(), ArchiveRoutes(),  BuildRoutes(), CommitRoutes(),
+      ExecRoutes(),      FileRoutes(),     ImageRoutes(), MetricsRoutes(),
+      NetworkRoutes(),   ResourceRoutes(), StoreRoutes(), SystemRoutes(),
+      TransferRoutes(),  UpdateRoutes(),   UsageRoutes(), VolumeRoutes()};
   std::string_view wanted = method == "HEAD" ? std::string_view("GET") : method;
   for (auto table : tables) {
     for (const Route& route : table) {
@@ -54,7 +55,25 @@ const Route* FindRoute(std::string_view method, std::string_view path, std::stri
   return nullptr;
 }
 
+// What a client by HTTPS is told that may not call a route.
+Result<> CheckAccess(Role role, const Route& route, std::string_view method,
+                     const std::string& certificate_name) {
+  if (role == Role::kAdmin || (role == Role::kReader && ReaderMay(route)))
+    return {};
+  if (role == Role::kNone) {
+    return Fail(Errc::kDenied, Cat("the certificate '", certificate_name,
+                                   "' has no role: name it in `admins` or `readers` of [https]"));
+  }
+  return Fail(Errc::kDenied,
+              Cat("the certificate '", certificate_name, "' has the role reader, which may not ",
+                  method, " ", route.pattern, "; that needs the role admin, `admins` of [https]"));
+}
+
 }  // namespace
+
+bool ReaderMay(const Route& route) {
+  return route.method == "GET" && route.access == Access::kByMethod;
+}
 
 std::vector<http::Header> CommonHeaders() {
   return {{"Api-Version", std::string(kApiVersion)},
@@ -114,6 +133,12 @@ bool Router::StreamsBody(const http::Request& request) {
 
 void Router::Handle(http::ExchangePtr exchange) const {
   const http::Request& request = exchange->request();
+  http::Peer peer = exchange->peer();
+  Role role = RoleOf(services_.config->https, peer);
+  if (role == Role::kNone) {
+    auto refused = CheckAccess(role, Route{}, request.method, peer.certificate_name);
+    return ReplyError(*exchange, refused.error());
+  }
   if (request.method == "OPTIONS")
     return ReplyEmpty(*exchange, 200);
   auto versioned = SplitVersion(request.path);
@@ -127,10 +152,13 @@ void Router::Handle(http::ExchangePtr exchange) const {
       return ReplySwarm(*exchange, path);
     return ReplyError(*exchange, Error(Errc::kNotFound, "page not found"));
   }
+  auto allowed = CheckAccess(role, *route, request.method, peer.certificate_name);
+  if (!allowed)
+    return ReplyError(*exchange, allowed.error());
   auto name = UrlDecode(encoded, PlusIs::kPlus);
   if (!name)
     return ReplyError(*exchange, name.error());
-  Call call{std::move(exchange), std::move(*name), versioned->version};
+  Call call{std::move(exchange), std::move(*name), role, versioned->version};
   route->handler(services_, std::move(call));
 }
 

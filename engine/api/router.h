@@ -22,6 +22,9 @@ class Router {
   Services services_;
 };
 
+// Whether the role reader may call a route.
+bool ReaderMay(const Route& route);
+
 // The headers Docker's clients look for on every response.
 std::vector<http::Header> CommonHeaders();
 

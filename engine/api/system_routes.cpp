@@ -136,7 +136,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/events", Events},
     {"POST", "/auth", Login},
     {"GET", "/plugins", NoPlugins},
-    {"GET", "/wherry/v1/config", ShowConfig},
+    {"GET", "/wherry/v1/config", ShowConfig, false, Access::kAdmin},
 };
 
 }  // namespace

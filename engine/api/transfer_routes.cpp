@@ -127,7 +127,7 @@ void PlanPull(const Services& services, Call call) {
 constexpr Route kRoutes[] = {
     {"POST", "/images/create", PullImage, true},
     {"POST", "/images/{name}/push", PushImage},
-    {"GET", "/wherry/v1/pull/plan", PlanPull},
+    {"GET", "/wherry/v1/pull/plan", PlanPull, false, Access::kAdmin},
 };
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <sys/socket.h>
 
 #include <array>
-#include <cerrno>
 #include <chrono>
 #include <utility>
 
@@ -14,13 +13,11 @@ namespace wherry::http {
 
 namespace {
 
-constexpr size_t kReceiveBytes = 16 << 10;
+constexpr std::chrono::seconds kHandshakeLimit{10};
 // How long a closed connection waits for the other side to notice. Closing at once with unread
 // input would make the kernel report a reset instead of the end of our output.
 constexpr std::chrono::seconds kLingerLimit{2};
 constexpr size_t kCompactAbove = 64 << 10;
-constexpr uint32_t kReadable = EPOLLIN;
-constexpr uint32_t kWritable = EPOLLOUT;
 
 // Empties a buffer and gives its memory back, which assigning an empty string does not.
 void Free(std::string& buffer, size_t& taken) {
@@ -30,23 +27,50 @@ void Free(std::string& buffer, size_t& taken) {
 
 }  // namespace
 
-Connection::Connection(std::shared_ptr<ServerCore> core, UniqueFd fd)
-    : core_(std::move(core)), fd_(std::move(fd)) {}
+Connection::Connection(std::shared_ptr<ServerCore> core, std::unique_ptr<tls::Channel> channel)
+    : core_(std::move(core)), channel_(std::move(channel)), remote_(!channel_->connected()) {
+  if (remote_)
+    ++core_->remotes;
+}
+
+Connection::~Connection() {
+  if (remote_)
+    --core_->remotes;
+}
 
 Result<> Connection::Start() {
-  interest_ = EPOLLIN;
-  TRY(core_->loop->Add(fd_.get(), interest_, [this](uint32_t events) { OnEvents(events); }));
+  interest_ = channel_->Events(true, false);
+  TRY(core_->loop->Add(channel_->fd(), interest_, [this](uint32_t events) { OnEvents(events); }));
   watched_ = true;
+  if (remote_) {
+    handshake_timer_ = core_->loop->After(kHandshakeLimit, [weak = weak_from_this()] {
+      auto self = weak.lock();
+      if (self && self->channel_ && !self->channel_->connected())
+        self->Abort();
+    });
+  }
   return {};
 }
 
 Peer Connection::peer() const {
+  if (channel_ && remote_) {
+    Peer peer;
+    peer.remote = true;
+    if (const tls::PeerName* name = channel_->peer_name())
+      peer.certificate_name = name->common_name;
+    return peer;
+  }
   ucred credentials{};
   socklen_t size = sizeof(credentials);
-  if (!fd_ || getsockopt(fd_.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
+  if (!channel_ || getsockopt(channel_->fd(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
     return {};
   }
-  return {credentials.pid, credentials.uid, credentials.gid};
+  Peer peer;
+  peer.pid = credentials.pid;
+  peer.uid = credentials.uid;
+  peer.gid = credentials.gid;
+  peer.remote = remote_;  // closed meanwhile: without a name it may do nothing
+  return peer;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -54,14 +78,15 @@ Peer Connection::peer() const {
 
 void Connection::OnEvents(uint32_t events) {
   auto self = shared_from_this();
-  if ((events & EPOLLOUT) != 0) {
+  if (channel_ && channel_->MaySend(events)) {
     Flush();
   }
-  if (!fd_) {
+  if (!channel_) {
     return;
   }
   bool gone = (events & (EPOLLHUP | EPOLLERR)) != 0;
-  if ((gone || (events & EPOLLIN) != 0) && WantsToReceive()) {
+  bool readable = gone || (events & EPOLLIN) != 0 || !channel_->connected();
+  if (readable && WantsToReceive()) {
     Receive();
   } else if (gone) {
     HangUp();
@@ -86,15 +111,30 @@ bool Connection::WantsToReceive() const {
 }
 
 void Connection::Receive() {
-  std::array<char, kReceiveBytes> buffer;
-  ssize_t count = recv(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-  if (count > 0 && mode_ != Mode::kLinger) {
-    input_.assign(buffer.data(), static_cast<size_t>(count));
-  } else if (count == 0) {
+  std::array<char, tls::kRecordBytes> buffer;
+  bool connected = channel_->connected();
+  tls::IoResult result = channel_->Receive(buffer);
+  if (!connected && channel_->connected()) {
+    core_->loop->Cancel(std::exchange(handshake_timer_, 0));
+  }
+  if (result.io == tls::Io::kDone && mode_ != Mode::kLinger) {
+    input_.assign(buffer.data(), result.count);
+  } else if (result.io == tls::Io::kEnd) {
     ReceivedEnd();
-  } else if (count < 0 && errno != EAGAIN && errno != EINTR) {
+  } else if (result.io == tls::Io::kError && !channel_->connected() && mode_ != Mode::kLinger) {
+    HandshakeFailed();
+  } else if (result.io == tls::Io::kError) {
     HangUp();
   }
+}
+
+// The client may have been told why: it gets the time to read it.
+void Connection::HandshakeFailed() {
+  core_->loop->Cancel(std::exchange(handshake_timer_, 0));
+  if (core_->options.on_refused) {
+    core_->options.on_refused(channel_->error());
+  }
+  CloseAfterOutput();
 }
 
 void Connection::ReceivedEnd() {
@@ -125,19 +165,19 @@ void Connection::HangUp() {
 }
 
 void Connection::UpdateInterest() {
-  if (!fd_ || handling_input_) {
+  if (!channel_ || handling_input_) {
     return;
   }
-  uint32_t wanted = (WantsToReceive() ? kReadable : 0) | (pending() > 0 ? kWritable : 0);
+  uint32_t wanted = channel_->Events(WantsToReceive(), pending() > 0);
   // EPOLLHUP cannot be masked: a hung up connection that nobody reads must not be watched.
   bool watch = !hung_up_ || wanted != 0;
   Result<> done;
   if (watch && !watched_) {
-    done = core_->loop->Add(fd_.get(), wanted, [this](uint32_t events) { OnEvents(events); });
+    done = core_->loop->Add(channel_->fd(), wanted, [this](uint32_t events) { OnEvents(events); });
   } else if (!watch && watched_) {
-    core_->loop->Remove(fd_.get());
+    core_->loop->Remove(channel_->fd());
   } else if (watch && wanted != interest_) {
-    done = core_->loop->Modify(fd_.get(), wanted);
+    done = core_->loop->Modify(channel_->fd(), wanted);
   }
   watched_ = watch;
   interest_ = wanted;
@@ -150,7 +190,7 @@ void Connection::UpdateInterest() {
 // Output
 
 void Connection::Send(std::string bytes) {
-  if (!fd_ || hung_up_ || bytes.empty()) {
+  if (!channel_ || hung_up_ || bytes.empty()) {
     return;
   }
   if (pending() > 0) {
@@ -169,20 +209,16 @@ void Connection::Send(std::string bytes) {
 
 void Connection::SendPending() {
   while (pending() > 0) {
-    ssize_t count =
-        send(fd_.get(), output_.data() + output_taken_, pending(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (count < 0 && errno == EINTR) {
-      continue;
-    }
-    if (count < 0 && errno == EAGAIN) {
+    tls::IoResult result = channel_->Send(std::string_view(output_).substr(output_taken_));
+    if (result.io == tls::Io::kAgain) {
       return;
     }
-    if (count < 0) {
+    if (result.io != tls::Io::kDone) {
       // The consumer hears of it from the loop, not inside its own call.
       core_->loop->Post([self = shared_from_this()] { self->HangUp(); });
       break;
     }
-    output_taken_ += static_cast<size_t>(count);
+    output_taken_ += result.count;
   }
   Free(output_, output_taken_);
 }
@@ -208,7 +244,7 @@ void Connection::HandleInput() {
     return;
   }
   handling_input_ = true;
-  while (fd_ && !input_.empty() && WantsInput()) {
+  while (channel_ && !input_.empty() && WantsInput()) {
     if (mode_ == Mode::kRequests) {
       HandleRequestInput();
     } else if (auto consumer = consumer_.lock()) {
@@ -356,7 +392,7 @@ void Connection::BecomeStream(std::weak_ptr<Consumer> consumer) {
 }
 
 void Connection::CloseAfterOutput() {
-  if (!fd_) {
+  if (!channel_) {
     return;
   }
   mode_ = Mode::kLinger;
@@ -372,7 +408,7 @@ void Connection::CloseAfterOutput() {
 }
 
 void Connection::StartLinger() {
-  shutdown(fd_.get(), SHUT_WR);
+  channel_->EndSending();
   if (read_ended_) {
     Close();
     return;
@@ -400,13 +436,14 @@ void Connection::Abort() {
 }
 
 void Connection::Close() {
-  if (!fd_) {
+  if (!channel_) {
     return;
   }
   auto self = shared_from_this();
   core_->loop->Cancel(linger_timer_);
-  core_->loop->Remove(fd_.get());
-  fd_.Reset();
+  core_->loop->Cancel(handshake_timer_);
+  core_->loop->Remove(channel_->fd());
+  channel_.reset();
   watched_ = false;
   consumer_.reset();
   Free(input_, input_taken_);

@@ -1,4 +1,4 @@
-// One connection of the server: descriptor, output buffer, and the turn-taking of requests.
+// One connection of the server: channel, output buffer, and the turn-taking of requests.
 // Internal to the server.
 //
 // Rules that keep memory bounded and handlers simple: one request at a time; the next one is not
@@ -11,11 +11,11 @@
 #include <string>
 #include <string_view>
 
-#include "core/base/fd.h"
 #include "core/base/loop.h"
 #include "net/http/exchange.h"
 #include "net/http/request_reader.h"
 #include "net/http/server.h"
+#include "net/tls/channel.h"
 
 namespace wherry::http {
 
@@ -28,11 +28,13 @@ struct ServerCore {
   Server::Handler handler;
   std::set<std::shared_ptr<Connection>> connections;
   bool stopping = false;
+  size_t remotes = 0;  // connections with TLS
 };
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(std::shared_ptr<ServerCore> core, UniqueFd fd);
+  Connection(std::shared_ptr<ServerCore> core, std::unique_ptr<tls::Channel> channel);
+  ~Connection();
 
   Result<> Start();
   // Closes when no request is being read or answered.
@@ -61,6 +63,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void OnEvents(uint32_t events);
   void Receive();
   void ReceivedEnd();
+  void HandshakeFailed();
   void HangUp();
   void Flush();
   void StartLinger();
@@ -78,7 +81,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void ConsumeInput(size_t count);
 
   std::shared_ptr<ServerCore> core_;
-  UniqueFd fd_;
+  std::unique_ptr<tls::Channel> channel_;  // absent once closed
+  bool remote_;                            // TLS
   Mode mode_ = Mode::kRequests;
   bool exchange_active_ = false;
   bool handling_input_ = false;
@@ -88,6 +92,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool had_output_ = false;  // something was pending since the consumer was last told
   uint32_t interest_ = 0;
   Loop::TimerId linger_timer_ = 0;
+  Loop::TimerId handshake_timer_ = 0;
   std::unique_ptr<RequestReader> reader_;  // absent between requests
   std::weak_ptr<Consumer> consumer_;
   std::string input_;

@@ -1,5 +1,7 @@
 #include "net/http/server.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -7,6 +9,8 @@
 #include <utility>
 
 #include "net/http/connection.h"
+#include "net/tls/listener.h"
+#include "net/tls/tls_channel.h"
 
 namespace wherry::http {
 
@@ -27,9 +31,10 @@ class LoopServer final : public Server {
     }
   }
 
-  Result<> Listen(UniqueFd listener) override {
+  Result<> Listen(UniqueFd listener, std::shared_ptr<const tls::Config> tls) override {
     int fd = listener.get();
-    TRY(core_->loop->Add(fd, EPOLLIN, [this, fd](uint32_t) { Accept(fd); }));
+    TRY(core_->loop->Add(fd, EPOLLIN,
+                         [this, fd, tls = std::move(tls)](uint32_t) { Accept(fd, tls); }));
     listeners_.push_back(std::move(listener));
     return {};
   }
@@ -48,7 +53,7 @@ class LoopServer final : public Server {
   }
 
  private:
-  void Accept(int listener) {
+  void Accept(int listener, const std::shared_ptr<const tls::Config>& tls) {
     for (int i = 0; i < kAcceptsPerEvent; ++i) {
       UniqueFd fd(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
       if (!fd) {
@@ -57,11 +62,28 @@ class LoopServer final : public Server {
         }
         return;  // nobody waits, or the client gave up
       }
-      auto connection = std::make_shared<Connection>(core_, std::move(fd));
+      auto channel = MakeChannel(std::move(fd), tls);
+      if (!channel)
+        continue;  // too many, or no memory: closed
+      auto connection = std::make_shared<Connection>(core_, std::move(channel));
       if (connection->Start()) {
         core_->connections.insert(std::move(connection));
       }
     }
+  }
+
+  std::unique_ptr<tls::Channel> MakeChannel(UniqueFd fd,
+                                            const std::shared_ptr<const tls::Config>& config) {
+    if (!config)
+      return tls::PlainChannel(std::move(fd), "the client");
+    if (core_->remotes >= core_->options.max_remotes)
+      return nullptr;
+    int on = 1;
+    setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(fd.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));  // clients that are gone
+    std::string name = tls::PeerAddress(fd.get());
+    auto channel = tls::TlsChannel(std::move(fd), config, "", std::move(name));
+    return channel ? std::move(*channel) : nullptr;
   }
 
   // Out of descriptors or memory: clients wait in the backlog instead of making the loop spin.

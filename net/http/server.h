@@ -17,6 +17,7 @@
 #include "core/base/loop.h"
 #include "core/base/result.h"
 #include "net/http/header.h"
+#include "net/tls/config.h"
 
 namespace wherry::http {
 
@@ -36,11 +37,13 @@ struct Request {
   bool flag(std::string_view name, bool fallback = false) const;
 };
 
-// The peer of a Unix socket connection; of another or a closed one, nobody.
+// The peer of a Unix socket connection, or of one with TLS; of another or a closed one, nobody.
 struct Peer {
   int pid = 0;
   uint32_t uid = UINT32_MAX;
   uint32_t gid = UINT32_MAX;
+  bool remote = false;           // it came by TLS
+  std::string certificate_name;  // then: the common name of its verified certificate
 };
 
 // A connection taken over from HTTP: raw bytes both ways. Callbacks come from the loop, never from
@@ -107,6 +110,9 @@ struct ServerOptions {
   size_t max_head_bytes = 64 << 10;
   size_t max_body_bytes = 4 << 20;  // of a buffered body; 413 beyond
   std::vector<Header> common_headers;
+  size_t max_remotes = 64;  // connections with TLS at a time; more are closed at once
+  // Why a TLS handshake failed: names the client. Called from the loop.
+  std::function<void(const Error&)> on_refused = {};
 };
 
 class Server {
@@ -119,8 +125,8 @@ class Server {
   static std::unique_ptr<Server> Create(Loop* loop, ServerOptions options, StreamsBody streams_body,
                                         Handler handler);
   virtual ~Server() = default;
-  // Accepts on a listening socket (owned from now on).
-  virtual Result<> Listen(UniqueFd listener) = 0;
+  // Accepts on a listening socket (owned from now on); with `tls` all its clients must speak it.
+  virtual Result<> Listen(UniqueFd listener, std::shared_ptr<const tls::Config> tls = nullptr) = 0;
   // Stops accepting and closes idle connections.
   virtual void Stop() = 0;
 };

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -74,6 +75,24 @@ Result<UniqueFd> ListenTcp(const std::string& address) {
   if (listen(fd.get(), kBacklog) != 0)
     return FailSys("listen", address);
   return fd;
+}
+
+std::string PeerAddress(int fd) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof(storage);
+  void* bytes = &storage;
+  if (getpeername(fd, static_cast<sockaddr*>(bytes), &size) != 0)
+    return "a client";
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  const auto* v4 = static_cast<const sockaddr_in*>(bytes);
+  const auto* v6 = static_cast<const sockaddr_in6*>(bytes);
+  if (storage.ss_family == AF_INET &&
+      inet_ntop(AF_INET, &v4->sin_addr, text.data(), text.size()) != nullptr)
+    return Cat(text.data(), ":", ntohs(v4->sin_port));
+  if (storage.ss_family == AF_INET6 &&
+      inet_ntop(AF_INET6, &v6->sin6_addr, text.data(), text.size()) != nullptr)
+    return Cat("[", text.data(), "]:", ntohs(v6->sin6_port));
+  return "a client";
 }
 
 }  // namespace wherry::tls

@@ -14,4 +14,7 @@ Result<UniqueFd> ListenTcp(const std::string& address);
 // That the text is such an address.
 Result<> CheckListenAddress(const std::string& address);
 
+// Where the other side of a TCP connection is: "10.0.0.5:41312"; "a client" when that is not known.
+std::string PeerAddress(int fd);
+
 }  // namespace wherry::tls

@@ -190,6 +190,7 @@ IoResult Tls::Outcome(int status) {
       break;
   }
   failed_ = true;
+  refused_ = plain_;
   status_ = status == kSocketFailed ? 0 : status;
   return {Io::kError};
 }

@@ -83,6 +83,9 @@ TEST_F(ConfigTest, ErrorsNameFileAndLine) {
       {"[registries]\nretries = -1\n", "wherry.conf:2", "-1"},
       {"[daemon]\ncgroup-parent = /a/../b\n", "wherry.conf:2", "without .."},
       {"[daemon]\nroot\n", "wherry.conf:2", ""},
+      {"[https]\nlisten = localhost:1\n", "wherry.conf:2", "ADDRESS:PORT"},
+      {"[https]\nadmins = a,\n", "wherry.conf:2", "divided by commas"},
+      {"[https]\nlisten = 0.0.0.0:2376\n", "wherry.conf:2", "needs certificate"},
   };
   for (const Bad& bad : cases) {
     std::string message = ErrorOf(bad.text);
@@ -101,6 +104,19 @@ TEST_F(ConfigTest, Registries) {
             (std::vector<std::string>{"https://a", "http://b:5000"}));
   EXPECT_TRUE(config->registry.hosts["lab:5000"].insecure);
   EXPECT_EQ(config->registry.hosts["lab:5000"].ca_file, "/ca.pem");
+}
+
+TEST_F(ConfigTest, Https) {
+  Write("wherry.conf",
+        "[https]\nlisten = [::]:2376\ncertificate = /c.pem\nkey = /k.pem\nclient-ca = /ca.pem\n"
+        "admins = ops, ci\nreaders = monitor\n");
+  auto config = LoadConfig(File(), {});
+  ASSERT_TRUE(config) << config.error().message();
+  EXPECT_EQ(config->https.listen, "[::]:2376");
+  EXPECT_EQ(config->https.admins, (std::vector<std::string>{"ops", "ci"}));
+  EXPECT_NE(DescribeConfigJson(*config).find(R"("value":"ops, ci")"), std::string::npos);
+  Write("wherry.conf", "");
+  EXPECT_EQ(DescribeConfigJson(*LoadConfig(File(), {})).find("https"), std::string::npos);
 }
 
 TEST_F(ConfigTest, DescriptionReadsBackAsTheSameConfiguration) {

@@ -59,6 +59,30 @@ TEST(StreamsBody, OnlyOfLoads) {
   EXPECT_FALSE(streams("POST", "/no/such/path"));
 }
 
+TEST(ReaderMay, OnlyWhatChangesNothingAndShowsNoSecrets) {
+  auto may = [](std::span<const Route> table, std::string_view method, std::string_view pattern) {
+    for (const Route& route : table) {
+      if (route.method == method && route.pattern == pattern)
+        return ReaderMay(route);
+    }
+    ADD_FAILURE() << "no route " << method << " " << pattern;
+    return false;
+  };
+  EXPECT_TRUE(may(ContainerRoutes(), "GET", "/containers/json"));
+  EXPECT_TRUE(may(ContainerRoutes(), "GET", "/containers/{name}/logs"));
+  EXPECT_TRUE(may(MetricsRoutes(), "GET", "/metrics"));
+  EXPECT_FALSE(may(ContainerRoutes(), "POST", "/containers/{name}/attach"));
+  EXPECT_FALSE(may(ContainerRoutes(), "POST", "/containers/{name}/wait"));
+  EXPECT_FALSE(may(ContainerRoutes(), "DELETE", "/containers/{name}"));
+  EXPECT_FALSE(may(ArchiveRoutes(), "GET", "/images/get"));
+  EXPECT_FALSE(may(ArchiveRoutes(), "GET", "/images/{name}/get"));
+  EXPECT_FALSE(may(FileRoutes(), "GET", "/containers/{name}/archive"));
+  EXPECT_FALSE(may(FileRoutes(), "GET", "/containers/{name}/export"));
+  EXPECT_FALSE(may(ExecRoutes(), "GET", "/exec/{name}/json"));
+  EXPECT_FALSE(may(SystemRoutes(), "GET", "/wherry/v1/config"));
+  EXPECT_FALSE(may(TransferRoutes(), "GET", "/wherry/v1/pull/plan"));
+}
+
 TEST(Errors, EveryCodeHasAnHttpStatus) {
   EXPECT_EQ(HttpStatus(Errc::kNotFound), 404);
   EXPECT_EQ(HttpStatus(Errc::kConflict), 409);

@@ -72,8 +72,8 @@ Result<> Act(Client& client, const GroupContainer& container, std::string_view a
 
 Result<> RemoveContainer(Client& client, const GroupContainer& container, bool volumes,
                          bool force) {
-  auto removed = client.Delete(Target(Path(container.id, ""),
-                                      {{"v", volumes ? "1" : ""}, {"force", force ? "1" : ""}}));
+  auto removed = client.Delete(
+      Target(Path(container.id, ""), {{"v", volumes ? "1" : ""}, {"force", force ? "1" : ""}}));
   if (!removed && removed.error().code() != Errc::kNotFound)
     return std::unexpected(std::move(removed).error().Wrap(Cat("remove ", container.name)));
   return {};
@@ -105,8 +105,7 @@ Result<> ForAll(Client& client, const std::vector<GroupContainer>& containers,
 
 std::string ShortName(const Project& project, const GroupContainer& container) {
   std::string prefix = Cat(project.group.name, "-");
-  return container.name.starts_with(prefix) ? container.name.substr(prefix.size())
-                                            : container.name;
+  return container.name.starts_with(prefix) ? container.name.substr(prefix.size()) : container.name;
 }
 
 Result<std::string> PostContainer(Client& client, const std::string& name,

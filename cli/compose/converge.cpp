@@ -14,13 +14,11 @@ constexpr std::string_view kServicePrefix = "service:";
 
 std::string_view NetworkProvider(const compose::Service& service) {
   std::string_view mode = service.network_mode;
-  return mode.starts_with(kServicePrefix) ? mode.substr(kServicePrefix.size())
-                                          : std::string_view();
+  return mode.starts_with(kServicePrefix) ? mode.substr(kServicePrefix.size()) : std::string_view();
 }
 
 // The anonymous volumes of a container that the one in its place shall have.
-Result<std::vector<compose::Instance::Inherited>> Inherit(Client& client,
-                                                          const GroupContainer& old,
+Result<std::vector<compose::Instance::Inherited>> Inherit(Client& client, const GroupContainer& old,
                                                           const compose::Service& service,
                                                           const ServiceImage& image) {
   std::vector<compose::Instance::Inherited> volumes;
@@ -167,8 +165,8 @@ Result<> Converger::Start(
     const std::function<void(const GroupContainer&, bool was_running)>& started) {
   for (const compose::Service* service : request_.services) {
     auto& list = containers_[service->name];
-    bool idle = std::ranges::any_of(
-        list, [](const GroupContainer& one) { return one.state != "running"; });
+    bool idle =
+        std::ranges::any_of(list, [](const GroupContainer& one) { return one.state != "running"; });
     if (idle)
       TRY(WaitForDependencies(*service));
     for (GroupContainer& container : list) {

@@ -51,8 +51,8 @@ Result<std::vector<std::vector<GroupContainer>>> EndOrder(const ComposeCall& cal
     order.push_back(std::move(others));
   if (!call.project.has_files)
     return order;
-  auto services = TRY(compose::SelectServices(call.project.group, {}, {"*"},
-                                              compose::Dependencies::kInclude));
+  auto services =
+      TRY(compose::SelectServices(call.project.group, {}, {"*"}, compose::Dependencies::kInclude));
   std::ranges::reverse(services);
   for (const compose::Service* service : services) {
     auto some = ContainersOf(all, {service->name});
@@ -84,12 +84,11 @@ Result<int> ActOnAll(const ComposeCall& call, const Verb& verb, const Query& que
   if (!verb.reverse)
     std::ranges::reverse(order);
   for (const auto& containers : order) {
-    TRY(ForAll(call.client, containers,
-               [&](Client& client, const GroupContainer& one) -> Result<> {
-                 TRY(Act(client, one, verb.action, query));
-                 Say(Cat("Container ", one.name, "  ", verb.done));
-                 return {};
-               }));
+    TRY(ForAll(call.client, containers, [&](Client& client, const GroupContainer& one) -> Result<> {
+      TRY(Act(client, one, verb.action, query));
+      Say(Cat("Container ", one.name, "  ", verb.done));
+      return {};
+    }));
   }
   return 0;
 }
@@ -226,7 +225,8 @@ Result<int> ComposeRm(const ComposeCall& call) {
     Say("No stopped containers");
     return 0;
   }
-  bool sure = TRY(Confirmed({call.client, call.arguments, {}}, "stopped containers of the project"));
+  bool sure =
+      TRY(Confirmed({call.client, call.arguments, {}}, "stopped containers of the project"));
   if (!sure)
     return 0;
   for (const GroupContainer& one : some) {

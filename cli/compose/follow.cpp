@@ -101,8 +101,8 @@ Result<> LogFollower::Copy(Client& client, const Source& source, bool terminal,
     std::erase_if(query, [](const auto& one) { return one.first == "since"; });
     query.emplace_back("since", since);
   }
-  auto stream = TRY(client.Open(
-      "GET", Target(Cat("/containers/", source.container.id, "/logs"), query)));
+  auto stream =
+      TRY(client.Open("GET", Target(Cat("/containers/", source.container.id, "/logs"), query)));
   std::array<std::string, 2> pending;
   auto take = [&](int fd, std::string_view bytes) -> Result<> {
     std::string& text = pending[fd == STDERR_FILENO ? 1 : 0];

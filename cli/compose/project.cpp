@@ -22,7 +22,7 @@ constexpr std::string_view kOverrides[] = {"compose.override.yaml", "compose.ove
                                            "docker-compose.override.yml"};
 
 bool IsFile(const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   return stat(path.c_str(), &status) == 0 && !S_ISDIR(status.st_mode);
 }
 

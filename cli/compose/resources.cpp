@@ -21,8 +21,7 @@ struct Resource {
 };
 
 Result<> Provide(const ComposeCall& call, const Resource& resource) {
-  auto found =
-      call.client.Get(Target(Cat(resource.collection, "/", Segment(resource.name))));
+  auto found = call.client.Get(Target(Cat(resource.collection, "/", Segment(resource.name))));
   if (!found && found.error().code() != Errc::kNotFound)
     return std::unexpected(std::move(found).error());
   // A prefix of an ID is found, too.
@@ -30,10 +29,9 @@ Result<> Provide(const ComposeCall& call, const Resource& resource) {
   if (resource.external) {
     if (is_there)
       return {};
-    return Fail(Errc::kNotFound,
-                Cat("the ", resource.kind, " ", resource.name,
-                    " is external and not there; make it with `wherry ", resource.kind, " create ",
-                    resource.name, "`"));
+    return Fail(Errc::kNotFound, Cat("the ", resource.kind, " ", resource.name,
+                                     " is external and not there; make it with `wherry ",
+                                     resource.kind, " create ", resource.name, "`"));
   }
   if (!is_there) {
     TRY_CTX(Cat(resource.kind, " ", resource.name),
@@ -54,8 +52,8 @@ Result<> Provide(const ComposeCall& call, const Resource& resource) {
   return {};
 }
 
-Result<> RemoveLabelled(const ComposeCall& call, std::string_view kind,
-                        std::string_view collection, JsonValue list) {
+Result<> RemoveLabelled(const ComposeCall& call, std::string_view kind, std::string_view collection,
+                        JsonValue list) {
   for (JsonValue entry : list) {
     std::string name(entry["Name"].str());
     if (entry["Labels"][compose::kProjectLabel].str() != call.project.group.name)

@@ -34,7 +34,9 @@ class EnvReader {
   }
 
  private:
-  void SkipBlanks() { rest_.remove_prefix(std::min(rest_.find_first_not_of(kBlanks), rest_.size())); }
+  void SkipBlanks() {
+    rest_.remove_prefix(std::min(rest_.find_first_not_of(kBlanks), rest_.size()));
+  }
 
   std::string_view TakeLine() {
     size_t end = std::min(rest_.find('\n'), rest_.size());

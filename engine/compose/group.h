@@ -52,8 +52,8 @@ struct Dependency {
 };
 
 struct Build {
-  std::string context;     // absolute path
-  std::string dockerfile;  // relative to the context, or absolute; empty: Dockerfile
+  std::string context;      // absolute path
+  std::string dockerfile;   // relative to the context, or absolute; empty: Dockerfile
   std::string inline_text;  // a Dockerfile in the place of the file
   std::map<std::string, std::optional<std::string>, std::less<>> args;
   std::map<std::string, std::string, std::less<>> labels;

@@ -25,8 +25,9 @@ class TreeInterpolator {
     if (node.IsScalar() && node.text.find('$') != std::string::npos)
       Replace(node, path);
     for (size_t i = 0; i < node.items.size(); ++i) {
-      std::string below = node.IsMap() ? (path.empty() ? node.keys[i] : Cat(path, ".", node.keys[i]))
-                                       : Cat(path, "[", i, "]");
+      std::string below = node.IsMap()
+                              ? (path.empty() ? node.keys[i] : Cat(path, ".", node.keys[i]))
+                              : Cat(path, "[", i, "]");
       if (!IsExtension(below))
         Run(node.items[i], below);
     }
@@ -40,8 +41,8 @@ class TreeInterpolator {
       return report_.Add(node, path, Cat("cannot be read: ", text.error().message()));
     for (const std::string& name : unset) {
       if (warned_.insert(name).second)
-        warnings_.push_back(Cat(report_.Place(node), ": the variable ", name,
-                                " is not set; it is taken as empty"));
+        warnings_.push_back(
+            Cat(report_.Place(node), ": the variable ", name, " is not set; it is taken as empty"));
     }
     bytes_ += text->size();
     if (bytes_ > kMaxTextBytes) {

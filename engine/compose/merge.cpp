@@ -57,8 +57,8 @@ void ToMap(Node& node, Rule rule) {
   for (Node& item : node.items) {
     if (!item.IsScalar())
       return;  // the reader of the key tells what is wrong
-    size_t end = rule == Rule::kPairs ? std::min(item.text.find('='), item.text.size())
-                                      : item.text.size();
+    size_t end =
+        rule == Rule::kPairs ? std::min(item.text.find('='), item.text.size()) : item.text.size();
     Node value;
     value.file = item.file;
     value.line = item.line;

@@ -24,10 +24,10 @@ struct Node {
 
   Kind kind = Kind::kNull;
   Tag tag = Tag::kNone;
-  bool quoted = false;  // a scalar that is a string whatever it looks like
-  uint16_t file = 0;    // index of the file, for messages
-  uint32_t line = 0;    // from 1
-  std::string text;     // of a scalar
+  bool quoted = false;            // a scalar that is a string whatever it looks like
+  uint16_t file = 0;              // index of the file, for messages
+  uint32_t line = 0;              // from 1
+  std::string text;               // of a scalar
   std::vector<std::string> keys;  // of a map, in the file's order
   std::vector<Node> items;        // elements, or the values of `keys`
 

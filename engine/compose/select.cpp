@@ -53,13 +53,14 @@ class Walker {
       std::string names;
       for (; again != way_.end(); ++again)
         Append(names, (*again)->name, " -> ");
-      return Fail(Errc::kInvalid, Cat("services depend on each other in a circle: ", names,
-                                      service.name));
+      return Fail(Errc::kInvalid,
+                  Cat("services depend on each other in a circle: ", names, service.name));
     }
     way_.push_back(&service);
     for (const Edge& edge : EdgesOf(service)) {
       const Service* needed = group_.FindService(edge.to);
-      if (needed == nullptr || (!all_ && !Enabled(*needed, profiles_) && !named_.contains(needed))) {
+      if (needed == nullptr ||
+          (!all_ && !Enabled(*needed, profiles_) && !named_.contains(needed))) {
         if (!edge.required)
           continue;
         return Fail(Errc::kInvalid,

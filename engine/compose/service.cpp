@@ -283,7 +283,8 @@ Service ReadService(const Value& value, std::string name, const ServiceContext& 
   if (!value.ExpectMap())
     return std::move(draft.service);
   for (size_t i = 0; i < value.size(); ++i) {
-    const auto* row = std::ranges::lower_bound(kRows, std::string_view(value.Key(i)), {}, &Row::key);
+    const auto* row =
+        std::ranges::lower_bound(kRows, std::string_view(value.Key(i)), {}, &Row::key);
     if (row != std::end(kRows) && row->key == value.Key(i)) {
       ReadKey(value.Member(i), *row, draft);
     } else if (!IsExtension(value.Key(i))) {

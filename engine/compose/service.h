@@ -27,7 +27,8 @@ Service ReadService(const Value& value, std::string name, const ServiceContext& 
 Result<std::vector<std::string>> SplitCommand(std::string_view text);
 
 // Parts with keys of their own, by file.
-void ReadBuild(const Value& value, const Surroundings& around, Service& service);  // service_build.cpp
+void ReadBuild(const Value& value, const Surroundings& around,
+               Service& service);                            // service_build.cpp
 void ReadDeploy(const Value& value, Service& service);       // service_deploy.cpp
 void ReadHealthcheck(const Value& value, Service& service);  // service_health.cpp
 void ReadNetworks(const Value& value, Service& service);     // service_networks.cpp

@@ -29,12 +29,12 @@ class Value {
   std::string Text() const;  // a scalar
   bool Flag() const;         // true or false, also as a string
   int64_t Number() const;
-  int64_t Size() const;                // bytes, "64m", or -1
-  int64_t Nanoseconds() const;         // "1m30s"
-  int64_t NanoCpus() const;            // "1.5"
-  std::vector<std::string> Texts() const;       // a list of scalars
+  int64_t Size() const;                          // bytes, "64m", or -1
+  int64_t Nanoseconds() const;                   // "1m30s"
+  int64_t NanoCpus() const;                      // "1.5"
+  std::vector<std::string> Texts() const;        // a list of scalars
   std::vector<std::string> TextOrTexts() const;  // or one of them alone
-  Pairs NameValues() const;                     // a map of scalars, or a list of NAME=VALUE
+  Pairs NameValues() const;                      // a map of scalars, or a list of NAME=VALUE
   std::map<std::string, std::string, std::less<>> Strings() const;  // the same, "" for no value
 
   size_t size() const { return node_->items.size(); }

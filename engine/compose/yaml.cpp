@@ -35,8 +35,9 @@ struct Event {
 };
 
 std::string_view Text(const yaml_char_t* text) {
-  return text == nullptr ? std::string_view()
-                         : std::string_view(static_cast<const char*>(static_cast<const void*>(text)));
+  return text == nullptr
+             ? std::string_view()
+             : std::string_view(static_cast<const char*>(static_cast<const void*>(text)));
 }
 
 class Reader {
@@ -49,8 +50,8 @@ class Reader {
     if (!parser_.ready)
       return Fail(Errc::kNoSpace, "not enough memory");
     yaml_parser_set_input_string(
-        &parser_.yaml,
-        static_cast<const unsigned char*>(static_cast<const void*>(text.data())), text.size());
+        &parser_.yaml, static_cast<const unsigned char*>(static_cast<const void*>(text.data())),
+        text.size());
     Node root;
     root.kind = Node::Kind::kMap;
     root.file = file_;
@@ -230,8 +231,8 @@ class Reader {
       }
       auto [first, is_new] = lines.emplace(key.text, key.line);
       if (!is_new) {
-        return Bad(key.line, Cat("the key ", key.text, " is there twice, first in line ",
-                                 first->second));
+        return Bad(key.line,
+                   Cat("the key ", key.text, " is there twice, first in line ", first->second));
       }
       if (node.keys.size() >= kMaxKeys)
         return Bad(key.line, Cat("the map has more than ", kMaxKeys, " keys"));

@@ -136,7 +136,7 @@ Result<> Converger::Recreate(const compose::Service& service, const ServiceImage
   std::string name = instance.name;
   std::string aside = Cat(old.id.substr(0, 12), "_", name);
   GroupContainer made = TRY(CreateOne(service, std::move(instance), aside));
-  TRY(Act(call_.client, old, "stop"));
+  TRY(Act(call_.client, old, "stop", {{"t", call_.arguments.Value("timeout")}}));
   TRY(RemoveContainer(call_.client, old, false, true));
   TRY(Act(call_.client, made, "rename", {{"name", name}}));
   Say(Cat("Container ", name, "  Recreated"));

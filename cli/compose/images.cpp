@@ -113,7 +113,7 @@ Result<> Provide(const ComposeCall& call, const compose::Service& service) {
     return Fail(Errc::kNotFound, Cat("the image ", service.image, " of service ", service.name,
                                      " is not here, and its pull_policy is never"));
   }
-  return Pull(call, service, false);
+  return Pull(call, service, call.arguments.Flag("quiet-pull"));
 }
 
 }  // namespace
@@ -134,7 +134,7 @@ Result<ServiceImage> ProvideImage(const ComposeCall& call, const compose::Servic
   if (service.build && always_build && build != BuildWhen::kNever) {
     TRY(Build(call, service));
   } else if (!service.build && service.pull_policy == "always") {
-    TRY(Pull(call, service, false));
+    TRY(Pull(call, service, call.arguments.Flag("quiet-pull")));
   }
   auto image = Inspect(call.client, service.image);
   if (!image && image.error().code() == Errc::kNotFound) {

@@ -79,7 +79,7 @@ struct Service {
   std::vector<Port> ports;
   std::vector<std::string> expose;  // "80/tcp"
   std::vector<Mount> mounts;
-  std::vector<NetworkUse> networks;  // by priority
+  std::vector<NetworkUse> networks;  // by priority, then by name
   std::string mac_address;           // in the main network
   std::string network_mode;          // "host", "none", "service:NAME"; empty: `networks`
   std::vector<Dependency> depends_on;

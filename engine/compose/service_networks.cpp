@@ -62,7 +62,9 @@ void ReadNetworks(const Value& value, Service& service) {
       service.networks.push_back(std::move(use));
     }
   }
-  std::ranges::stable_sort(service.networks, std::ranges::greater(), &NetworkUse::priority);
+  std::ranges::sort(service.networks, [](const NetworkUse& a, const NetworkUse& b) {
+    return a.priority != b.priority ? a.priority > b.priority : a.network < b.network;
+  });
 }
 
 void ReadDependsOn(const Value& value, Service& service) {

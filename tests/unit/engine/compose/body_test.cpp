@@ -45,7 +45,7 @@ TEST(Body, OfAContainer) {
   EXPECT_EQ(body["ExposedPorts"].Dump(), R"({"53/udp":{},"80/tcp":{},"9000/tcp":{}})");
   JsonValue host = body["HostConfig"];
   EXPECT_EQ(host["Memory"].integer(), 1 << 20);
-  EXPECT_EQ(host["NetworkMode"].str(), "shop_front");
+  EXPECT_EQ(host["NetworkMode"].str(), "shop_default");
   EXPECT_EQ(host["Binds"].Dump(), R"(["shop_data:/data:rw","/srv/shop/site:/site:ro"])");
   EXPECT_EQ(host["Mounts"].Dump(),
             R"([{"Type":"volume","Target":"/anon","ReadOnly":false},)"

@@ -71,6 +71,15 @@ constexpr ComposeRow kRows[] = {
 };
 // clang-format on
 
+constexpr bool Sorted() {
+  for (size_t i = 1; i < std::size(kRows); ++i) {
+    if (kRows[i - 1].name >= kRows[i].name)
+      return false;
+  }
+  return true;
+}
+static_assert(Sorted());
+
 Result<> Print(std::string_view text) {
   return WriteAll(STDOUT_FILENO, text, "standard output");
 }

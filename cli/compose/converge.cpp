@@ -2,7 +2,6 @@
 
 #include "cli/compose/resources.h"
 #include "cli/compose/up.h"
-#include "cli/compose/wait.h"
 #include "core/base/text.h"
 #include "engine/compose/body.h"
 
@@ -128,6 +127,11 @@ Result<GroupContainer> Converger::CreateOne(const compose::Service& service,
   return made;
 }
 
+Result<> Converger::End(const GroupContainer& old) {
+  TRY(Act(call_.client, old, "stop", {{"t", call_.arguments.Value("timeout")}}));
+  return RemoveContainer(call_.client, old, false, true);
+}
+
 // The new one is made beside the old one first: what is refused leaves the old one as it is.
 Result<> Converger::Recreate(const compose::Service& service, const ServiceImage& image,
                              GroupContainer& old) {
@@ -136,8 +140,10 @@ Result<> Converger::Recreate(const compose::Service& service, const ServiceImage
   std::string name = instance.name;
   std::string aside = Cat(old.id.substr(0, 12), "_", name);
   GroupContainer made = TRY(CreateOne(service, std::move(instance), aside));
-  TRY(Act(call_.client, old, "stop", {{"t", call_.arguments.Value("timeout")}}));
-  TRY(RemoveContainer(call_.client, old, false, true));
+  if (auto ended = End(old); !ended) {
+    (void)RemoveContainer(call_.client, made, false, true);
+    return ended;
+  }
   TRY(Act(call_.client, made, "rename", {{"name", name}}));
   Say(Cat("Container ", name, "  Recreated"));
   old = std::move(made);
@@ -149,10 +155,11 @@ Result<> Converger::WaitForDependencies(const compose::Service& service) {
     auto found = containers_.find(dependency.service);
     if (found == containers_.end() || dependency.condition == compose::Condition::kStarted)
       continue;
-    auto waited = WaitFor(call_.client, found->second, dependency.condition, 0);
+    WaitLimits limits{.seconds = 0, .cancelled = request_.limits.cancelled};
+    auto waited = WaitFor(call_.client, found->second, dependency.condition, limits);
     if (waited)
       continue;
-    if (dependency.required) {
+    if (dependency.required || waited.error().code() == Errc::kCancelled) {
       return std::unexpected(std::move(waited).error().Wrap(
           Cat("service ", service.name, " depends on ", dependency.service)));
     }
@@ -191,8 +198,8 @@ Result<> Converger::WaitUntilAllUp() {
       });
     });
     const auto& list = containers_[service->name];
-    TRY(job ? WaitFor(call_.client, list, compose::Condition::kCompleted, request_.wait_seconds)
-            : WaitUntilUp(call_.client, list, request_.wait_seconds));
+    TRY(job ? WaitFor(call_.client, list, compose::Condition::kCompleted, request_.limits)
+            : WaitUntilUp(call_.client, list, request_.limits));
   }
   return {};
 }

@@ -205,7 +205,7 @@ Result<int> ComposeStart(const ComposeCall& call) {
     if (some.empty())
       continue;
     for (const compose::Dependency& one : service->depends_on)
-      TRY(WaitFor(call.client, ContainersOf(all, {one.service}), one.condition, 0));
+      TRY(WaitFor(call.client, ContainersOf(all, {one.service}), one.condition, {}));
     for (const GroupContainer& container : some) {
       TRY(Act(call.client, container, "start"));
       Say(Cat("Container ", container.name, "  Started"));

@@ -77,7 +77,7 @@ Result<UpRequest> ReadRequest(const ComposeCall& call) {
   request.force_recreate = arguments.Flag("force-recreate");
   request.never_recreate = arguments.Flag("no-recreate");
   if (arguments.Has("wait-timeout"))
-    request.wait_seconds = TRY_CTX("--wait-timeout", ParseInt(arguments.Value("wait-timeout")));
+    request.limits.seconds = TRY_CTX("--wait-timeout", ParseInt(arguments.Value("wait-timeout")));
   return request;
 }
 
@@ -163,6 +163,10 @@ Result<int> RunAttached(const ComposeCall& call, Converger& converger) {
   options.width = WidestName(call, converger);
   LogFollower follower(call.client, std::move(options));
   std::vector<GroupContainer> followed;
+  converger.SetCancelled([&signals] {
+    pollfd watched{signals.get(), POLLIN, 0};
+    return poll(&watched, 1, 0) > 0;
+  });
   auto started = converger.Start([&](const GroupContainer& container, bool was_running) {
     std::string since;
     auto inspected = call.client.Get(Target(Cat("/containers/", container.id, "/json")));
@@ -173,6 +177,7 @@ Result<int> RunAttached(const ComposeCall& call, Converger& converger) {
   });
   if (!started) {
     // What runs is stopped, so that its followers end.
+    follower.AllAdded();
     (void)ForAll(call.client, followed, [](Client& client, const GroupContainer& one) {
       return Act(client, one, "stop");
     });

@@ -8,6 +8,7 @@
 
 #include "cli/compose/containers.h"
 #include "cli/compose/images.h"
+#include "cli/compose/wait.h"
 #include "engine/compose/body.h"
 
 namespace wherry::cli {
@@ -18,7 +19,7 @@ struct UpRequest {
   BuildWhen build = BuildWhen::kByPolicy;
   bool force_recreate = false;
   bool never_recreate = false;
-  int64_t wait_seconds = 0;
+  WaitLimits limits;
 };
 
 // Brings the containers of a group to what its services say.
@@ -29,6 +30,10 @@ class Converger {
 
   // Images, networks, volumes, containers; nothing is started.
   Result<> Create();
+  // Ends waiting when it gives true.
+  void SetCancelled(std::function<bool()> cancelled) {
+    request_.limits.cancelled = std::move(cancelled);
+  }
   // In order, each after what it depends on; `started` is told of each container that runs then.
   Result<> Start(const std::function<void(const GroupContainer&, bool was_running)>& started);
   const std::map<std::string, std::vector<GroupContainer>>& containers() const {
@@ -42,6 +47,7 @@ class Converger {
   Result<> Converge(const compose::Service& service, const ServiceImage& image);
   Result<> Recreate(const compose::Service& service, const ServiceImage& image,
                     GroupContainer& old);
+  Result<> End(const GroupContainer& old);
   Result<GroupContainer> CreateOne(const compose::Service& service, compose::Instance instance,
                                    const std::string& name);
   Result<compose::Instance> InstanceOf(const compose::Service& service, const ServiceImage& image,

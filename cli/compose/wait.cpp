@@ -52,13 +52,15 @@ Result<bool> Fulfilled(Client& client, const GroupContainer& container, Wish wis
 }
 
 Result<> Wait(Client& client, const std::vector<GroupContainer>& containers, Wish wish,
-              int64_t seconds) {
+              const WaitLimits& limits) {
   auto begin = Uptime();
   for (const GroupContainer& container : containers) {
     while (!TRY(Fulfilled(client, container, wish))) {
-      if (seconds > 0 && Uptime() - begin > std::chrono::seconds(seconds)) {
-        return Fail(Errc::kTimeout,
-                    Cat("container ", container.name, " is not ready after ", seconds, " seconds"));
+      if (limits.cancelled && limits.cancelled())
+        return Fail(Errc::kCancelled, Cat("interrupted while waiting for ", container.name));
+      if (limits.seconds > 0 && Uptime() - begin > std::chrono::seconds(limits.seconds)) {
+        return Fail(Errc::kTimeout, Cat("container ", container.name, " is not ready after ",
+                                        limits.seconds, " seconds"));
       }
       std::this_thread::sleep_for(kPause);
     }
@@ -69,16 +71,16 @@ Result<> Wait(Client& client, const std::vector<GroupContainer>& containers, Wis
 }  // namespace
 
 Result<> WaitFor(Client& client, const std::vector<GroupContainer>& containers,
-                 compose::Condition condition, int64_t seconds) {
+                 compose::Condition condition, const WaitLimits& limits) {
   if (condition == compose::Condition::kStarted)
     return {};
   Wish wish = condition == compose::Condition::kHealthy ? Wish::kHealthy : Wish::kCompleted;
-  return Wait(client, containers, wish, seconds);
+  return Wait(client, containers, wish, limits);
 }
 
 Result<> WaitUntilUp(Client& client, const std::vector<GroupContainer>& containers,
-                     int64_t seconds) {
-  return Wait(client, containers, Wish::kUp, seconds);
+                     const WaitLimits& limits) {
+  return Wait(client, containers, Wish::kUp, limits);
 }
 
 }  // namespace wherry::cli

@@ -278,6 +278,21 @@ def test_wait_and_unhealthy(engine):
     project('down').ok()
 
 
+def test_interrupted_while_it_waits(engine):
+    project = Project(engine, '''
+        name: slow
+        services:
+          job: {image: probe, command: sh -c "echo begun; exec sleep 1000", stop_grace_period: 0s}
+          after: {image: probe, command: sleep 1000, depends_on: {job: {condition: service_completed_successfully}}}
+    ''', 'slow')
+    process = engine.start_wherry(*project.words('up'))
+    process.read_until(rb'job-1 +\| begun', 60)
+    process.kill(signal.SIGINT)
+    assert process.wait(30) == 1
+    assert b'interrupted while waiting for slow-job-1' in process.err
+    assert project('ps', '-q').ok().out == ''
+
+
 def test_port_in_use(engine):
     text = 'name: {0}\nservices: {{a: {{image: probe, command: sleep 1000, ports: ["8071:80"], stop_grace_period: 0s}}}}\n'
     one, two = Project(engine, text.format('one'), 'one'), Project(engine, text.format('two'), 'two')

@@ -165,7 +165,15 @@ def test_same_containers(engine, docker_compose, tmp_path, text, option):
     compose = ['compose', '-f', tmp_path / 'docker-compose.yml']
     engine.wherry(*compose, 'up', option, '--no-build', env=SETTINGS, timeout=120).ok()
     ours = containers_of(engine, '-')
+    # Each finds and ends what the other has made.
+    assert len(docker_compose('ps', '-q').ok().out.split()) == len(ours)
+    docker_compose('down', '-v', '-t', '0').ok()
+    assert engine.containers() == [] and engine.wherry('volume', 'ls', '-q').ok().out == ''
+    assert 'cmp_' not in engine.wherry('network', 'ls').ok().out
+    docker_compose('up', option, '--no-build').ok()
     engine.wherry(*compose, 'down', '-v', '-t', '0', env=SETTINGS).ok()
+    assert engine.containers() == [] and engine.wherry('volume', 'ls', '-q').ok().out == ''
+    assert 'cmp_' not in engine.wherry('network', 'ls').ok().out
     for row in (theirs, ours):
         row.get('everything', {'Config': {'Image': ''}})['Config'].pop('Image')  # named after the project
     assert ours.keys() == theirs.keys()

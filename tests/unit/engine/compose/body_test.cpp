@@ -16,7 +16,8 @@ constexpr const char* kText =
     "    environment: {B: 2, A: 1}\n"
     "    ports: ['8080:80', '127.0.0.1:53:53/udp']\n"
     "    expose: [9000]\n"
-    "    volumes: ['data:/data', './site:/site:ro', '/anon', {type: volume, source: data, target: /x, volume: "
+    "    volumes: ['data:/data', './site:/site:ro', '/anon', {type: volume, source: data, target: "
+    "/x, volume: "
     "{nocopy: true}}]\n"
     "    networks: {front: {aliases: [www], ipv4_address: 10.9.0.5}, default: }\n"
     "    depends_on: {db: {condition: service_healthy}}\n"
@@ -47,11 +48,13 @@ TEST(Body, OfAContainer) {
   EXPECT_EQ(host["Memory"].integer(), 1 << 20);
   EXPECT_EQ(host["NetworkMode"].str(), "shop_default");
   EXPECT_EQ(host["Binds"].Dump(), R"(["shop_data:/data:rw","/srv/shop/site:/site:ro"])");
-  EXPECT_EQ(host["Mounts"].Dump(),
-            R"([{"Type":"volume","Target":"/anon","ReadOnly":false},)"
-            R"({"Type":"volume","Source":"shop_data","Target":"/x","ReadOnly":false,"VolumeOptions":{"NoCopy":true}}])");
-  EXPECT_EQ(host["PortBindings"].Dump(),
-            R"({"53/udp":[{"HostIp":"127.0.0.1","HostPort":"53"}],"80/tcp":[{"HostIp":"","HostPort":"8080"}]})");
+  EXPECT_EQ(
+      host["Mounts"].Dump(),
+      R"([{"Type":"volume","Target":"/anon","ReadOnly":false},)"
+      R"({"Type":"volume","Source":"shop_data","Target":"/x","ReadOnly":false,"VolumeOptions":{"NoCopy":true}}])");
+  EXPECT_EQ(
+      host["PortBindings"].Dump(),
+      R"({"53/udp":[{"HostIp":"127.0.0.1","HostPort":"53"}],"80/tcp":[{"HostIp":"","HostPort":"8080"}]})");
   JsonValue networks = body["NetworkingConfig"]["EndpointsConfig"];
   EXPECT_EQ(networks["shop_front"]["Aliases"].Dump(), R"(["shop-web-2","web","www"])");
   EXPECT_EQ(networks["shop_front"]["IPAMConfig"]["IPv4Address"].str(), "10.9.0.5");

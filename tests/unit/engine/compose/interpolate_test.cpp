@@ -32,9 +32,10 @@ TEST(Interpolate, TellsWhatIsNotSet) {
 }
 
 TEST(Interpolate, RefusesWhatIsMalformed) {
-  for (std::string_view text : {"$", "a$ b", "$1", "${", "${}", "${A", "${1}", "${A!b}", "${A:}",
-                                "${A:-${B}", "${-d}"}) {
-    EXPECT_TRUE(Expand(text).starts_with("error: invalid variable")) << text << ": " << Expand(text);
+  for (std::string_view text :
+       {"$", "a$ b", "$1", "${", "${}", "${A", "${1}", "${A!b}", "${A:}", "${A:-${B}", "${-d}"}) {
+    EXPECT_TRUE(Expand(text).starts_with("error: invalid variable"))
+        << text << ": " << Expand(text);
   }
   EXPECT_EQ(Expand("${EMPTY:?must be $A}"), "error: the variable EMPTY is required: must be a");
   EXPECT_EQ(Expand("${NONE?}"), "error: the variable NONE is required");

@@ -32,25 +32,29 @@ TEST(Load, Names) {
 }
 
 TEST(Load, VariablesInValuesOnly) {
-  auto loaded = LoadGiven(
-      {.texts = {"services: {a: {image: '$I:${T-1}', labels: {$K: $COMPOSE_PROJECT_NAME}, scale: '${N}', tty: $X}}\n"
-                 "x-not: $Y"},
-       .environment = {{"I", "img"}, {"N", "3"}}});
+  auto loaded = LoadGiven({.texts = {"services: {a: {image: '$I:${T-1}', labels: {$K: "
+                                     "$COMPOSE_PROJECT_NAME}, scale: '${N}', tty: $X}}\n"
+                                     "x-not: $Y"},
+                           .environment = {{"I", "img"}, {"N", "3"}}});
   ASSERT_FALSE(loaded);  // tty is empty
-  loaded = LoadGiven({.texts = {"services: {a: {image: '$I:${T-1}', labels: {$K: $COMPOSE_PROJECT_NAME}, scale: '${N}',"
-                                " hostname: $X}}\nx-not: $Y"},
-                      .environment = {{"I", "img"}, {"N", "3"}}});
+  loaded = LoadGiven(
+      {.texts =
+           {"services: {a: {image: '$I:${T-1}', labels: {$K: $COMPOSE_PROJECT_NAME}, scale: '${N}',"
+            " hostname: $X}}\nx-not: $Y"},
+       .environment = {{"I", "img"}, {"N", "3"}}});
   ASSERT_TRUE(loaded) << loaded.error().message();
   const Service& service = loaded->group.services[0];
   EXPECT_EQ(service.image, "img:1");
   EXPECT_EQ(service.labels.at("$K"), "shop");
   EXPECT_EQ(service.scale, 3);
-  EXPECT_EQ(loaded->warnings, std::vector<std::string>{
-                                  "compose.yaml:1: the variable X is not set; it is taken as empty"});
+  EXPECT_EQ(
+      loaded->warnings,
+      std::vector<std::string>{"compose.yaml:1: the variable X is not set; it is taken as empty"});
   auto required = LoadGiven({.texts = {"services:\n  a:\n    image: ${I:?no image}\n"}});
   ASSERT_FALSE(required);
-  EXPECT_EQ(required.error().message(),
-            "compose.yaml:3: services.a.image cannot be read: the variable I is required: no image");
+  EXPECT_EQ(
+      required.error().message(),
+      "compose.yaml:3: services.a.image cannot be read: the variable I is required: no image");
 }
 
 TEST(Load, EnvironmentOfServices) {
@@ -84,8 +88,10 @@ TEST(Load, MessagesNameTheFileOfEachLine) {
 
 TEST(Load, TopLevelResources) {
   Group group = GroupOf(
-      "services: {}\nnetworks:\n  n: {internal: true, driver_opts: {o: 1}, ipam: {config: [{subnet: 10.9.0.0/24}]}}\n"
-      "  e: {external: true}\n  f: {external: {name: old}}\nvolumes:\n  v: {name: real}\n  w:\n  e: {external: true, name: there}\n");
+      "services: {}\nnetworks:\n  n: {internal: true, driver_opts: {o: 1}, ipam: {config: "
+      "[{subnet: 10.9.0.0/24}]}}\n"
+      "  e: {external: true}\n  f: {external: {name: old}}\nvolumes:\n  v: {name: real}\n  w:\n  "
+      "e: {external: true, name: there}\n");
   EXPECT_TRUE(group.networks[0].internal);
   EXPECT_EQ(group.networks[0].subnets[0].subnet, "10.9.0.0/24");
   EXPECT_EQ(group.networks[1].name, "e");
@@ -109,7 +115,8 @@ TEST(Load, IsBounded) {
   std::string text = "services: {a: {image: x, command: [";
   for (int i = 0; i < 100; ++i)
     text += "$BIG, ";
-  auto loaded = LoadGiven({.texts = {text + "]}}"}, .environment = {{"BIG", std::string(100 << 10, 'x')}}});
+  auto loaded =
+      LoadGiven({.texts = {text + "]}}"}, .environment = {{"BIG", std::string(100 << 10, 'x')}}});
   ASSERT_FALSE(loaded);
   EXPECT_NE(loaded.error().message().find("longer than 4 MiB"), std::string::npos);
 }

@@ -33,8 +33,7 @@ TEST(Merge, PairsByName) {
   EXPECT_EQ(Merged("environment: [A=1, B=2, C]", "environment: {B: 3, D: }"),
             "environment:\n  A: \"1\"\n  B: 3\n  C: null\n  D: null\n");
   EXPECT_EQ(Merged("labels: {a: b}", "labels: [c=d=e]"), "labels:\n  a: b\n  c: d=e\n");
-  EXPECT_EQ(Merged("build: .", "build: {target: t}"),
-            "build:\n  context: .\n  target: t\n");
+  EXPECT_EQ(Merged("build: .", "build: {target: t}"), "build:\n  context: .\n  target: t\n");
 }
 
 TEST(Merge, NamesAndTargets) {
@@ -55,9 +54,10 @@ TEST(Merge, TagsOfCompose) {
 TEST(Merge, AddsServices) {
   Node all = Parse("services: {a: {image: x}}\nvolumes: {v: }");
   MergeFile(all, Parse("services: {b: {image: y}}\nvolumes: {w: {name: n}}\nname: z"));
-  EXPECT_EQ(WriteYaml(all),
-            "services:\n  a:\n    image: x\n  b:\n    image: y\nvolumes:\n  v: null\n  w:\n    name: n\n"
-            "name: z\n");
+  EXPECT_EQ(
+      WriteYaml(all),
+      "services:\n  a:\n    image: x\n  b:\n    image: y\nvolumes:\n  v: null\n  w:\n    name: n\n"
+      "name: z\n");
 }
 
 }  // namespace

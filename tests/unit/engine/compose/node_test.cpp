@@ -98,7 +98,8 @@ TEST(Yaml, IsBounded) {
 TEST(Yaml, WrittenTextIsReadAsTheSame) {
   Node root = Parse(
       "a: 1\nb: '1'\nc: 'null'\nd: null\ne: {}\nf: []\ng: [[1, 2], {h: i, j: [k]}]\n"
-      "'odd: key': 'x: y # z'\nm: |\n  lines\n   more\nn: 'true'\no: '- x'\np: \"\\u00e4\"\nq: ''\n");
+      "'odd: key': 'x: y # z'\nm: |\n  lines\n   more\nn: 'true'\no: '- x'\np: \"\\u00e4\"\nq: "
+      "''\n");
   std::string text = WriteYaml(root);
   Node again = Parse(text);
   EXPECT_EQ(WriteYaml(again), text);

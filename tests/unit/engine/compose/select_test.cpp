@@ -49,9 +49,10 @@ TEST(Select, DependencyThatNoProfileSwitchesOn) {
 }
 
 TEST(Select, CyclesAreNamed) {
-  EXPECT_EQ(ProblemOf("services: {x: {image: x, depends_on: [a]}, a: {image: x, depends_on: [b]},\n"
-                      "  b: {image: x, depends_on: [c]}, c: {image: x, network_mode: 'service:a'}}"),
-            "services depend on each other in a circle: a -> b -> c -> a");
+  EXPECT_EQ(
+      ProblemOf("services: {x: {image: x, depends_on: [a]}, a: {image: x, depends_on: [b]},\n"
+                "  b: {image: x, depends_on: [c]}, c: {image: x, network_mode: 'service:a'}}"),
+      "services depend on each other in a circle: a -> b -> c -> a");
   EXPECT_EQ(ProblemOf("services: {a: {image: x, depends_on: [a]}}"),
             "services depend on each other in a circle: a -> a");
   EXPECT_EQ(ProblemOf("services: {a: {image: x, depends_on: [z]}}"),

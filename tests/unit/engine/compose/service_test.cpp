@@ -73,7 +73,8 @@ TEST(Service, Healthchecks) {
 
 TEST(Service, Deploy) {
   Service service = Read(
-      "deploy: {mode: replicated, replicas: 2, resources: {limits: {cpus: '0.5', memory: 1m, pids: 9},"
+      "deploy: {mode: replicated, replicas: 2, resources: {limits: {cpus: '0.5', memory: 1m, pids: "
+      "9},"
       " reservations: {memory: 2m}}}");
   EXPECT_EQ(service.scale, 2);
   EXPECT_EQ(service.host_config["NanoCpus"], "500000000");
@@ -98,7 +99,8 @@ TEST(Service, Mounts) {
   EXPECT_EQ(service.mounts[4].tmpfs_mode, 01777);
   EXPECT_NE(Problem("volumes: ['data:relative']"), "");
   EXPECT_NE(Problem("volumes: ['a:b:c:d']"), "");
-  EXPECT_NE(Problem("volumes: [{type: cluster, target: /x}]").find("\"cluster\""), std::string::npos);
+  EXPECT_NE(Problem("volumes: [{type: cluster, target: /x}]").find("\"cluster\""),
+            std::string::npos);
   EXPECT_NE(Problem("volumes: [{type: bind, target: /x}]"), "");
   EXPECT_EQ(Problem("volumes: ['other:/x']"),
             "service a uses the volume other, which is not among the volumes of the file");
@@ -106,8 +108,10 @@ TEST(Service, Mounts) {
 
 TEST(Service, Networks) {
   Group group = GroupOf(
-      "services: {a: {image: x, mac_address: '02:00:00:00:00:01', networks: {n: , m: {aliases: [z], ipv4_address: 10.0.0.2,"
-      " priority: 5}}}, b: {image: x}, c: {image: x, network_mode: host}}\nnetworks: {n: , m: {name: real}}");
+      "services: {a: {image: x, mac_address: '02:00:00:00:00:01', networks: {n: , m: {aliases: "
+      "[z], ipv4_address: 10.0.0.2,"
+      " priority: 5}}}, b: {image: x}, c: {image: x, network_mode: host}}\nnetworks: {n: , m: "
+      "{name: real}}");
   const Service& a = group.services[0];
   ASSERT_EQ(a.networks.size(), 2U);
   EXPECT_EQ(a.networks[0].network, "m");
@@ -123,7 +127,8 @@ TEST(Service, Networks) {
 }
 
 TEST(Service, BuildAndImage) {
-  Group group = GroupOf("services: {a: {build: sub}, b: {build: {context: /abs, args: [A=1, B]}, image: n}}");
+  Group group =
+      GroupOf("services: {a: {build: sub}, b: {build: {context: /abs, args: [A=1, B]}, image: n}}");
   EXPECT_EQ(group.services[0].image, "shop-a");
   EXPECT_EQ(group.services[0].build->context, "/srv/shop/sub");
   EXPECT_EQ(group.services[1].image, "n");
@@ -144,13 +149,31 @@ TEST(Service, WrongTypesNamePathAndLine) {
   EXPECT_EQ(Problem("cap_add: [[a]]"), "compose.yaml:1: services.a.cap_add[0] must be a string");
   EXPECT_EQ(Problem("pid: 'service:b'"),
             "compose.yaml:1: services.a.pid service:b is not supported by wherry");
-  EXPECT_EQ(Problem("command: 'a ''b'"), "compose.yaml:1: services.a.command has a quote that is not closed");
-  for (const char* keys :
-       {"mem_limit: -5", "mem_limit: x", "scale: -1", "scale: 1001", "stop_grace_period: 10",
-        "pids_limit: 1.5", "ulimits: [a]", "environment: 5", "labels: [[a]]", "depends_on: x",
-        "healthcheck: x", "build: [x]", "ports: ['x']", "ports: [{published: 1}]", "expose: ['1:2']",
-        "pull_policy: daily", "extra_hosts: [h]", "devices: [a]", "container_name: c, scale: 2",
-        "depends_on: {b: {condition: x}}", "links: [b]", "extends: b", "env_file: 5x"}) {
+  EXPECT_EQ(Problem("command: 'a ''b'"),
+            "compose.yaml:1: services.a.command has a quote that is not closed");
+  for (const char* keys : {"mem_limit: -5",
+                           "mem_limit: x",
+                           "scale: -1",
+                           "scale: 1001",
+                           "stop_grace_period: 10",
+                           "pids_limit: 1.5",
+                           "ulimits: [a]",
+                           "environment: 5",
+                           "labels: [[a]]",
+                           "depends_on: x",
+                           "healthcheck: x",
+                           "build: [x]",
+                           "ports: ['x']",
+                           "ports: [{published: 1}]",
+                           "expose: ['1:2']",
+                           "pull_policy: daily",
+                           "extra_hosts: [h]",
+                           "devices: [a]",
+                           "container_name: c, scale: 2",
+                           "depends_on: {b: {condition: x}}",
+                           "links: [b]",
+                           "extends: b",
+                           "env_file: 5x"}) {
     EXPECT_NE(Problem(keys), "") << keys;
   }
 }

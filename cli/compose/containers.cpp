@@ -36,6 +36,13 @@ GroupContainer FromList(JsonValue container) {
 
 }  // namespace
 
+GroupContainer::GroupContainer() = default;
+GroupContainer::~GroupContainer() = default;
+GroupContainer::GroupContainer(const GroupContainer&) = default;
+GroupContainer::GroupContainer(GroupContainer&&) noexcept = default;
+GroupContainer& GroupContainer::operator=(const GroupContainer&) = default;
+GroupContainer& GroupContainer::operator=(GroupContainer&&) noexcept = default;
+
 Result<std::vector<GroupContainer>> ListContainers(Client& client, const std::string& group,
                                                    OneOffs one_offs) {
   std::string filters = TRY(FiltersJson({Cat("label=", compose::kProjectLabel, "=", group)}));

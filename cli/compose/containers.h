@@ -11,6 +11,13 @@
 namespace wherry::cli {
 
 struct GroupContainer {
+  GroupContainer();  // not inline: copied in many places
+  ~GroupContainer();
+  GroupContainer(const GroupContainer&);
+  GroupContainer(GroupContainer&&) noexcept;
+  GroupContainer& operator=(const GroupContainer&);
+  GroupContainer& operator=(GroupContainer&&) noexcept;
+
   std::string id;
   std::string name;     // without the slash
   std::string service;  // of the group

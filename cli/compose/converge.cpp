@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "cli/compose/down.h"
 #include "cli/compose/resources.h"
 #include "cli/compose/up.h"
 #include "core/base/text.h"
@@ -79,12 +80,7 @@ Result<> Converger::Converge(const compose::Service& service, const ServiceImage
   if (wanted < list.size()) {
     std::vector<GroupContainer> excess(list.begin() + static_cast<ptrdiff_t>(wanted), list.end());
     list.resize(wanted);
-    TRY(ForAll(call_.client, excess, [](Client& client, const GroupContainer& one) -> Result<> {
-      TRY(Act(client, one, "stop"));
-      TRY(RemoveContainer(client, one, false, true));
-      Say(Cat("Container ", one.name, "  Removed"));
-      return {};
-    }));
+    TRY(StopAndRemove(call_, excess, {call_.arguments.Value("timeout"), false}));
   }
   for (GroupContainer& container : list) {
     if (Changed(service, image, container)) {
@@ -168,6 +164,13 @@ Result<> Converger::WaitForDependencies(const compose::Service& service) {
   return {};
 }
 
+Result<> Converger::StartOne(GroupContainer& container) {
+  TRY(Act(call_.client, container, "start"));
+  container.state = "running";
+  Say(Cat("Container ", container.name, "  Started"));
+  return {};
+}
+
 Result<> Converger::Start(
     const std::function<void(const GroupContainer&, bool was_running)>& started) {
   for (const compose::Service* service : request_.services) {
@@ -178,11 +181,8 @@ Result<> Converger::Start(
       TRY(WaitForDependencies(*service));
     for (GroupContainer& container : list) {
       bool was_running = container.state == "running";
-      if (!was_running) {
-        TRY(Act(call_.client, container, "start"));
-        container.state = "running";
-        Say(Cat("Container ", container.name, "  Started"));
-      }
+      if (!was_running)
+        TRY(StartOne(container));
       started(container, was_running);
     }
   }

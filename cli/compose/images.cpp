@@ -39,7 +39,7 @@ void AddOption(std::vector<std::string>& words, std::string_view name, std::stri
 
 // A file without a name for a Dockerfile that stands in the compose file.
 Result<UniqueFd> InlineDockerfile(const std::string& text) {
-  UniqueFd file(memfd_create("Dockerfile", 0));
+  UniqueFd file(memfd_create("Dockerfile", MFD_CLOEXEC));
   if (!file)
     return FailSys("memfd_create");
   TRY(WriteAll(file.get(), text, "Dockerfile"));

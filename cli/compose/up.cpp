@@ -117,20 +117,25 @@ class Attached {
       if (poll(watched, std::size(watched), -1) < 0 && errno != EINTR)
         return FailSys("poll");
       if (watched[0].revents != 0) {
-        signalfd_siginfo info{};
-        (void)!read(signals.get(), &info, sizeof info);
-        if (stopper.joinable()) {
-          (void)ForAll(call_.client, containers, [](Client& client, const GroupContainer& one) {
-            return Act(client, one, "kill");
-          });
-        } else {
-          Say("Gracefully stopping... (press Ctrl+C again to force)");
-          stopper = std::thread([this, &containers] { Stop(containers); });
-        }
+        OnSignal(signals, containers, stopper);
       } else if (watched[1].revents != 0) {
         return {};
       }
     }
+  }
+
+  void OnSignal(const UniqueFd& signals, const std::vector<GroupContainer>& containers,
+                std::thread& stopper) {
+    signalfd_siginfo info{};
+    (void)!read(signals.get(), &info, sizeof info);
+    if (stopper.joinable()) {
+      (void)ForAll(call_.client, containers, [](Client& client, const GroupContainer& one) {
+        return Act(client, one, "kill");
+      });
+      return;
+    }
+    Say("Gracefully stopping... (press Ctrl+C again to force)");
+    stopper = std::thread([this, &containers] { Stop(containers); });
   }
 
   void Stop(const std::vector<GroupContainer>& containers) {

@@ -47,6 +47,7 @@ class Converger {
   Result<> Converge(const compose::Service& service, const ServiceImage& image);
   Result<> Recreate(const compose::Service& service, const ServiceImage& image,
                     GroupContainer& old);
+  Result<> StartOne(GroupContainer& container);
   Result<> End(const GroupContainer& old);
   Result<GroupContainer> CreateOne(const compose::Service& service, compose::Instance instance,
                                    const std::string& name);

@@ -71,16 +71,20 @@ class Reader {
             return Bad(Line(event), "the file has a second document");
           seen = true;
           break;
-        default: {
-          Node node = TRY(Value(event, 0));
-          if (!node.IsNull())
-            root = std::move(node);
-        }
+        default:
+          TRY(Root(event, root));
       }
     }
   }
 
  private:
+  Result<> Root(const Event& event, Node& root) {
+    Node node = TRY(Value(event, 0));
+    if (!node.IsNull())
+      root = std::move(node);
+    return {};
+  }
+
   static uint32_t Line(const Event& event) {
     return static_cast<uint32_t>(event.yaml.start_mark.line + 1);
   }

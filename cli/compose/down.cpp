@@ -83,13 +83,13 @@ Result<int> ActOnAll(const ComposeCall& call, const Verb& verb, const Query& que
   auto order = TRY(EndOrder(call, ContainersOf(all, call.words())));
   if (!verb.reverse)
     std::ranges::reverse(order);
-  for (const auto& containers : order) {
-    TRY(ForAll(call.client, containers, [&](Client& client, const GroupContainer& one) -> Result<> {
-      TRY(Act(client, one, verb.action, query));
-      Say(Cat("Container ", one.name, "  ", verb.done));
-      return {};
-    }));
-  }
+  auto act = [&](Client& client, const GroupContainer& one) -> Result<> {
+    TRY(Act(client, one, verb.action, query));
+    Say(Cat("Container ", one.name, "  ", verb.done));
+    return {};
+  };
+  for (const auto& containers : order)
+    TRY(ForAll(call.client, containers, act));
   return 0;
 }
 

@@ -31,6 +31,14 @@ Result<> Print(std::string_view text) {
   return WriteAll(STDOUT_FILENO, text, "standard output");
 }
 
+// So that what is printed means the same when it is read as a compose file.
+void EscapeVariables(compose::Node& node) {
+  for (size_t at = 0; (at = node.text.find('$', at)) != std::string::npos; at += 2)
+    node.text.insert(at, 1, '$');
+  for (compose::Node& item : node.items)
+    EscapeVariables(item);
+}
+
 // What one of the short forms of `config` prints; nothing: the whole file.
 Result<std::optional<std::string>> ShortConfig(const ComposeCall& call) {
   const Arguments& arguments = call.arguments;
@@ -111,6 +119,7 @@ Result<int> ComposeConfig(const ComposeCall& call) {
   }
   compose::Node tree = call.project.tree;
   tree.Remove("version");
+  EscapeVariables(tree);
   compose::Node name;
   name.kind = compose::Node::Kind::kScalar;
   name.text = call.project.group.name;

@@ -336,6 +336,18 @@ def test_variables_and_files_of_them(engine):
     assert 'compose.yaml:1: services.a.env_file cannot be read' in error and 'missing.env' in error
 
 
+def test_config_can_be_read_again(shop):
+    config = shop('config').ok().out
+    assert '$$(netprobe get' in config
+    hashes = shop('config', '--hash', '*').ok().out
+    again = ['compose', '--project-directory', shop.dir, '-f', '-', 'config']
+    assert shop.engine.wherry(*again, input=config).ok().out == config
+    assert shop.engine.wherry(*again, '--hash', '*', input=config).ok().out == hashes
+    assert shop('config', '--services').ok().out == 'web\njob\nclient\n'
+    assert shop('config', '--volumes').ok().out == 'data\n'
+    assert shop('config', '-q').ok().out == ''
+
+
 def test_several_files(engine):
     project = Project(engine, 'name: two\nservices: {a: {image: probe, command: echo one, environment: {A: 1, B: 1}}}\n', 'two')
     project.write('services: {a: {command: sh -c "echo $$A $$B", environment: [B=2]}}', 'more.yaml')

@@ -184,11 +184,12 @@ Result<int> ComposeKill(const ComposeCall& call) {
   auto all = TRY(ListContainers(call.client, call.project.group.name, OneOffs::kLeaveOut));
   auto some = ContainersOf(all, call.words());
   std::erase_if(some, [](const GroupContainer& one) { return one.state != "running"; });
-  TRY(ForAll(call.client, some, [&](Client& client, const GroupContainer& one) -> Result<> {
+  auto kill = [&](Client& client, const GroupContainer& one) -> Result<> {
     TRY(Act(client, one, "kill", {{"signal", call.arguments.Value("signal")}}));
     Say(Cat("Container ", one.name, "  Killed"));
     return {};
-  }));
+  };
+  TRY(ForAll(call.client, some, kill));
   return 0;
 }
 

@@ -293,6 +293,52 @@ def test_interrupted_while_it_waits(engine):
     assert project('ps', '-q').ok().out == ''
 
 
+def test_images_from_the_registry(engine):
+    image = f'{engine.registry}/busybox'
+    project = Project(engine, f"""
+        name: fetched
+        services:
+          a: {{image: {image}, command: echo fetched, network_mode: none}}
+          b: {{image: "{engine.registry}/nothing", profiles: [never], pull_policy: never}}
+          c: {{image: "{engine.registry}/nothing", profiles: [broken]}}
+    """, 'fetched')
+    assert 'a-1  | fetched\n' in project('up').ok().out
+    project('pull', '-q').ok()
+    assert 'pull_policy is never' in project('up', 'b').fails(1).err
+    assert 'nothing' in project('up', 'c').fails(1).err
+    assert 'nothing' in project('pull', 'c').fails(1).err
+    project('pull', '--ignore-pull-failures', 'c').ok()
+    assert image in project('config', '--images').ok().out
+    project('down', '--rmi', 'all').ok()
+    assert 'busybox' not in engine.wherry('images').ok().out
+
+
+def test_what_belongs_to_others(engine):
+    project = Project(engine, """
+        name: guest
+        services: {a: {image: probe, command: sleep 1000, networks: [n], volumes: ["v:/v"], stop_grace_period: 0s}}
+        networks: {n: {external: true, name: theirs}}
+        volumes: {v: {external: true, name: their-data}}
+    """, 'guest')
+    error = project('up', '-d').fails(1).err
+    assert 'the network theirs is external and not there' in error and 'wherry network create theirs' in error
+    engine.wherry('network', 'create', 'theirs').ok()
+    assert 'the volume their-data is external and not there' in project('up', '-d').fails(1).err
+    engine.wherry('volume', 'create', 'their-data').ok()
+    project('up', '-d').ok()
+    assert engine.inspect('guest-a-1')['NetworkSettings']['Networks'].keys() == {'theirs'}
+    project('down', '-v').ok()
+    assert 'theirs' in engine.wherry('network', 'ls').ok().out
+    assert engine.wherry('volume', 'ls', '-q').ok().out == 'their-data\n'
+    # A definition that has changed is told.
+    project.write('name: guest\nservices: {a: {image: probe, command: "true", volumes: ["w:/w"]}}\nvolumes: {w: {}}\n')
+    project('up', '-d').ok()
+    project.write('name: guest\nservices: {a: {image: probe, command: "true", volumes: ["w:/w"]}}\nvolumes: {w: {labels: [a]}}\n')
+    assert 'guest_w was made from another definition' in project('up', '-d').ok().err
+    project('down', '-v').ok()
+    engine.wherry('volume', 'rm', 'their-data').ok()
+
+
 def test_port_in_use(engine):
     text = 'name: {0}\nservices: {{a: {{image: probe, command: sleep 1000, ports: ["8071:80"], stop_grace_period: 0s}}}}\n'
     one, two = Project(engine, text.format('one'), 'one'), Project(engine, text.format('two'), 'two')

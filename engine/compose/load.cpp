@@ -203,7 +203,7 @@ Result<Loaded> Load(const Sources& sources) {
                           environment,
                           sources.read_file};
   TopContext top{group, services};
-  ReadKeys<TopContext>(Value(loaded.tree, "", report), kTopKeys, top);
+  ReadKeys<TopContext>(Value(loaded.tree, report), kTopKeys, top);
   for (Service& service : group.services)
     Complete(group, service, report);
   TRY(report.Finish());

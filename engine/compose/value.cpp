@@ -9,13 +9,21 @@ bool IsExtension(std::string_view key) {
   return key.starts_with("x-");
 }
 
-Value Value::Element(size_t i) const {
-  return {node_->items[i], Cat(path_, "[", i, "]"), *report_};
+std::string Value::path() const {
+  if (parent_ == nullptr)
+    return {};
+  std::string above = parent_->path();
+  if (parent_->IsList())
+    return Cat(above, "[", index_, "]");
+  return Cat(above, above.empty() ? "" : ".", parent_->Key(index_));
 }
 
-Value Value::Member(size_t i) const {
-  return {node_->items[i], path_.empty() ? node_->keys[i] : Cat(path_, ".", node_->keys[i]),
-          *report_};
+void Value::Bad(std::string_view what) const {
+  report_->Add(*node_, path(), what);
+}
+
+void Value::Unsupported() const {
+  report_->Unsupported(*node_, path());
 }
 
 bool Value::ExpectMap() const {

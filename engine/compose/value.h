@@ -19,11 +19,11 @@ using Pairs = std::map<std::string, std::optional<std::string>, std::less<>>;
 
 class Value {
  public:
-  Value(const Node& node, std::string path, Report& report)
-      : node_(&node), path_(std::move(path)), report_(&report) {}
+  // The root of a tree.
+  Value(const Node& node, Report& report) : node_(&node), report_(&report) {}
 
   const Node& node() const { return *node_; }
-  const std::string& path() const { return path_; }
+  std::string path() const;  // "services.web.ports[0]"
   Report& report() const { return *report_; }
 
   std::string Text() const;  // a scalar
@@ -38,8 +38,9 @@ class Value {
   std::map<std::string, std::string, std::less<>> Strings() const;  // the same, "" for no value
 
   size_t size() const { return node_->items.size(); }
-  Value Element(size_t i) const;  // PATH[i]
-  Value Member(size_t i) const;   // PATH.KEY
+  // An element or the value of a member; refers to this one.
+  Value Element(size_t i) const { return {*this, i}; }
+  Value Member(size_t i) const { return {*this, i}; }
   const std::string& Key(size_t i) const { return node_->keys[i]; }
   bool IsList() const { return node_->IsList(); }
   bool IsMap() const { return node_->IsMap(); }
@@ -47,12 +48,19 @@ class Value {
   bool ExpectMap() const;
   bool ExpectList() const;
 
-  void Bad(std::string_view what) const { report_->Add(*node_, path_, what); }
-  void Unsupported() const { report_->Unsupported(*node_, path_); }
+  void Bad(std::string_view what) const;
+  void Unsupported() const;
 
  private:
+  Value(const Value& parent, size_t index)
+      : node_(&parent.node_->items[index]),
+        parent_(&parent),
+        index_(index),
+        report_(parent.report_) {}
+
   const Node* node_;
-  std::string path_;
+  const Value* parent_ = nullptr;
+  size_t index_ = 0;  // in the parent
   Report* report_;
 };
 

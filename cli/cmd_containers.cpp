@@ -69,6 +69,13 @@ std::string Quoted(std::string_view command, bool whole) {
   return Cat("\"", command, "\"");
 }
 
+constexpr Option kPrune[] = {
+    {"filter", 0, OptionKind::kList, "KEY=VALUE", "Only these: until, label, label!"},
+    {"force", 'f', kFlag, "", "Do not ask"},
+};
+
+}  // namespace
+
 std::vector<std::string> PsRow(JsonValue container, bool whole) {
   std::string names;
   for (const std::string& name : container["Names"].strings()) {
@@ -83,13 +90,6 @@ std::vector<std::string> PsRow(JsonValue container, bool whole) {
           Ports(container),
           names};
 }
-
-constexpr Option kPrune[] = {
-    {"filter", 0, OptionKind::kList, "KEY=VALUE", "Only these: until, label, label!"},
-    {"force", 'f', kFlag, "", "Do not ask"},
-};
-
-}  // namespace
 
 std::span<const Option> ContainerPruneOptions() {
   return kPrune;

@@ -2,11 +2,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
-
 #include "cli/attach.h"
 #include "cli/commands.h"
 #include "cli/create_request.h"
+#include "cli/exit_waiter.h"
 #include "cli/pull.h"
 #include "cli/terminal.h"
 #include "core/base/file.h"
@@ -101,33 +100,6 @@ Result<std::string> Create(const Invocation& call, bool attach) {
 std::string ContainerPath(std::string_view id, std::string_view action) {
   return Cat("/containers/", Segment(id), "/", action);
 }
-
-// The waiting connection is opened before the start, so that the shortest container's exit is not
-// missed.
-class ExitWaiter {
- public:
-  static Result<ExitWaiter> Open(Client& client, std::string_view id, std::string_view condition) {
-    auto source = TRY(client.Open(
-        "POST", Target(ContainerPath(id, "wait"), {{"condition", std::string(condition)}})));
-    return ExitWaiter(std::move(source));
-  }
-  Result<int> Wait() {
-    std::string text;
-    std::array<std::byte, 4096> buffer;
-    for (size_t count; (count = TRY(source_->Read(buffer))) > 0;) {
-      text.append(static_cast<const char*>(static_cast<const void*>(buffer.data())), count);
-    }
-    auto answer = TRY(JsonDocument::Parse(text, "answer of wait"));
-    std::string_view failed = answer["Error"]["Message"].str();
-    if (!failed.empty())
-      return Fail(Errc::kInternal, std::string(failed));
-    return static_cast<int>(answer["StatusCode"].integer());
-  }
-
- private:
-  explicit ExitWaiter(std::unique_ptr<ByteSource> source) : source_(std::move(source)) {}
-  std::unique_ptr<ByteSource> source_;
-};
 
 // 126 and 127 travel as the exit code the daemon stored for a command that could not be started.
 Result<int> StartFailure(Client& client, const std::string& id, Error error, bool remove) {

@@ -23,6 +23,7 @@ constexpr Command kCommands[] = {
     {"attach", "CONTAINER", "Follow a running container and type to it", 1, 1, kMixed, AttachOptions, AttachCommand},
     {"build", "PATH|-", "Make an image from a Dockerfile", 1, 1, kMixed, BuildOptions, BuildCommand},
     {"commit", "CONTAINER [NAME]", "Make an image of what a container has changed", 1, 2, kMixed, CommitOptions, CommitCommand},
+    {"compose", "COMMAND [ARG...]", "Run groups of services from a compose.yaml; `compose help` lists its commands", 0, kAny, kEnds, ComposeOptions, ComposeCommand},
     {"config", "", "Show the effective configuration and where each value comes from", 0, 0, kMixed, ConfigOptions, ConfigCommand},
     {"container prune", "", "Remove containers that do not run", 0, 0, kMixed, ContainerPruneOptions, ContainerPruneCommand},
     {"cp", "CONTAINER:PATH PATH | PATH CONTAINER:PATH", "Copy files out of a container or into one; - is an archive", 2, 2, kMixed, CopyOptions, CopyCommand},

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cli/client.h"
 #include "cli/options.h"
@@ -47,6 +48,9 @@ Result<int> ForEachWord(const Invocation& call,
 // Asks before `what` is removed, unless --force was given.
 Result<bool> Confirmed(const Invocation& call, std::string_view what);
 
+// A container of GET /containers/json for people: ID, image, command, age, status, ports, names.
+std::vector<std::string> PsRow(JsonValue container, bool whole);
+
 // Runs the command line; errors go to standard error as one sentence. Exit status as Docker's: 125
 // for an error of wherry itself in run, else 1; 2 for wrong usage... see docs/cli.md.
 int Main(std::span<const std::string> words);
@@ -79,6 +83,8 @@ Result<int> ContainerPruneCommand(const Invocation&);
 std::span<const Option> ContainerPruneOptions();
 Result<int> BuildCommand(const Invocation&);  // cmd_build.cpp
 std::span<const Option> BuildOptions();
+Result<int> ComposeCommand(const Invocation&);  // compose/command.cpp
+std::span<const Option> ComposeOptions();
 Result<int> CommitCommand(const Invocation&);  // cmd_commit.cpp
 Result<int> DiffCommand(const Invocation&);
 std::span<const Option> CommitOptions();

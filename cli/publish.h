@@ -9,16 +9,12 @@
 #include "cli/options.h"
 #include "core/base/json.h"
 #include "core/base/result.h"
+#include "engine/compose/ports.h"
 
 namespace wherry::cli {
 
-// One of --publish: [ADDRESS:][HOST:]PORT[/PROTOCOL], a range for each PORT for a port.
-struct Publication {
-  std::string port;     // "80/tcp"
-  std::string address;  // may be empty
-  std::string host;     // "8080", "8000-8010"; empty: any
-};
-Result<std::vector<Publication>> ParsePublications(const std::vector<std::string>& words);
+// The words of --publish or --expose.
+Result<std::vector<compose::Port>> ParsePublications(const std::vector<std::string>& words);
 
 // Config.ExposedPorts, HostConfig.PortBindings and NetworkingConfig, each with its key; nothing
 // when not asked for.

@@ -22,6 +22,9 @@ std::string_view View(const std::array<std::byte, kBuffer>& buffer, size_t count
 
 }  // namespace
 
+Demultiplexer::Demultiplexer()
+    : sink_([](int fd, std::string_view bytes) { return WriteAll(fd, bytes, "output"); }) {}
+
 Result<> Demultiplexer::Feed(std::string_view bytes) {
   while (!bytes.empty()) {
     if (left_ == 0) {
@@ -42,7 +45,7 @@ Result<> Demultiplexer::Feed(std::string_view bytes) {
       continue;
     }
     size_t take = std::min<size_t>(left_, bytes.size());
-    TRY(WriteAll(target_, bytes.substr(0, take), "output"));
+    TRY(sink_(target_, bytes.substr(0, take)));
     bytes.remove_prefix(take);
     left_ -= static_cast<uint32_t>(take);
   }

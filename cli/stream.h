@@ -14,9 +14,15 @@ namespace wherry::cli {
 // output and error.
 class Demultiplexer {
  public:
+  // Gets descriptor 1 or 2 and bytes of it.
+  using Sink = std::move_only_function<Result<>(int fd, std::string_view bytes)>;
+
+  Demultiplexer();  // to our own streams
+  explicit Demultiplexer(Sink sink) : sink_(std::move(sink)) {}
   Result<> Feed(std::string_view bytes);
 
  private:
+  Sink sink_;
   std::string header_;
   uint32_t left_ = 0;
   int target_ = 1;

@@ -1,5 +1,5 @@
 # Imported targets for the third-party libraries that toolchains/deps.sh built for WHERRY_TARGET:
-# ring mbedtls curl cares cjson inih zstd zlib llhttp; WHERRY_MUSL is the prefix of musl.
+# ring mbedtls curl cares cjson inih zstd zlib llhttp libyaml; WHERRY_MUSL is the prefix of musl.
 execute_process(
   COMMAND ${CMAKE_SOURCE_DIR}/toolchains/deps.sh --paths ${WHERRY_TARGET}
   OUTPUT_VARIABLE _paths OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
@@ -27,6 +27,7 @@ foreach(_line IN LISTS _paths)
   target_link_libraries(${_name} INTERFACE ${_name}_archive)
 endforeach()
 target_compile_definitions(curl INTERFACE CURL_STATICLIB)
+target_compile_definitions(libyaml INTERFACE YAML_DECLARE_STATIC)
 target_compile_definitions(cares INTERFACE CARES_STATICLIB)
 target_link_libraries(mbedtls INTERFACE ring)
 target_link_libraries(curl INTERFACE mbedtls cares)

@@ -24,9 +24,10 @@ ALLOWED = {
     'board': CORE[:2],
     'ota': (*CORE[:3], 'store', 'net', 'net/http', 'net/link', 'net/mqtt', 'net/registry', 'net/tls', 'board'),
     'engine/build': ('core/base', 'core/oci'),
+    'engine/compose': ('core/base', 'core/oci'),
     'engine/network': (*CORE[:2], 'net/dns', 'net/link'),
     'engine': (*CORE, 'store', 'net', 'net/http', 'net/link', 'net/mqtt', 'net/registry', 'net/tls', 'board', 'ota',
-               'engine/build', 'engine/network'),
+               'engine/build', 'engine/compose', 'engine/network'),
 }
 ALLOWED['cli'] = tuple(ALLOWED)
 

@@ -26,7 +26,7 @@ from harness import registry as registries
 from harness.machine import LocalProcess
 from images import reference
 
-pytestmark = [pytest.mark.machines('host-net', 'vm'), pytest.mark.usefixtures('docker_major')]
+pytestmark = [pytest.mark.machines('host-net', 'vm'), pytest.mark.usefixtures('docker_major', 'valid_answers')]
 
 COURSE = {
     'hello world': '''

@@ -8,7 +8,7 @@ import pytest
 from harness import debs
 from harness.machine import LocalProcess
 
-pytestmark = pytest.mark.machines('host-net')
+pytestmark = [pytest.mark.machines('host-net'), pytest.mark.usefixtures('valid_answers')]
 
 COMPOSE = '''
 version: "2.4"

@@ -4,6 +4,7 @@ description of its API."""
 import contextlib
 import os
 import queue
+import re
 import socket
 import tempfile
 import threading
@@ -117,7 +118,7 @@ class Witness:
             tap.body(headers, body)
             plain = path.partition('?')[0]
             streams = plain.endswith('/attach') or (plain.endswith('/start') and '/exec/' in plain)
-            if 'upgrade' in headers or (streams and b'"Detach":true' not in body):
+            if 'upgrade' in headers or (streams and not re.search(rb'"Detach":\s*true', body)):
                 tap.pass_on()
                 return
 

@@ -190,6 +190,7 @@ def fresh_engine(new_engine, registry, faulty_registry):
 
 @pytest.fixture(scope='session')
 def session_engine(machine, wherry_program, registry):
+    machine.reach(registry.port)
     starter = Starter(machine, wherry_program)
     engine = starter(starter.trust(registry.name))
     engine.login(registry.name)

@@ -399,8 +399,8 @@ TEST(Mirror, FirstThenTheRegistryItself) {
 
 TEST(Mirror, OtherTagsAreAskedForWhereTheManifestCameFrom) {
   FakeRegistry mirror([](const FakeRequest& request) {
-    return request.path.ends_with("/_other") ? FakeReply{404, {}, {}}
-                                             : FakeReply{200, {}, kManifestBytes};
+    bool other = request.target.ends_with("/_other");
+    return other ? FakeReply{404, {}, {}} : FakeReply{200, {}, kManifestBytes};
   });
   FakeRegistry registry([](const FakeRequest&) { return FakeReply{200, {}, kManifestBytes}; });
   Options options = QuickOptions();

@@ -1,4 +1,4 @@
-// inspect: containers first, then images, as docker inspect does.
+// inspect: containers first, then images, as docker inspect does; container inspect, image inspect.
 #include <unistd.h>
 
 #include "cli/commands.h"
@@ -9,26 +9,31 @@ namespace wherry::cli {
 
 namespace {
 
-constexpr std::string_view kKinds[] = {"/containers/", "/images/"};
+struct Kind {
+  std::string_view path, noun;
+};
+constexpr Kind kKinds[] = {{"/containers/", "container"}, {"/images/", "image"}};
+constexpr std::span<const Kind> kAll(kKinds);
 
-Result<std::string> InspectOne(Client& client, const std::string& name) {
-  for (std::string_view kind : kKinds) {
-    auto found = client.GetText(Target(Cat(kind, Segment(name), "/json")));
+Result<std::string> InspectOne(Client& client, std::span<const Kind> kinds,
+                               const std::string& name) {
+  std::string nouns;
+  for (const Kind& kind : kinds) {
+    Append(nouns, nouns.empty() ? "" : " or ", kind.noun);
+    auto found = client.GetText(Target(Cat(kind.path, Segment(name), "/json")));
     if (found)
       return std::string(Trim(*found));
     if (found.error().code() != Errc::kNotFound)
       return std::unexpected(std::move(found).error());
   }
-  return Fail(Errc::kNotFound, Cat("no container or image is named ", name));
+  return Fail(Errc::kNotFound, Cat("no ", nouns, " is named ", name));
 }
 
-}  // namespace
-
-Result<int> InspectCommand(const Invocation& call) {
+Result<int> Inspect(const Invocation& call, std::span<const Kind> kinds) {
   std::string list;
   int status = 0;
   for (const std::string& name : call.words()) {
-    auto text = InspectOne(call.client, name);
+    auto text = InspectOne(call.client, kinds, name);
     if (text) {
       Append(list, list.empty() ? "" : ",\n", *text);
     } else {
@@ -39,6 +44,18 @@ Result<int> InspectCommand(const Invocation& call) {
   }
   TRY(WriteAll(STDOUT_FILENO, Cat("[", list, "]\n"), "standard output"));
   return status;
+}
+
+}  // namespace
+
+Result<int> InspectCommand(const Invocation& call) {
+  return Inspect(call, kAll);
+}
+Result<int> ContainerInspectCommand(const Invocation& call) {
+  return Inspect(call, kAll.first(1));
+}
+Result<int> ImageInspectCommand(const Invocation& call) {
+  return Inspect(call, kAll.last(1));
 }
 
 }  // namespace wherry::cli

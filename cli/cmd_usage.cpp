@@ -1,4 +1,4 @@
-// system df, image prune.
+// system df, image prune, system prune.
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,6 +25,26 @@ constexpr Option kPrune[] = {
     {"all", 'a', kFlag, "", "Images with a name too that no container uses"},
     {"filter", 0, OptionKind::kList, "KEY=VALUE", "Only these: until, label, label!, dangling"},
     {"force", 'f', kFlag, "", "Do not ask"},
+};
+constexpr Option kSystemPrune[] = {
+    {"all", 'a', kFlag, "", "Images with a name too that no container uses"},
+    {"filter", 0, OptionKind::kList, "KEY=VALUE", "Only these: until, label, label!"},
+    {"force", 'f', kFlag, "", "Do not ask"},
+    {"volumes", 0, kFlag, "", "Volumes without a name too"},
+};
+
+// What `system prune` does, in this order: what a container used is free once that is gone.
+struct Part {
+  std::string_view if_asked;  // by this option, or always
+  bool takes_all;
+  std::span<const Option> (*options)();
+  Result<int> (*run)(const Invocation&);
+};
+constexpr Part kParts[] = {
+    {"", false, ContainerPruneOptions, ContainerPruneCommand},
+    {"", false, NetworkPruneOptions, NetworkPruneCommand},
+    {"volumes", false, VolumePruneOptions, VolumePruneCommand},
+    {"", true, ImagePruneOptions, ImagePruneCommand},
 };
 
 uint64_t Bytes(JsonValue value) {
@@ -104,6 +124,9 @@ std::span<const Option> SystemDfOptions() {
 std::span<const Option> ImagePruneOptions() {
   return kPrune;
 }
+std::span<const Option> SystemPruneOptions() {
+  return kSystemPrune;
+}
 
 Result<int> SystemDfCommand(const Invocation& call) {
   auto usage = TRY(call.client.Get(Target("/system/df")));
@@ -134,6 +157,25 @@ Result<int> ImagePruneCommand(const Invocation& call) {
   Append(text, text.empty() ? "" : "\n",
          "Total reclaimed space: ", FormatSize(Bytes(pruned["SpaceReclaimed"])), "\n");
   TRY(Print(text.starts_with("Total") ? text : Cat("Deleted Images:\n", text)));
+  return 0;
+}
+
+Result<int> SystemPruneCommand(const Invocation& call) {
+  bool sure =
+      TRY(Confirmed(call, "containers that do not run, and networks and images that nothing uses"));
+  if (!sure)
+    return 0;
+  for (const Part& part : kParts) {
+    if (!part.if_asked.empty() && !call.arguments.Flag(part.if_asked))
+      continue;
+    std::vector<std::string> words{"--force"};
+    if (part.takes_all && call.arguments.Flag("all"))
+      words.emplace_back("--all");
+    for (const std::string& filter : call.arguments.List("filter"))
+      words.push_back(Cat("--filter=", filter));
+    auto arguments = TRY(ParseArguments(part.options(), words, Positional::kMixed));
+    TRY(part.run({call.client, arguments, call.config_file}));
+  }
   return 0;
 }
 

@@ -25,6 +25,7 @@ constexpr Command kCommands[] = {
     {"commit", "CONTAINER [NAME]", "Make an image of what a container has changed", 1, 2, kMixed, CommitOptions, CommitCommand},
     {"compose", "COMMAND [ARG...]", "Run groups of services from a compose.yaml; `compose help` lists its commands", 0, kAny, kEnds, ComposeOptions, ComposeCommand},
     {"config", "", "Show the effective configuration and where each value comes from", 0, 0, kMixed, ConfigOptions, ConfigCommand},
+    {"container inspect", "CONTAINER...", "Show all about containers as JSON", 1, kAny, kMixed, NoOptions, ContainerInspectCommand},
     {"container prune", "", "Remove containers that do not run", 0, 0, kMixed, ContainerPruneOptions, ContainerPruneCommand},
     {"cp", "CONTAINER:PATH PATH | PATH CONTAINER:PATH", "Copy files out of a container or into one; - is an archive", 2, 2, kMixed, CopyOptions, CopyCommand},
     {"create", "IMAGE [COMMAND [ARG...]]", "Create a container without starting it", 1, kAny, kEnds, CreateCommandOptions, CreateCommand},
@@ -35,6 +36,7 @@ constexpr Command kCommands[] = {
     {"exec", "CONTAINER COMMAND [ARG...]", "Run a further program in a running container", 2, kAny, kEnds, ExecOptions, ExecCommand},
     {"export", "CONTAINER", "Write all files of a container to an archive", 1, 1, kMixed, ExportOptions, ExportCommand},
     {"history", "IMAGE", "Show the steps an image was made by", 1, 1, kMixed, HistoryOptions, HistoryCommand},
+    {"image inspect", "IMAGE...", "Show all about images as JSON", 1, kAny, kMixed, NoOptions, ImageInspectCommand},
     {"image prune", "", "Remove images that nothing uses", 0, 0, kMixed, ImagePruneOptions, ImagePruneCommand},
     {"images", "[NAME]", "List images", 0, 1, kMixed, ImagesOptions, ImagesCommand},
     {"import", "FILE|- [NAME]", "Make an image of an archive of files", 1, 2, kMixed, ImportOptions, ImportCommand},
@@ -79,6 +81,7 @@ constexpr Command kCommands[] = {
     {"stop", "CONTAINER...", "End containers: signal, then kill after a time", 1, kAny, kMixed, StopOptions, StopCommand},
     {"store check", "", "Look for damage in the store of images", 0, 0, kMixed, StoreCheckOptions, StoreCheckCommand},
     {"system df", "", "Show what images and containers take on the disk", 0, 0, kMixed, SystemDfOptions, SystemDfCommand},
+    {"system prune", "", "Remove containers that do not run, and images and networks that nothing uses", 0, 0, kMixed, SystemPruneOptions, SystemPruneCommand},
     {"tag", "IMAGE NAME", "Give an image another name", 2, 2, kMixed, NoOptions, TagCommand},
     {"top", "CONTAINER [PS ARGUMENTS]", "Show the processes of a container", 1, kAny, kEnds, NoOptions, TopCommand},
     {"unpause", "CONTAINER...", "Let frozen containers go on", 1, kAny, kMixed, NoOptions, UnpauseCommand},
@@ -92,6 +95,24 @@ constexpr Command kCommands[] = {
     {"wait", "CONTAINER...", "Wait until containers end and print their exit codes", 1, kAny, kMixed, NoOptions, WaitCommand},
 };
 // clang-format on
+
+// Docker's longer names: "container ls" is ps. Other words behind "container", "image" or "system"
+// are the command of that name, where it is one of these things.
+struct LongName {
+  std::string_view words, command;
+};
+constexpr LongName kLongNames[] = {
+    {"container ls", "ps"},     {"container list", "ps"}, {"image ls", "images"},
+    {"image list", "images"},   {"image rm", "rmi"},      {"image remove", "rmi"},
+    {"container remove", "rm"},
+};
+constexpr std::string_view kOfContainers =
+    " attach commit cp create diff exec export kill logs pause port rename restart rm run start "
+    "stats stop top unpause update wait ";
+constexpr std::string_view kOfImages = " build history import load pull push save tag ";
+constexpr std::string_view kOfTheSystem = " events info ";
+constexpr LongName kGroups[] = {
+    {"container", kOfContainers}, {"image", kOfImages}, {"system", kOfTheSystem}};
 
 constexpr bool Sorted() {
   for (size_t i = 1; i < std::size(kCommands); ++i) {
@@ -141,13 +162,27 @@ int Complain(std::string_view who, std::string_view message, int status) {
   return status;
 }
 
+// The command that goes by a longer name of Docker's, or nothing.
+std::string_view ShortName(std::string_view both, std::string_view group, std::string_view word) {
+  for (const LongName& name : kLongNames) {
+    if (name.words == both)
+      return name.command;
+  }
+  for (const LongName& name : kGroups) {
+    if (name.words == group && name.command.contains(Cat(" ", word, " ")))
+      return word;
+  }
+  return {};
+}
+
 // The command that the first one or two words name, and how many they are.
 std::pair<const Command*, size_t> FindCommand(std::span<const std::string> words) {
   std::string two = words.size() > 1 ? Cat(words[0], " ", words[1]) : std::string();
+  std::string_view other = two.empty() ? std::string_view() : ShortName(two, words[0], words[1]);
   for (const Command& command : kCommands) {
     if (command.name == words[0])
       return {&command, 1};
-    if (command.name == two)
+    if (command.name == two || command.name == other)
       return {&command, 2};
   }
   return {nullptr, 0};

@@ -126,7 +126,9 @@ Result<int> UpdateCommand(const Invocation&);
 std::span<const Option> StatsOptions();
 std::span<const Option> UpdateOptions();
 Result<int> InspectCommand(const Invocation&);  // cmd_inspect.cpp
-Result<int> LoginCommand(const Invocation&);    // cmd_login.cpp
+Result<int> ContainerInspectCommand(const Invocation&);
+Result<int> ImageInspectCommand(const Invocation&);
+Result<int> LoginCommand(const Invocation&);  // cmd_login.cpp
 Result<int> LogoutCommand(const Invocation&);
 std::span<const Option> LoginOptions();
 Result<int> NetworkCreateCommand(const Invocation&);  // cmd_networks.cpp
@@ -154,8 +156,10 @@ std::span<const Option> OtaStatusOptions();
 std::span<const Option> OtaApplyOptions();
 std::span<const Option> OtaRollbackOptions();
 Result<int> SystemDfCommand(const Invocation&);  // cmd_usage.cpp
+Result<int> SystemPruneCommand(const Invocation&);
 Result<int> ImagePruneCommand(const Invocation&);
 std::span<const Option> SystemDfOptions();
+std::span<const Option> SystemPruneOptions();
 std::span<const Option> ImagePruneOptions();
 Result<int> VolumeCreateCommand(const Invocation&);  // cmd_volumes.cpp
 Result<int> VolumeLsCommand(const Invocation&);

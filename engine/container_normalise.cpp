@@ -237,6 +237,9 @@ Result<std::string> NormaliseHostConfig(JsonValue host, std::string_view default
                   Cat("HostConfig.", field.name, field.option.empty() ? "" : " (", field.option,
                       field.option.empty() ? "" : ")", " is not supported in this version"));
     }
+    // Docker's command line says -1 for none.
+    if (field.name == "MemorySwappiness" && value.integer() == -1)
+      continue;
     if (field.name == "LogConfig")
       WriteLogConfig(json, value);
     else if (field.name == "RestartPolicy")

@@ -203,6 +203,8 @@ void Execs::Started(const ExecPtr& exec, int pid, const std::shared_ptr<AttachSe
       ShimGone(held);
   });
   exec->watch->Send(shim::kHello);
+  if (exec->config.tty && exec->config.rows != 0)
+    exec->watch->Send(shim::kResize, ResizePayload(exec->config.rows, exec->config.columns));
 }
 
 void Execs::Failed(const ExecPtr& exec, int exit_code, const Error& error, Done<> done) {
@@ -246,10 +248,14 @@ void Execs::Kill(const Exec& exec) {
     (void)exec.process.Signal(SIGKILL);
 }
 
-Result<> Execs::Resize(const Exec& exec, uint16_t rows, uint16_t columns) {
-  if (exec.state != Exec::State::kRunning || !exec.watch)
+// Clients send the size of their terminal beside the start, not after it.
+Result<> Execs::Resize(Exec& exec, uint16_t rows, uint16_t columns) {
+  if (exec.state == Exec::State::kEnded)
     return Fail(Errc::kConflict, Cat("exec ", exec.id, " is not running"));
-  exec.watch->Send(shim::kResize, ResizePayload(rows, columns));
+  exec.config.rows = rows;
+  exec.config.columns = columns;
+  if (exec.watch)
+    exec.watch->Send(shim::kResize, ResizePayload(rows, columns));
   return {};
 }
 

@@ -77,10 +77,10 @@ class Execs {
   // After CheckStart. `session` may be null. `done` comes when the program runs or could not be
   // executed; the exit code is then in the exec (126, 127, 125 for all else).
   void Start(const ExecPtr& exec, std::shared_ptr<AttachSession> session, Done<> done);
-  // kConflict unless it runs.
   // SIGKILL, when it runs.
   static void Kill(const Exec& exec);
-  static Result<> Resize(const Exec& exec, uint16_t rows, uint16_t columns);
+  // What comes before the process is there counts for its start. kConflict when it has ended.
+  static Result<> Resize(Exec& exec, uint16_t rows, uint16_t columns);
 
  private:
   void Launch(const ExecPtr& exec, const shim::LaunchSpec& spec,

@@ -162,7 +162,7 @@ void Build(const Services& services, Call call) {
 // The cache is made of images, which "image prune" removes.
 void PruneCache(const Services&, Call call) {
   JsonWriter json;
-  json.Object().Key("CachesDeleted").Null().Field("SpaceReclaimed", 0).End();
+  json.Object().Key("CachesDeleted").Array().End().Field("SpaceReclaimed", 0).End();
   ReplyJson(*call.exchange, 200, json.Take());
 }
 

@@ -105,7 +105,7 @@ Result<std::string> ImageHistoryJson(const ImageSummary& summary) {
     json.Object().Field("Id", last ? image.config_digest.string() : std::string("<missing>"));
     json.Field("Created", created ? *created / 1'000'000'000 : 0);
     json.Field("CreatedBy", step->history["created_by"].str()).Key("Tags");
-    last && !summary.repo_tags.empty() ? json.Strings(summary.repo_tags) : json.Null();
+    json.Strings(last ? summary.repo_tags : std::vector<std::string>());
     json.Field("Size", step->size).Field("Comment", step->history["comment"].str()).End();
   }
   json.End();
@@ -136,7 +136,7 @@ Result<std::string> ImageInspectJson(const ImageSummary& summary) {
   json.Field("Os", config["os"].str())
       .Field("Size", image.size_bytes)
       .Field("VirtualSize", image.size_bytes);
-  json.Key("GraphDriver").Object().Field("Name", "overlayfs").Key("Data").Null().End();
+  json.Key("GraphDriver").Object().Field("Name", "overlayfs").Key("Data").Object().End().End();
   WriteRootFs(json, image);
   json.Key("Metadata")
       .Object()

@@ -26,7 +26,7 @@ void WriteEndpoint(JsonWriter& json, const EndpointRequest* request, const Endpo
   json.Object().Key("IPAMConfig").Object();
   if (request != nullptr && request->address != net::Ipv4{})
     json.Field("IPv4Address", request->address.Text());
-  json.End().Key("Links").Null();
+  json.End().Key("Links").Array().End();
   json.Field("Aliases", request != nullptr ? request->aliases : std::vector<std::string>());
   std::string mac = request != nullptr && request->mac ? net::MacText(*request->mac) : "";
   json.Field("MacAddress", endpoint != nullptr ? net::MacText(endpoint->mac) : mac);

@@ -55,7 +55,7 @@ void NoPlugins(JsonWriter& json) {
   json.Key("Plugins").Object();
   json.Key("Volume").Array().String("local").End();
   json.Key("Network").Array().String("host").String("null").End();
-  json.Key("Authorization").Null();
+  json.Key("Authorization").Array().End();
   json.Key("Log").Array().String("json-file").String("none").End();
   json.End();
 }
@@ -175,7 +175,7 @@ std::string InfoJson(const Config& config, const ContainerCounts& containers, si
   RegistryConfig(json, config);
   json.Field("NCPU", sysconf(_SC_NPROCESSORS_ONLN));
   json.Field("MemTotal", static_cast<uint64_t>(memory.totalram) * memory.mem_unit);
-  json.Key("GenericResources").Null().Field("DockerRootDir", config.root);
+  json.Key("GenericResources").Array().End().Field("DockerRootDir", config.root);
   json.Field("HttpProxy", "")
       .Field("HttpsProxy", "")
       .Field("NoProxy", "")

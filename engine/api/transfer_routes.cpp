@@ -39,6 +39,7 @@ void PullImage(const Services& services, Call call) {
   if (!read)
     return ReplyError(*call.exchange, read.error());
   PullRequest pull = std::move(*read);
+  call.exchange->OnBody([](std::string_view) {});  // some clients send their options there, too
   auto stream = std::make_shared<LineStream>(services.loop, call.exchange);
   stream->Begin();
   pull.cancel = stream->cancel();
@@ -52,6 +53,10 @@ void PullImage(const Services& services, Call call) {
         services.events->Publish({"image", "pull", name, {{"name", name}}});
       } else {
         LogWarning("pull of ", name, ": ", result->error().message());
+        // As Docker: registries deny what does not exist, and clients know 404 for both.
+        Errc code = result->error().code();
+        if (code == Errc::kDenied || code == Errc::kUnauthorized)
+          *result = std::unexpected(std::move(*result).error().WithCode(Errc::kNotFound));
       }
       stream->Finish(*result ? nullptr : &result->error());
     });

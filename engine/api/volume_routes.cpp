@@ -97,7 +97,7 @@ void ListVolumes(const Services& services, Call call) {
         filters->MatchesExactly("driver", "local") && filters->MatchesLabels(volume.labels))
       WriteVolume(json, *services.volumes, volume);
   }
-  json.End().Key("Warnings").Null().End();
+  json.End().Key("Warnings").Array().End().End();
   ReplyJson(*call.exchange, 200, json.Take());
 }
 

@@ -258,7 +258,7 @@ Result<bool> CopySources::TryUnpack(int file_fd, const CopyTarget& target) const
   auto tar = TRY(store::Decompress(again, store::Compression::kNone, target.limits));
   TRY(MakeDirectory(target, target.path));
   TRY(Unpack(*tar, target.root, target.path,
-             {Devices::kMake, target.metadata.owner, target.limits.reserve_bytes}));
+             {Devices::kMake, target.metadata.of_archives, target.limits.reserve_bytes}));
   return true;
 }
 

@@ -55,6 +55,7 @@ Result<CopyMetadata> MetadataOf(const build::Sources& sources, bool keep_owner, 
   CopyMetadata metadata;
   if (!sources.chown.empty()) {
     metadata.owner = TRY_CTX("--chown", ResolveOwner(sources.chown, root));
+    metadata.of_archives = metadata.owner;
   } else if (!keep_owner) {
     metadata.owner = {0, 0};
   }

@@ -20,6 +20,9 @@ namespace wherry::engine {
 struct CopyMetadata {
   std::optional<std::pair<uint32_t, uint32_t>> owner;
   std::optional<uint32_t> mode;
+  // Of what comes out of an archive; none: as the archive says. A root file system keeps its
+  // owners.
+  std::optional<std::pair<uint32_t, uint32_t>> of_archives;
 };
 
 class TreeCopy {

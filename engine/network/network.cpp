@@ -156,7 +156,7 @@ void WriteNetworkDefinition(JsonWriter& json, const Network& network) {
   json.Field("Created", FormatRfc3339Nano(network.created_nanos)).Field("Scope", "local");
   json.Field("Driver", DriverName(network.driver)).Field("EnableIPv4", true);
   json.Field("EnableIPv6", false);
-  json.Key("IPAM").Object().Field("Driver", "default").Key("Options").Null();
+  json.Key("IPAM").Object().Field("Driver", "default").Key("Options").Object().End();
   json.Key("Config").Array();
   if (bridge && network.subnet.prefix != 0) {
     json.Object().Field("Subnet", network.subnet.Text());

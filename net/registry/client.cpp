@@ -40,6 +40,12 @@ Ask Client::PullAsk(std::string_view kind, std::string_view name, std::string_vi
   return ask;
 }
 
+Ask Client::ManifestAsk(std::string_view tag_or_digest) const {
+  Ask ask = PullAsk("manifests", tag_or_digest, "manifest");
+  ask.accept = kAccept;
+  return ask;
+}
+
 Retry Client::MakeRetry() const {
   return Retry(options_.retries, cancelled_);
 }
@@ -101,12 +107,13 @@ Result<FetchedManifest> Client::ManifestFrom(Endpoint& endpoint, const Ask& ask,
 
 Result<FetchedManifest> Client::FetchManifest(const std::string& tag_or_digest,
                                               const std::optional<Digest>& wanted) {
-  Ask ask = PullAsk("manifests", tag_or_digest, "manifest");
-  ask.accept = kAccept;
+  Ask ask = ManifestAsk(tag_or_digest);
   for (Place& place : places_) {
     if (place.given_up)
       continue;
     auto manifest = ManifestFrom(*place.endpoint, ask, wanted);
+    if (manifest)
+      served_ = place.endpoint.get();
     if (manifest || !MayGoOn(place, manifest.error()))
       return manifest;
   }
@@ -122,13 +129,14 @@ Result<FetchedManifest> Client::GetManifest(const Digest& digest) {
 }
 
 Result<FetchedManifest> Client::GetManifestByTag(const std::string& tag) {
+  if (served_ != nullptr)
+    return ManifestFrom(*served_, ManifestAsk(tag), std::nullopt);
   return FetchManifest(tag, std::nullopt);
 }
 
 Result<ManifestInfo> Client::HeadManifest() {
-  Ask ask = PullAsk("manifests", reference_.TagOrDigest(), "manifest");
+  Ask ask = ManifestAsk(reference_.TagOrDigest());
   ask.method = "HEAD";
-  ask.accept = kAccept;
   auto transfer = TRY(Send(ask));
   ManifestInfo info;
   info.media_type = transfer->header("Content-Type");

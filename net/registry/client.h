@@ -54,7 +54,8 @@ class Client {
   // MiB, or no registry's answer) name the image and say what to do.
   Result<FetchedManifest> GetManifest();
   Result<FetchedManifest> GetManifest(const Digest& digest);
-  // By another tag of the repository.
+  // By another tag of the repository, from the place that gave the last manifest: what a mirror
+  // does not have of an image it serves is not worth a way to the registry.
   Result<FetchedManifest> GetManifestByTag(const std::string& tag);
   // Is it there, and what is it? For the reference's tag or digest; public registries do not count
   // it as a pull.
@@ -86,6 +87,7 @@ class Client {
   };
 
   Ask PullAsk(std::string_view kind, std::string_view name, std::string_view what) const;
+  Ask ManifestAsk(std::string_view tag_or_digest) const;
   Retry MakeRetry() const;
   // One attempt after the other at one endpoint.
   Result<std::unique_ptr<http::CurlTransfer>> SendPatiently(Endpoint& endpoint, const Ask& ask);
@@ -102,7 +104,8 @@ class Client {
   Reference reference_;
   const std::atomic<bool>* cancelled_;
   std::unique_ptr<http::CurlSession> session_;
-  std::vector<Place> places_;  // mirrors first, the registry last
+  std::vector<Place> places_;   // mirrors first, the registry last
+  Endpoint* served_ = nullptr;  // the place that gave the last manifest
 };
 
 }  // namespace wherry::registry

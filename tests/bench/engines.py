@@ -73,6 +73,7 @@ class Wherry(Contender):
 
 class Docker(Contender):
     name = 'docker'
+    options = ['--iptables=false', '--bridge=none']
 
     def __init__(self, machine, registry):
         super().__init__(machine, registry)
@@ -83,7 +84,7 @@ class Docker(Contender):
         self._daemon = machine.start([
             'dockerd', '--data-root', f'{self.dir}/data', '--exec-root', f'{self.dir}/exec',
             '--pidfile', f'{self.dir}/pid', '-H', f'unix://{socket}', '--storage-driver', 'overlay2',
-            '--iptables=false', '--bridge=none', '--log-level', 'error'], env=self.env)
+            *self.options, '--log-level', 'error'], env=self.env)
         try:
             machine.wait_for(lambda: not self._daemon.running or
                              machine.run(['docker', 'version'], env=self.env).code == 0,

@@ -14,6 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 # pylint: disable=wrong-import-position
 from engine import HOST_NAMES, REGISTRY, Engine, docker_program
 from harness import compile as compiler
+from harness.apischema import ABSENT, Schema
 from harness import faulty, paths
 from harness import registry as registries
 from harness.machine import LocalMachine, VmMachine
@@ -189,6 +190,7 @@ def fresh_engine(new_engine, registry, faulty_registry):
 
 @pytest.fixture(scope='session')
 def session_engine(machine, wherry_program, registry):
+    machine.reach(registry.port)
     starter = Starter(machine, wherry_program)
     engine = starter(starter.trust(registry.name))
     engine.login(registry.name)
@@ -228,6 +230,33 @@ def docker_major():
     if found is None:
         pytest.skip('no docker CLI is installed')
     return found[1]
+
+
+@pytest.fixture(scope='session')
+def schema():
+    """Docker's description of its API; the test is skipped where there is none."""
+    found = Schema.find()
+    if found is None:
+        pytest.skip(ABSENT)
+    return found
+
+
+@pytest.fixture(scope='module')
+def _judged():
+    Engine.schema = Schema.find()
+    yield
+    Engine.schema = None
+    Engine.witnesses.clear()
+
+
+@pytest.fixture
+def valid_answers(_judged):
+    """Every answer to a client is as Docker describes it, where that description is there to compare."""
+    yield
+    found = [line for witness in Engine.witnesses for line in witness.problems]
+    for witness in Engine.witnesses:
+        witness.problems.clear()
+    assert not found, 'answers that are not as Docker describes them:\n' + '\n'.join(dict.fromkeys(found))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import tempfile
 
 from harness import registry as registries
 from harness.machine import LocalProcess, TimedOut
+from harness.witness import Witness
 
 # Names of the registry servers of the tests; every machine resolves them to the test process.
 REGISTRY = 'registry.test'
@@ -38,6 +39,9 @@ def docker_program():
 class Engine:
     """One daemon with directories of its own."""
 
+    schema = None  # when set, every answer to a client other than wherry's own is held against it
+    witnesses = []
+
     def __init__(self, machine, config='', wherry='wherry', env=None, network='none'):
         """`network`: what containers get that name none."""
         self.machine = machine
@@ -51,6 +55,7 @@ class Engine:
         self.credentials = f'{self.dir}/credentials'
         self._local = tempfile.mkdtemp(prefix='wt-docker.')  # of the docker CLI on this host
         self._docker_socket = None
+        self._witness = None
         self._process = None
         self.pid = None
         machine.write(self.config, config)
@@ -122,6 +127,10 @@ class Engine:
     def docker_env(self):
         if self._docker_socket is None:
             self._docker_socket = self.machine.socket_for_host(self.socket)
+            if Engine.schema is not None:
+                self._witness = Witness(Engine.schema, self._docker_socket)
+                self._docker_socket = self._witness.path
+                Engine.witnesses.append(self._witness)
         return {'PATH': os.environ['PATH'], 'HOME': self._local, 'DOCKER_CONFIG': self._local,
                 'DOCKER_HOST': f'unix://{self._docker_socket}', 'TERM': 'xterm'}
 
@@ -223,4 +232,6 @@ class Engine:
             if self.running:
                 self.kill()
         self.machine.remove(self.dir)
+        if self._witness:
+            self._witness.close()
         shutil.rmtree(pathlib.Path(self._local), ignore_errors=True)

@@ -12,7 +12,7 @@ from engine import CONTAINER_ID
 from harness import registry as registries
 from images import reference
 
-pytestmark = [pytest.mark.machines('host', 'vm'), pytest.mark.usefixtures('docker_major')]
+pytestmark = [pytest.mark.machines('host', 'vm'), pytest.mark.usefixtures('docker_major', 'valid_answers')]
 
 
 def names(engine):

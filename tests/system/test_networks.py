@@ -138,7 +138,8 @@ def test_published_port(net):
 
 def test_published_udp_port(net):
     run(net, '-p', '127.0.0.1:5300:53/udp', net.probe, 'netprobe', 'echo', 53)
-    assert from_machine(net, '127.0.0.1', 5300, 'send', 'hello').ok().out.endswith(' hello\n')
+    answer = net.machine.wait_for(lambda: from_machine(net, '127.0.0.1', 5300, 'send', 'hello').out, 'no answer')
+    assert answer.endswith(' hello\n')
 
 
 def test_free_ports(net):

@@ -75,6 +75,21 @@ TEST_F(StreamedBodyTest, EmptyBodies) {
   EXPECT_TRUE(client.ReadReply().ends_with("streamed|"));
 }
 
+TEST_F(StreamedBodyTest, WhatIsThrownAwayDoesNotEndTheConnection) {
+  StartStreaming([this](ExchangePtr exchange) {
+    exchange->OnBody([](std::string_view) {});
+    loop_->After(milliseconds(30), [exchange] {
+      exchange->StartStream(200, {{"Content-Length", "4"}});
+      exchange->Write("done");
+      exchange->End();
+    });
+  });
+  RawClient client = Connect();
+  client.Send("POST /stream HTTP/1.1\r\nContent-Length: 4\r\n\r\nrestGET /x HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(client.ReadReply().find("Connection: close"), std::string::npos);
+  EXPECT_TRUE(client.ReadReply().ends_with("plain|"));
+}
+
 TEST_F(StreamedBodyTest, OthersAreStillLimited) {
   StartCollecting();
   EXPECT_TRUE(Ask(Cat("POST /plain HTTP/1.1\r\nContent-Length: 101\r\n\r\n", std::string(101, 'x')))

@@ -397,6 +397,20 @@ TEST(Mirror, FirstThenTheRegistryItself) {
     EXPECT_EQ(request.header("authorization"), "");
 }
 
+TEST(Mirror, OtherTagsAreAskedForWhereTheManifestCameFrom) {
+  FakeRegistry mirror([](const FakeRequest& request) {
+    bool other = request.target.ends_with("/_other");
+    return other ? FakeReply{404, {}, {}} : FakeReply{200, {}, kManifestBytes};
+  });
+  FakeRegistry registry([](const FakeRequest&) { return FakeReply{200, {}, kManifestBytes}; });
+  Options options = QuickOptions();
+  options.hosts[registry.name()].mirrors = {Cat("http://", mirror.name())};
+  Client client(options, Named(registry), {}, nullptr);
+  ASSERT_TRUE(client.GetManifest());
+  EXPECT_EQ(client.GetManifestByTag("_other").error().code(), Errc::kNotFound);
+  EXPECT_TRUE(registry.requests().empty());
+}
+
 TEST(Mirror, WrongContentIsAskedForElsewhere) {
   FakeRegistry mirror([](const FakeRequest&) { return FakeReply{200, {}, "{\"evil\":1}"}; });
   FakeRegistry registry([](const FakeRequest&) { return FakeReply{200, {}, kManifestBytes}; });

@@ -31,9 +31,13 @@ class Device:
         engine.machine.write(f'{engine.dir}/conf.d/updates.conf',
                              f'[updates]\nkeys = {engine.dir}/keys\n'
                              f'credentials = {engine.dir}/docker.json\n')
+        self.prepare()
         self.cli('release', 'keygen', f'{engine.dir}/maker').ok()
         engine.machine.shell(f'cp {engine.dir}/maker.pub {engine.dir}/keys/maker.pub').ok()
         engine.start()
+
+    def prepare(self):
+        """What else has to be there before the daemon starts."""
 
     def cli(self, *args, **options):
         return self.engine.wherry(*args, **options)
@@ -80,10 +84,15 @@ class Device:
         return self.cli('logs', container).ok().out
 
 
+def device_config(registry):
+    """The device's credentials, as Docker's config.json."""
+    auth = base64.b64encode(f'{registries.USER}:{registries.PASSWORD}'.encode()).decode()
+    return json.dumps({'auths': {registry.name: {'auth': auth}}})
+
+
 @pytest.fixture
 def device(new_engine, registry):
-    auth = base64.b64encode(f'{registries.USER}:{registries.PASSWORD}'.encode()).decode()
-    return Device(new_engine, registry, json.dumps({'auths': {registry.name: {'auth': auth}}}))
+    return Device(new_engine, registry, device_config(registry))
 
 
 SLEEP = ('sleep', '1000')

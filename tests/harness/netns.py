@@ -48,7 +48,11 @@ class Relay:
         with contextlib.suppress(OSError):
             while True:
                 inside, _ = self._listener.accept()
-                outside = socket.create_connection(('127.0.0.1', self._port))
+                try:
+                    outside = socket.create_connection(('127.0.0.1', self._port))
+                except OSError:  # nobody is there at the moment
+                    inside.close()
+                    continue
                 for source, target in ((inside, outside), (outside, inside)):
                     threading.Thread(target=_pump, args=(source, target), daemon=True).start()
 

@@ -165,6 +165,7 @@ Result<int> SystemPruneCommand(const Invocation& call) {
       TRY(Confirmed(call, "containers that do not run, and networks and images that nothing uses"));
   if (!sure)
     return 0;
+  int status = 0;
   for (const Part& part : kParts) {
     if (!part.if_asked.empty() && !call.arguments.Flag(part.if_asked))
       continue;
@@ -174,9 +175,10 @@ Result<int> SystemPruneCommand(const Invocation& call) {
     for (const std::string& filter : call.arguments.List("filter"))
       words.push_back(Cat("--filter=", filter));
     auto arguments = TRY(ParseArguments(part.options(), words, Positional::kMixed));
-    TRY(part.run({call.client, arguments, call.config_file}));
+    int ended = TRY(part.run({call.client, arguments, call.config_file}));
+    status = std::max(status, ended);
   }
-  return 0;
+  return status;
 }
 
 }  // namespace wherry::cli

@@ -57,13 +57,14 @@ class Work:
         self._image = f'{self._registry}/{engines.IMAGE}'
         self._dir = machine.temporary_directory()
         self._count = 0
+        self._port = str(registries.free_port())
         machine.shell(f'mkdir -p {self._dir}/context/files').ok()
         machine.write(f'{self._dir}/context/Dockerfile', DOCKERFILE.replace('IMAGE', self._image))
         for number in range(50):
             machine.write(f'{self._dir}/context/files/{number}', os.urandom(40_000))
         self('pull', '-q', f'{self._registry}/{IPERF}')
         self('run', '-d', '--name', 'box', '--network', 'bridge', self._image, 'sleep', '100000')
-        self('run', '-d', '--name', 'server', '--network', 'bridge', '-p', '5201:5201', f'{self._registry}/{IPERF}')
+        self('run', '-d', '--name', 'server', '--network', 'bridge', '-p', f'{self._port}:5201', f'{self._registry}/{IPERF}')
         self.gateway = json.loads(self('inspect', 'server').out)[0]['NetworkSettings']['Gateway']
 
     def __call__(self, *args):
@@ -107,7 +108,7 @@ class Work:
         return sum_received['bits_per_second'] / 8
 
     def _iperf(self, host, *options):
-        result = self.machine.run(['iperf3', '-c', host, '-p', '5201', '-t', '3', '-J', *options])
+        result = self.machine.run(['iperf3', '-c', host, '-p', self._port, '-t', '3', '-J', *options])
         return json.loads(result.out)['end'].get('sum_received') if result.code == 0 else None
 
     def port(self):
@@ -122,49 +123,35 @@ class Work:
     def close(self):
         self('rm', '-f', 'box', 'server')
 
-    def pause(self):
-        """The two engines have the same port."""
-        self('stop', '-t', '0', 'server')
 
-    def resume(self):
-        self('start', 'server')
-
-
-# method, what it is, times per round, whether more is better, whether the container with the port has to run
+# method, what it is, times per round, whether more is better
 ROWS = [
-    ('container', 'create, start, wait, rm (bridge)', 3, False, False),
-    ('run', 'run --rm (bridge)', 3, False, False),
-    ('exec', 'exec', 5, False, False),
-    ('build', 'build, nothing cached', 1, False, False),
-    ('build_again', 'build, all cached', 2, False, False),
-    ('push', f'push of {LAYER_MB} MB', 1, False, False),
-    ('port', 'port, into the container', 1, True, True),
-    ('port_back', 'port, out of the container', 1, True, True),
-    ('port_of_loopback', 'port by 127.0.0.1', 1, True, True),
+    ('container', 'create, start, wait, rm (bridge)', 3, False),
+    ('run', 'run --rm (bridge)', 3, False),
+    ('exec', 'exec', 5, False),
+    ('build', 'build, nothing cached', 1, False),
+    ('build_again', 'build, all cached', 2, False),
+    ('push', f'push of {LAYER_MB} MB', 1, False),
+    ('port', 'port, into the container', 1, True),
+    ('port_back', 'port, out of the container', 1, True),
+    ('port_of_loopback', 'port by 127.0.0.1', 1, True),
 ]
 
 
 def measure(works, rounds):
     """{row: {engine: [values]}}"""
     found = {row[0]: {name: [] for name in works} for row in ROWS}
-    for method, what, count, _, with_port in ROWS:
+    for method, _, count, _ in ROWS:
         for _ in range(rounds):  # in turns, so that all see the same disturbances
             for name, work in works.items():
-                if with_port:
-                    work.resume()
-                try:
-                    found[method][name] += [getattr(work, method)() for _ in range(count)]
-                except AssertionError as error:
-                    print(f'{name}: {what}: {str(error)[:300]}')
-                if with_port:
-                    work.pause()
+                found[method][name] += [getattr(work, method)() for _ in range(count)]
     return found
 
 
 def report(found, names, absent):
     print(f'{"":36}' + ''.join(f'{name:>12}' for name in names) + '   wherry / docker')
-    for method, what, _, more, _ in ROWS:
-        medians = {name: statistics.median(values or [float('nan')]) for name, values in found[method].items()}
+    for method, what, _, more in ROWS:
+        medians = {name: statistics.median(values) for name, values in found[method].items()}
         cells = ''.join(f'{value / 1e6:>7.0f} MB/s' if more else f'{value * 1e3:>9.1f} ms' for value in medians.values())
         ratio = f'{medians["wherry"] / medians["docker"]:.2f}' if len(medians) == 2 else '-'
         print(f'{what:36}{cells}   {ratio}{" (more is better)" if more else ""}')
@@ -186,7 +173,6 @@ def bench_daily(options):
             try:
                 contenders.append(make(machine, server))
                 works[name] = Work(machine, contenders[-1], server)
-                works[name].pause()
             except (engines.Absent, AssertionError, FileNotFoundError) as error:
                 absent[name] = str(error).strip()[:400]
         found = measure(works, options.rounds)

@@ -128,7 +128,11 @@ class Witness:
             status = int(first.split(' ')[1])
             if status == 100:
                 continue
-            method, path = asked.get(timeout=10)
+            try:
+                method, path = asked.get(timeout=10)
+            except queue.Empty:
+                self.problems.append(f'"{first}" answers no request')
+                return
             body, content = bytearray(), headers.get('content-type', '')
             bare = method == 'HEAD' or status in (101, 204, 304)
             try:

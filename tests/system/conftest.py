@@ -14,9 +14,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 # pylint: disable=wrong-import-position
 from engine import HOST_NAMES, REGISTRY, Engine, docker_program
 from harness import compile as compiler
-from harness.apischema import ABSENT, Schema
 from harness import faulty, paths
 from harness import registry as registries
+from harness.apischema import ABSENT, Schema
 from harness.machine import LocalMachine, VmMachine
 from images import reference
 from vm.vm import Vm

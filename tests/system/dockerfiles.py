@@ -83,7 +83,7 @@ COPY --from=0 /made/file /first
     # Variables
     'operators': '''FROM BASE
 ENV A=a
-ENV B=${A:-x} C=${NONE:-default} D=${A:+set} E=${NONE:+set}. F=${A}b G="$A $B" H=\$A
+ENV B=${A:-x} C=${NONE:-default} D=${A:+set} E=${NONE:+set}. F=${A}b G="$A $B" H=\\$A
 RUN echo "$B $C $D $E $F $G $H" > /out
 ''',
     'variables in every place': '''FROM BASE

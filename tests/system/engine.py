@@ -127,12 +127,17 @@ class Engine:
     def docker_env(self):
         if self._docker_socket is None:
             self._docker_socket = self.machine.socket_for_host(self.socket)
-            if Engine.schema is not None:
-                self._witness = Witness(Engine.schema, self._docker_socket)
-                self._docker_socket = self._witness.path
-                Engine.witnesses.append(self._witness)
+        path = self._docker_socket if Engine.schema is None else self._witnessed()
         return {'PATH': os.environ['PATH'], 'HOME': self._local, 'DOCKER_CONFIG': self._local,
-                'DOCKER_HOST': f'unix://{self._docker_socket}', 'TERM': 'xterm'}
+                'DOCKER_HOST': f'unix://{path}', 'TERM': 'xterm'}
+
+    def _witnessed(self):
+        """A socket that leads to the daemon and judges what it answers."""
+        if self._witness is None:
+            self._witness = Witness(Engine.schema, self._docker_socket)
+        if self._witness not in Engine.witnesses:
+            Engine.witnesses.append(self._witness)
+        return self._witness.path
 
     def start_docker(self, *args, tty=None):
         """Starts the stock docker CLI on this host; returns its Process."""

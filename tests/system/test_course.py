@@ -268,7 +268,7 @@ COURSE = {
         ''',
 }
 
-PROMPT = rb'.*# (\x1b\[6n)?$'  # busybox asks the terminal where the cursor is
+PROMPT = rb'.*# (\x1b\[(6n|J))*$'  # busybox asks the terminal where the cursor is, and paints anew when the size changes
 
 
 class Student:
@@ -375,6 +375,7 @@ def _school(machine, wherry_program, registry, plain_registry):
                                             f'[registry "docker.io"]\nmirror = http://{mirror}\n'
     engines = [starter(config, network='bridge') for _ in range(2)]
     engines[0].wherry('pull', '-q', 'busybox', timeout=120).ok()
+    engines[0].first_layer = engines[0].inspect('busybox')['RootFS']['Layers'][0]
     yield engines
     for engine in engines:
         engine.remove_containers()
@@ -383,6 +384,10 @@ def _school(machine, wherry_program, registry, plain_registry):
 
 
 def leave_only_busybox(engine):
+    """Removes what a lesson has made, by few commands: each takes its time in the virtual machine."""
+    wherry = engine.program
+    engine.machine.run(['sh', '-c', f'{wherry} rm -f $({wherry} ps -aq) 2>/dev/null; {wherry} network prune -f; '
+                                    f'{wherry} volume prune -af; rm -rf {engine.dir}/shared'], env=engine.client_env()).ok()
     listed = [json.loads(line) for line in engine.wherry('images', '--format', 'json').ok().out.splitlines()]
     made = {name for image in listed for name in image['RepoTags']} - {'busybox:latest'}
     if made:
@@ -393,18 +398,12 @@ def leave_only_busybox(engine):
 def student(request, school, registry):
     engine, other = school
     found = Student(engine, request.param, other)
-    layer = engine.inspect('busybox')['RootFS']['Layers'][0]
     found.values = {'REGISTRY': registry.name, 'PASSWORD': registries.PASSWORD, 'USER': registries.USER,
                     'NAME': uuid.uuid4().hex[:8], 'SHARED': f'{engine.dir}/shared',
-                    'DIGEST OF THE FIRST LAYER': re.escape(layer)}
+                    'DIGEST OF THE FIRST LAYER': re.escape(engine.first_layer)}
     yield found
     found.close()
-    for one in school:
-        one.remove_containers()
-        one.wherry('network', 'prune', '-f').ok()
-        one.wherry('volume', 'prune', '-a', '-f').ok()
     leave_only_busybox(engine)
-    engine.machine.remove(f'{engine.dir}/shared')
 
 
 @pytest.mark.parametrize('lesson', COURSE)

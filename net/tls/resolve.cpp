@@ -64,8 +64,8 @@ class Resolve::Query {
   void Begin(uint16_t port);
 
  private:
-  static void OnSocket(void* self, ares_socket_t fd, int readable, int writable);
-  static void OnAnswer(void* self, int status, int timeouts, ares_addrinfo* list);
+  static void OnSocket(void* self_pointer, ares_socket_t fd, int readable, int writable);
+  static void OnAnswer(void* self_pointer, int status, int timeouts, ares_addrinfo* answer);
   void Process(ares_socket_t readable, ares_socket_t writable);
   void ArmTimer();
   void Finish(Result<std::vector<Address>> result);

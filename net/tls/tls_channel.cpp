@@ -80,9 +80,10 @@ class Tls final : public Channel {
   Error error() const override;
 
  private:
-  static int OnSend(void* self, const unsigned char* bytes, size_t size);
-  static int OnReceive(void* self, unsigned char* bytes, size_t size);
-  static int OnVerify(void* self, mbedtls_x509_crt* certificate, int depth, uint32_t* flags);
+  static int OnSend(void* self_pointer, const unsigned char* bytes, size_t size);
+  static int OnReceive(void* self_pointer, unsigned char* bytes, size_t size);
+  static int OnVerify(void* self_pointer, mbedtls_x509_crt* certificate, int depth,
+                      uint32_t* flags);
   bool Handshake(IoResult& result);
   bool ClientMayEnter();
   IoResult Discard(std::span<char, kRecordBytes> out);
@@ -280,10 +281,15 @@ IoResult Tls::Send(std::string_view bytes) {
 }
 
 uint32_t Tls::Events(bool receive, bool send) const {
+  constexpr uint32_t kReadable = EPOLLIN;
+  constexpr uint32_t kWritable = EPOLLOUT;
+  if (refused_)
+    return kReadable;
+  if (failed_)
+    return 0;
   if (!connected_)
-    return failed_ ? (refused_ ? uint32_t{EPOLLIN} : 0)
-                   : uint32_t{wants_write_ ? EPOLLOUT : EPOLLIN};
-  return (receive ? uint32_t{EPOLLIN} : 0) | (send ? uint32_t{EPOLLOUT} : 0);
+    return wants_write_ ? kWritable : kReadable;
+  return (receive ? kReadable : 0) | (send ? kWritable : 0);
 }
 
 void Tls::EndSending() {

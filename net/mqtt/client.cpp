@@ -124,6 +124,8 @@ void Client::DropLink() {
   dialer_.reset();
   ++generation_;
   unacknowledged_.clear();
+  for (auto& [id, filter] : unsubscribing_)
+    unsubscribe_later_.insert(std::move(filter));
   unsubscribing_.clear();
   outgoing_.ConnectionLost();
   for (auto& [filter, subscription] : subscriptions_)

@@ -91,7 +91,8 @@ class Client {
   Result<> Publish(std::string topic, std::string payload, const PublishOptions& options,
                    Done done);
   // Of a filter; kept over reconnects until it is refused or Unsubscribe. `done` is called once,
-  // with the broker's answer. kInvalid for a bad filter.
+  // with the broker's answer, or kCancelled by Unsubscribe. kInvalid for a bad filter, kBusy while
+  // the same is being subscribed to.
   Result<> Subscribe(const std::string& filter, uint8_t qos, Done done);
   Result<> Unsubscribe(const std::string& filter);
   // Of a message whose callback returned kLater. One of an earlier connection is ignored: it comes
@@ -148,6 +149,7 @@ class Client {
   void SendWaiting();
   void SendSubscriptions();
   void SendSubscribe(const std::string& filter, Subscription& subscription);
+  void SendUnsubscribe(const std::string& filter);
   Result<> CheckLimits(const mqtt::Publish& packet) const;
   uint16_t NextId();
 
@@ -174,8 +176,9 @@ class Client {
   ServerLimits limits_;
   Outgoing outgoing_;
   std::map<std::string, Subscription> subscriptions_;
-  std::set<uint16_t> unacknowledged_;  // messages that the user acknowledges later
-  std::set<uint16_t> unsubscribing_;
+  std::set<uint16_t> unacknowledged_;              // messages that the user acknowledges later
+  std::map<uint16_t, std::string> unsubscribing_;  // not answered yet
+  std::set<std::string> unsubscribe_later_;        // what the broker's session may still have
   uint16_t last_id_ = 0;
 };
 

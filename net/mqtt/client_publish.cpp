@@ -148,7 +148,7 @@ Result<> Client::Subscribe(const std::string& filter, uint8_t qos, Done done) {
   if (qos > 1)
     return Fail(Errc::kUnsupported, "QoS 2 is not supported; use 0 or 1");
   Subscription& subscription = subscriptions_[filter];
-  if (subscription.done)
+  if (subscription.done || subscription.id != 0)
     return Fail(Errc::kBusy, Cat("the subscription to ", filter, " is being made already"));
   subscription.qos = qos;
   subscription.acknowledged = false;
@@ -159,14 +159,24 @@ Result<> Client::Subscribe(const std::string& filter, uint8_t qos, Done done) {
 }
 
 Result<> Client::Unsubscribe(const std::string& filter) {
-  if (subscriptions_.erase(filter) == 0)
+  auto found = subscriptions_.find(filter);
+  if (found == subscriptions_.end())
     return Fail(Errc::kNotFound, Cat("there is no subscription to ", filter));
-  if (connected()) {
-    uint16_t id = NextId();
-    unsubscribing_.insert(id);
-    Send(Encode(version_, mqtt::Unsubscribe{id, filter}));
-  }
+  Done done = std::move(found->second.done);
+  subscriptions_.erase(found);
+  if (connected())
+    SendUnsubscribe(filter);
+  else
+    unsubscribe_later_.insert(filter);
+  if (done)
+    done(Fail(Errc::kCancelled, Cat("the subscription to ", filter, " was given up")));
   return {};
+}
+
+void Client::SendUnsubscribe(const std::string& filter) {
+  uint16_t id = NextId();
+  unsubscribing_[id] = filter;
+  Send(Encode(version_, mqtt::Unsubscribe{id, filter}));
 }
 
 void Client::SendSubscribe(const std::string& filter, Subscription& subscription) {
@@ -175,6 +185,10 @@ void Client::SendSubscribe(const std::string& filter, Subscription& subscription
 }
 
 void Client::SendSubscriptions() {
+  for (const std::string& filter : std::exchange(unsubscribe_later_, {})) {
+    if (!subscriptions_.contains(filter))
+      SendUnsubscribe(filter);
+  }
   for (auto& [filter, subscription] : subscriptions_) {
     if (!subscription.acknowledged)
       SendSubscribe(filter, subscription);

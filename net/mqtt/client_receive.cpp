@@ -67,6 +67,7 @@ Result<> Client::Handle(const Connack& packet) {
     outgoing_.SessionLost();
     for (auto& [filter, subscription] : subscriptions_)
       subscription.acknowledged = false;
+    unsubscribe_later_.clear();
   }
   if (keep_alive_.count() > 0)
     SetTimer(keep_alive_, &Client::OnKeepAlive);

@@ -342,6 +342,30 @@ TEST_F(MqttClient, SubscriptionsAreMadeAgainWhenTheSessionIsLost) {
             "d/#\x01"s);
 }
 
+TEST_F(MqttClient, WhatIsGivenUpWithoutAConnectionIsUnsubscribedLater) {
+  std::string unsubscribe;
+  std::string result;
+  With([&](Peer& peer) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    peer.Welcome(kConnackSession);
+    unsubscribe = peer.Read();
+    peer.Send("\xb0\x04"s + unsubscribe.substr(2, 2) + "\x00\x00"s);
+    peer.Read();
+  });
+  ASSERT_TRUE(client_->Subscribe("d/#", 1, Into(result)));
+  EXPECT_FALSE(client_->Subscribe("d/#", 1, nullptr)) << "while it is being made";
+  ASSERT_TRUE(client_->Unsubscribe("d/#"));
+  EXPECT_EQ(result, "the subscription to d/# was given up");
+  RunUntil([&] { return connected_ == 1; });
+  RunFor(std::chrono::milliseconds(100));
+  client_->Stop();
+  RunUntil([&] { return peer_->finished(); });
+  EXPECT_EQ(unsubscribe,
+            "\xa2\x08\x00\x01\x00\x00\x03"s
+            "d/#");
+  EXPECT_TRUE(errors_.empty()) << last_error();
+}
+
 TEST_F(MqttClient, AMessageIsAcknowledgedWhenTheUserSays) {
   std::string puback;
   acknowledge_ = Acknowledge::kLater;

@@ -9,9 +9,9 @@ import pytest
 
 from engine import REGISTRY
 from harness import broker as brokers
-from test_updates import SLEEP, Device, device_config
+from test_updates import BOTH, SLEEP, Device, device_config
 
-pytestmark = pytest.mark.machines('host-net', 'vm')
+pytestmark = pytest.mark.machines('host-net')
 
 PREFIX = 'wherry/1/test/device-1'
 GROUP = 'wherry/1/test/g/gateways/desired'
@@ -102,6 +102,7 @@ def wait_reported(device, control, check):
     return device.machine.wait_for(reported, 'the state is not reported', 40)
 
 
+@BOTH
 def test_release_for_a_group(device, control):
     device.machine.wait_for(lambda: control.of('/conn'), 'the device does not connect', 40)
     assert control.of('/conn')[-1]['s'] == 1

@@ -55,7 +55,7 @@ struct Copy {
 std::optional<Copy> Decode(std::string_view bytes) {
   if (bytes.size() < kCopy || !bytes.starts_with(kMagic))
     return std::nullopt;
-  uint64_t length = GetNumber(bytes.substr(16, 4));
+  auto length = static_cast<size_t>(GetNumber(bytes.substr(16, 4)));
   if (length > RecordFile::kMaxPayload)
     return std::nullopt;
   Digest digest = Digest::Of(bytes.substr(0, kHeader + length));

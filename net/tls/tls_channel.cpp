@@ -312,6 +312,7 @@ Error Tls::error() const {
                        .has_identity = config_->has_identity(),
                        .plain = plain_,
                        .was_connected = connected_,
+                       .answered = received_any_,
                        .received_data = received_data_});
 }
 

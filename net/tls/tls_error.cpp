@@ -4,6 +4,7 @@
 #include <mbedtls/ssl.h>
 
 #include <array>
+#include <cerrno>
 
 #include "core/base/text.h"
 #include "net/tls/verify_problem.h"
@@ -71,6 +72,13 @@ Error LostError(const TlsFailure& failure, std::string_view cause) {
                Cat(failure.peer, " ended the connection during the TLS handshake: ", cause));
 }
 
+// A server that ends a handshake while we are sending: its alert is behind what we can no longer
+// send.
+bool WasRefused(const TlsFailure& failure) {
+  return failure.we_are_client && failure.answered && !failure.was_connected &&
+         (failure.os_errno == EPIPE || failure.os_errno == ECONNRESET);
+}
+
 Error OtherError(const TlsFailure& failure) {
   std::array<char, 128> text{};
 #if defined(MBEDTLS_ERROR_C)
@@ -89,6 +97,8 @@ Error MakeTlsError(const TlsFailure& failure) {
     return VerifyError(failure);
   switch (failure.status) {
     case 0:
+      if (WasRefused(failure))
+        return AlertError(failure);
       return LostError(failure, ToLower(ErrnoText(failure.os_errno)));
     case MBEDTLS_ERR_SSL_CONN_EOF:
       return LostError(failure, "it was closed without a farewell");

@@ -20,6 +20,7 @@ struct TlsFailure {
   bool has_identity = false;  // we have a certificate
   bool plain = false;         // the other side began with something else than TLS
   bool was_connected = false;
+  bool answered = false;       // the other side has said anything
   bool received_data = false;  // of the application
 };
 

@@ -47,7 +47,11 @@ Result<JsonDocument> ParseLine(std::string_view line) {
 
 Result<std::unique_ptr<Outbox>> Outbox::Open(std::string path) {
   std::unique_ptr<Outbox> outbox(new Outbox(std::move(path)));
-  outbox->Load(ReadFile(outbox->path_, kMaxFile).value_or(""));
+  Result<std::string> text = ReadFile(outbox->path_, kMaxFile);
+  if (text)
+    outbox->Load(*text);
+  else if (text.error().code() != Errc::kNotFound)
+    TRY(RemoveTree(outbox->path_));  // no file, or one that is not ours
   TRY(outbox->Rewrite());
   return outbox;
 }

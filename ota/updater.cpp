@@ -1,5 +1,7 @@
 #include "ota/updater.h"
 
+#include <stdio.h>
+
 #include <algorithm>
 
 #include "core/base/file.h"
@@ -10,6 +12,15 @@ namespace wherry::ota {
 namespace {
 
 constexpr uint32_t kEvidenceMode = 0600;
+
+// A file that is not what it should be makes room for a new one, under a name that says so.
+Result<> SetAside(const std::string& path) {
+  std::string aside = Cat(path, ".damaged");
+  TRY(RemoveTree(aside));
+  if (rename(path.c_str(), aside.c_str()) != 0)
+    return FailSys("rename", path);
+  return {};
+}
 
 std::string ShortName(const Digest& digest) {
   return digest.hex().substr(0, 12);
@@ -24,9 +35,12 @@ Result<std::unique_ptr<Updater>> Updater::Open(Environment environment) {
   Result<UpdateState> state = UpdateState();
   if (record && !record->payload().empty())
     state = UpdateState::Parse(record->payload());
-  if (!record ? record.error().code() == Errc::kCorrupt : !state.has_value()) {
+  if (!record && !PathExists(path))
+    return std::unexpected(std::move(record).error());
+  if (!record || !state) {
     const Error& error = record ? state.error() : record.error();
     environment.log(Cat(error.message(), "; what runs is left alone until the next release comes"));
+    TRY(SetAside(path));
     record = RecordFile::Create(path);
     state = UpdateState();
   }

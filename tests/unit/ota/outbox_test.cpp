@@ -78,6 +78,14 @@ TEST(OutboxTest, EndsOfUpdatesStay) {
   EXPECT_EQ(Numbers(*Outbox::Open(dir / "outbox").value()), numbers);
 }
 
+TEST(OutboxTest, WhatIsNoFileMakesRoom) {
+  TempDir dir;
+  ASSERT_TRUE(MakeDirs(dir / "outbox", 0700));
+  auto outbox = Outbox::Open(dir / "outbox").value();
+  ASSERT_TRUE(outbox->Add(Event(1)));
+  EXPECT_EQ(Numbers(*outbox), (Expected{1}));
+}
+
 // A cut in the middle of writing costs what was being written, wherever it falls.
 TEST(OutboxTest, EveryCutIsSurvived) {
   TempDir dir;

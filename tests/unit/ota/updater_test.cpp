@@ -283,6 +283,13 @@ TEST_F(UpdaterTest, DamagedRecordIsSetAside) {
   Deploy(Make(2), "d2", State::kConfirmed);
 }
 
+TEST_F(UpdaterTest, RecordThatIsNoFile) {
+  ASSERT_TRUE(MakeDirs(dir_ / "ota/record/x", 0700));
+  Boot();
+  Deploy(Make(1), "d1", State::kConfirmed);
+  EXPECT_TRUE(PathExists(dir_ / "ota/record.damaged"));
+}
+
 TEST_F(UpdaterTest, LastReportComesAgainAfterARestart) {
   Boot();
   Deploy(Make(1), "d1", State::kConfirmed);

@@ -63,22 +63,25 @@ Result<ReleaseWorkload::Seen> ReleaseWorkload::Look(const ota::App& app) {
                      });
 }
 
+Result<> ReleaseWorkload::FetchApp(const ota::App& app, const CancelFlag& cancel) {
+  std::string name = app.image.Canonical();
+  if (!env_.images->Open(name)) {
+    PullRequest request;
+    request.reference = app.image;
+    request.cancel = cancel;
+    request.credentials =
+        TRY(registry::CredentialsFile(env_.credentials_file).Get(app.image.registry));
+    TRY(env_.images->Pull(std::move(request), [](const Progress&) { return true; }));
+  }
+  OpenImage image = TRY(env_.images->Open(name));
+  pins_.insert_or_assign(image.manifest_digest, std::move(image.pin));
+  return {};
+}
+
 Result<> ReleaseWorkload::Fetch(const ota::Release& release, const CancelFlag& cancel) {
   pins_.clear();
-  for (const ota::App& app : release.apps) {
-    std::string name = app.image.Canonical();
-    if (!env_.images->Open(name)) {
-      PullRequest request;
-      request.reference = app.image;
-      request.cancel = cancel;
-      request.credentials =
-          TRY(registry::CredentialsFile(env_.credentials_file).Get(app.image.registry));
-      TRY_CTX(Cat("app ", app.name),
-              env_.images->Pull(std::move(request), [](const Progress&) { return true; }));
-    }
-    OpenImage image = TRY(env_.images->Open(name));
-    pins_.insert_or_assign(image.manifest_digest, std::move(image.pin));
-  }
+  for (const ota::App& app : release.apps)
+    TRY_CTX(Cat("app ", app.name), FetchApp(app, cancel));
   return {};
 }
 

@@ -57,6 +57,7 @@ class ReleaseWorkload final : public ota::Workload {
   Result<Seen> Look(const ota::App& app);
 
  private:
+  Result<> FetchApp(const ota::App& app, const CancelFlag& cancel);
   Result<> CreateShared(const ota::Release& release);
   Result<> CreateApp(const ota::App& app);
   Result<> StartApp(const ota::Release& release, const ota::App& app);

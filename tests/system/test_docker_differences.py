@@ -13,7 +13,7 @@ import pytest
 from engine import docker_program
 from harness import debs, paths
 
-pytestmark = pytest.mark.machines('host-net')
+pytestmark = [pytest.mark.machines('host-net'), pytest.mark.usefixtures('valid_answers')]
 
 COMMANDS = [line for line in (pathlib.Path(__file__).parent / 'docker_commands.txt').read_text('utf-8').splitlines()
             if line and not line.startswith('#')]

@@ -60,7 +60,12 @@ void Call() {
 
 // What the C library offers is asked for here first.
 extern "C" {
-ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
+ssize_t CutPwrite(int fd, const void* data, size_t size, off_t offset) asm("pwrite");
+int CutFdatasync(int fd) asm("fdatasync");
+int CutFsync(int fd) asm("fsync");
+int CutRenameat(int from_dir, const char* from, int to_dir, const char* to) asm("renameat");
+
+ssize_t CutPwrite(int fd, const void* data, size_t size, off_t offset) {
   Call();
   std::string before(size, '\0');
   (void)!pread(fd, before.data(), size, offset);
@@ -73,7 +78,7 @@ ssize_t pwrite(int fd, const void* data, size_t size, off_t offset) {
   return written;
 }
 
-int fdatasync(int fd) {
+int CutFdatasync(int fd) {
   Call();
   static auto* next = Next<int(int)>("fdatasync");
   int result = next(fd);
@@ -83,13 +88,13 @@ int fdatasync(int fd) {
   return result;
 }
 
-int fsync(int fd) {
+int CutFsync(int fd) {
   Call();
   static auto* next = Next<int(int)>("fsync");
   return next(fd);
 }
 
-int renameat(int from_dir, const char* from, int to_dir, const char* to) {
+int CutRenameat(int from_dir, const char* from, int to_dir, const char* to) {
   Call();
   static auto* next = Next<int(int, const char*, int, const char*)>("renameat");
   return next(from_dir, from, to_dir, to);

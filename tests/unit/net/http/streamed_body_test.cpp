@@ -96,21 +96,18 @@ TEST_F(StreamedBodyTest, OthersAreStillLimited) {
                   .starts_with("HTTP/1.1 413 "));
 }
 
+void ReplyWithBody(const ExchangePtr& exchange) {
+  auto body = std::make_shared<std::string>();
+  exchange->OnBody([exchange, body](std::string_view piece) {
+    *body += piece;
+    if (piece.empty())
+      exchange->Reply(200, {}, *body);
+  });
+}
+
 TEST_F(StreamedBodyTest, ContinueIsSentWhenTheHandlerWantsTheBody) {
-  StartStreaming([this](ExchangePtr exchange) {
-    if (exchange->request().path == "/stream/refuse") {
-      exchange->Reply(404, {}, "no");
-      return;
-    }
-    loop_->After(milliseconds(30), [exchange] {
-      auto body = std::make_shared<std::string>();
-      exchange->OnBody([exchange, body](std::string_view piece) {
-        *body += piece;
-        if (piece.empty()) {
-          exchange->Reply(200, {}, *body);
-        }
-      });
-    });
+  StartStreaming([this](const ExchangePtr& exchange) {
+    loop_->After(milliseconds(30), [exchange] { ReplyWithBody(exchange); });
   });
   RawClient client = Connect();
   client.Send("POST /stream HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
@@ -118,7 +115,12 @@ TEST_F(StreamedBodyTest, ContinueIsSentWhenTheHandlerWantsTheBody) {
   EXPECT_EQ(client.ReadHead(), "HTTP/1.1 100 Continue\r\n\r\n");
   client.Send("body");
   EXPECT_TRUE(client.ReadReply().ends_with("\r\n\r\nbody"));
-  client.Send("POST /stream/refuse HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+}
+
+TEST_F(StreamedBodyTest, NoContinueWhenTheHandlerRefuses) {
+  StartStreaming([](ExchangePtr exchange) { exchange->Reply(404, {}, "no"); });
+  RawClient client = Connect();
+  client.Send("POST /stream HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
   EXPECT_TRUE(client.ReadAll().starts_with("HTTP/1.1 404 "));
 }
 

@@ -37,6 +37,11 @@ int HttpStatus(Errc code) {
   return 500;
 }
 
+Error RegistryError(const Error& error) {
+  bool unreachable = error.code() == Errc::kUnavailable || error.code() == Errc::kTimeout;
+  return unreachable ? error.Clone().WithCode(Errc::kIo) : error.Clone();
+}
+
 void ReplyError(http::Exchange& exchange, const Error& error) {
   int status = HttpStatus(error.code());
   if (status == 304)

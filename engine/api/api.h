@@ -98,6 +98,8 @@ std::span<const Route> VolumeRoutes();     // volume_routes.cpp
 // 404 {"message":"No such container: x"} and so on. Errc -> status is one table in api.cpp.
 int HttpStatus(Errc code);
 void ReplyError(http::Exchange& exchange, const Error& error);
+// Of a registry that cannot be reached: 500 as Docker answers. 503 would be this engine's own.
+Error RegistryError(const Error& error);
 void ReplyJson(http::Exchange& exchange, int status, std::string json);
 void ReplyEmpty(http::Exchange& exchange, int status);  // 204, 304
 

@@ -9,7 +9,7 @@ namespace {
 // A 401 would make docker's CLI ask for a password of Docker's own registry.
 Error HttpError(const Error& error) {
   return error.code() == Errc::kUnauthorized ? error.Clone().WithCode(Errc::kDenied)
-                                             : error.Clone();
+                                             : RegistryError(error);
 }
 
 }  // namespace

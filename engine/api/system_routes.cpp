@@ -45,7 +45,7 @@ void Login(const Services& services, Call call) {
       },
       [exchange = call.exchange](Result<> checked) {
         if (!checked)
-          return ReplyError(*exchange, checked.error());
+          return ReplyError(*exchange, RegistryError(checked.error()));
         ReplyJson(*exchange, 200, R"({"IdentityToken":"","Status":"Login Succeeded"})");
       });
 }

@@ -24,6 +24,20 @@ std::string Short(const Digest& digest) {
   return digest.none() ? std::string("none") : digest.hex().substr(0, 12);
 }
 
+// What this version of wherry reads in a release and cannot do.
+Result<> CheckSupported(const ota::Release& release) {
+  if (release.os)
+    return Fail(Errc::kUnsupported,
+                Cat("release ", release.name, " has an os image: not supported by wherry yet"));
+  for (const ota::App& app : release.apps) {
+    if (app.strategy == ota::Strategy::kHandover)
+      return Fail(Errc::kUnsupported,
+                  Cat("release ", release.name, ", app ", app.name,
+                      ": strategy handover is not supported by wherry yet; use stop-start"));
+  }
+  return {};
+}
+
 void WriteState(JsonWriter& json, const ota::UpdateState& update) {
   json.Field("state", ota::StateName(update.state)).Field("deployment", update.deployment);
   json.Field("code", ota::CodeName(update.code)).Field("reason", update.reason);
@@ -71,9 +85,7 @@ Result<Digest> Updates::Apply(std::string_view envelope, std::string deployment)
                                    "are signed with into ",
                                    directory, " as NAME.pub"));
   ota::Release release = TRY(ota::OpenRelease(envelope, keys, "the release"));
-  if (release.os)
-    return Fail(Errc::kUnsupported, Cat("release ", release.name,
-                                        " has an os image, which is not supported on this device"));
+  TRY(CheckSupported(release));
   if (deployment.empty())
     deployment = RandomId().substr(0, 16);
   TRY(updater_->Apply(release, envelope, deployment));

@@ -101,11 +101,14 @@ void Agent::ReportState() {
   env_.host->State([this, alive = std::weak_ptr(alive_)](Result<std::string> state) {
     if (alive.expired() || !state || !connected() || *state == reported_)
       return;
-    reported_ = *state;
-    std::string payload = *std::move(state);
+    std::string payload = *state;
     payload.insert(1, Cat("\"v\":1,\"boot\":\"", options_->boot, "\","));
     mqtt::PublishOptions options{.retain = true};
-    (void)client_.Publish(Topic("reported"), std::move(payload), options, [](const Result<>&) {});
+    // What the client has no room for now is told after the period.
+    if (client_.Publish(Topic("reported"), std::move(payload), options, [](const Result<>&) {}))
+      reported_ = *std::move(state);
+    else
+      report_due_ = true;
   });
   report_timer_ = env_.loop->After(options_->report_period, [this] {
     report_timer_ = 0;

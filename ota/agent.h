@@ -56,7 +56,7 @@ struct AgentOptions {
   std::string tenant = "default";
   std::string device;
   std::vector<std::string> groups;
-  std::vector<PublicKey> rollout_keys;
+  std::string rollout_keys;                         // directory of NAME.pub, read for each message
   std::string marks;                                // file: see WantedMarks
   std::string boot;                                 // changes with each boot of the machine
   std::string version;                              // of the engine
@@ -96,9 +96,9 @@ class Agent final : public mqtt::ClientUser {
 
   struct Wanted {
     Desired desired;
-    uint64_t ticket = 0;  // of the message, until it is acknowledged
-    bool busy = false;    // the host is asked
-    bool refused = false;
+    uint64_t ticket = 0;   // of the message, until it is acknowledged
+    bool busy = false;     // the host is asked
+    bool settled = false;  // the host has taken it or refused it
   };
 
   std::string Topic(std::string_view rest) const;
@@ -107,7 +107,7 @@ class Agent final : public mqtt::ClientUser {
   void OnTaken(const std::string& topic, uint64_t ticket, Result<WantedMarks::Taken> taken);
   void Evaluate(const std::string& topic);
   void Evaluated(const std::string& topic, const std::string& deployment, const Result<>& result);
-  void Refuse(const std::string& topic, const std::string& deployment, const Error& error);
+  void Settle(const std::string& topic, const std::string& deployment, const Error* refusal);
   // agent_requests.cpp
   void OnRequest(const mqtt::Publish& message);
   void OnParsed(AgentRequest request);
@@ -132,11 +132,12 @@ class Agent final : public mqtt::ClientUser {
   Loop::TimerId report_timer_ = 0;
   uint64_t sent_ = 0;  // number of the last event given to the client
 
-  struct Answered {
-    std::string correlation;
-    std::string payload;
+  // A request that comes again is not carried out again, and gets the same answer.
+  struct Asked {
+    std::string identity;
+    std::string answer;  // empty until there is one
   };
-  std::deque<Answered> answered_;  // a request that comes again gets the same answer
+  std::deque<Asked> asked_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

@@ -1,9 +1,13 @@
 // What is wanted: verified and remembered on the worker, given to the host when its wave is open.
+#include <algorithm>
+#include <array>
+#include <optional>
 #include <utility>
 
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "ota/agent.h"
+#include "ota/release_files.h"
 
 namespace wherry::ota {
 
@@ -16,8 +20,10 @@ void Agent::OnDesired(const mqtt::Publish& message, uint64_t ticket) {
     return client_.AcknowledgeMessage(ticket);
   }
   OnWorker<Result<WantedMarks::Taken>>(
-      [marks = marks_, topic, payload = message.payload, options = options_] {
-        return marks->Take(topic, payload, options->rollout_keys);
+      [marks = marks_, topic, payload = message.payload,
+       options = options_]() -> Result<WantedMarks::Taken> {
+        auto keys = TRY(LoadKeys(options->rollout_keys));
+        return marks->Take(topic, payload, keys);
       },
       [this, topic, ticket](Result<WantedMarks::Taken> taken) {
         OnTaken(topic, ticket, std::move(taken));
@@ -31,7 +37,7 @@ void Agent::OnTaken(const std::string& topic, uint64_t ticket, Result<WantedMark
   }
   Wanted& wanted = wanted_[topic];
   client_.AcknowledgeMessage(wanted.ticket);  // the one before it no longer matters
-  wanted = {std::move(taken->desired), ticket, false, taken->refused};
+  wanted = {std::move(taken->desired), ticket, false, taken->settled};
   Evaluate(topic);
 }
 
@@ -43,7 +49,7 @@ void Agent::Evaluate(const std::string& topic) {
   const Desired& desired = wanted.desired;
   const std::string& deployment = desired.deployment;
   bool open = !desired.hold && desired.OpenFor(options_->device);
-  if (!desired.revoke && (wanted.refused || !open))
+  if (!desired.revoke && (wanted.settled || !open))
     return Evaluated(topic, deployment, {});
   wanted.busy = true;
   auto answer = [this, topic, deployment, alive = std::weak_ptr(alive_)](Result<> result) {
@@ -62,31 +68,37 @@ void Agent::Evaluated(const std::string& topic, const std::string& deployment,
   if (found == wanted_.end() || found->second.desired.deployment != deployment)
     return;
   Wanted& wanted = found->second;
-  wanted.busy = false;
-  if (!result && !wanted.refused &&
-      (result.error().code() == Errc::kDenied || result.error().code() == Errc::kInvalid ||
-       result.error().code() == Errc::kUnsupported)) {
-    wanted.refused = true;
-    Refuse(topic, deployment, result.error());
+  bool asked = std::exchange(wanted.busy, false) && !wanted.desired.revoke;
+  constexpr std::array kRefusals = {Errc::kDenied, Errc::kInvalid, Errc::kUnsupported};
+  bool taken = result || result.error().code() == Errc::kNotModified;
+  bool refused = !taken && std::ranges::find(kRefusals, result.error().code()) != kRefusals.end();
+  if (asked && (taken || refused)) {
+    wanted.settled = true;
+    Settle(topic, deployment, refused ? &result.error() : nullptr);
   }
   client_.AcknowledgeMessage(std::exchange(wanted.ticket, 0));
 }
 
-// Told once for each deployment, also when it is delivered again.
-void Agent::Refuse(const std::string& topic, const std::string& deployment, const Error& error) {
-  LogWarning("fleet: deployment ", deployment, " is refused: ", error.message());
-  JsonWriter json;
-  json.Object().Field("boot", options_->boot).Field("st", "REJECTED");
-  json.Field("code", error.code() == Errc::kDenied ? "E_DENIED" : "E_RELEASE");
-  json.Field("msg", error.message()).End();
-  OutboxEvent event;
-  event.last = true;
-  event.topic = Cat("dep/", deployment);
-  event.payload = json.Take();
+// What was taken is not given to the host again, whatever takes its place there; what was refused
+// is told once, also when it is delivered again.
+void Agent::Settle(const std::string& topic, const std::string& deployment, const Error* refusal) {
+  std::optional<OutboxEvent> event;
+  if (refusal != nullptr) {
+    LogWarning("fleet: deployment ", deployment, " is refused: ", refusal->message());
+    JsonWriter json;
+    json.Object().Field("boot", options_->boot).Field("st", "REJECTED");
+    json.Field("code", refusal->code() == Errc::kDenied ? "E_DENIED" : "E_RELEASE");
+    json.Field("msg", refusal->message()).End();
+    event.emplace();
+    event->last = true;
+    event->topic = Cat("dep/", deployment);
+    event->payload = json.Take();
+  }
   OnWorker<Result<>>(
       [marks = marks_, outbox = env_.outbox, topic, deployment, event]() -> Result<> {
-        TRY(outbox->Add(event));
-        return marks->Refuse(topic, deployment);
+        if (event)
+          TRY(outbox->Add(*event));
+        return marks->Settle(topic, deployment);
       },
       [this](const Result<>& kept) {
         if (!kept)

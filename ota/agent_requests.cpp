@@ -5,13 +5,14 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "ota/agent.h"
+#include "ota/release_files.h"
 
 namespace wherry::ota {
 
 namespace {
 
 constexpr std::string_view kRequestType = "application/vnd.wherry.request.v1+json";
-constexpr size_t kMaxAnswered = 32;
+constexpr size_t kMaxAsked = 32;
 constexpr size_t kMaxCorrelation = 128;
 
 std::string ErrorJson(const Error& error) {
@@ -26,8 +27,13 @@ AgentRequest ReadRequest(AgentRequest request, const std::string& payload,
                          const AgentOptions& options) {
   std::string text = payload.empty() ? "{}" : payload;
   if (auto envelope = Envelope::Parse(payload, "request")) {
-    request.is_signed = envelope->payload_type == kRequestType &&
-                        envelope->SignedBy(options.rollout_keys) != nullptr;
+    auto keys = LoadKeys(options.rollout_keys);
+    if (!keys) {
+      request.refusal = keys.error().message();
+      return request;
+    }
+    request.is_signed =
+        envelope->payload_type == kRequestType && envelope->SignedBy(*keys) != nullptr;
     text = envelope->payload;
   }
   Result<JsonDocument> document = JsonDocument::Parse(text, "request");
@@ -69,18 +75,30 @@ void Agent::OnParsed(AgentRequest request) {
     LogWarning("fleet: request ", request.method, " says nowhere to answer to, ignored");
     return;
   }
-  auto before = std::ranges::find(answered_, request.correlation, &Answered::correlation);
-  if (before != answered_.end())
-    return Reply(request.topic, request.correlation, before->payload);
-  auto answer = [this, topic = request.topic, correlation = request.correlation,
+  // Lengths keep the parts apart.
+  std::string identity = Cat(request.topic.size(), ' ', request.topic, request.method.size(), ' ',
+                             request.method, request.correlation);
+  auto before = std::ranges::find(asked_, identity, &Asked::identity);
+  if (before != asked_.end()) {
+    if (!before->answer.empty())
+      Reply(request.topic, request.correlation, before->answer);
+    return;
+  }
+  if (asked_.size() == kMaxAsked) {
+    auto oldest = std::ranges::find_if(asked_, [](const Asked& a) { return !a.answer.empty(); });
+    if (oldest == asked_.end())
+      return Reply(request.topic, request.correlation,
+                   ErrorJson(Error(Errc::kBusy, "too many requests are being worked on")));
+    asked_.erase(oldest);
+  }
+  asked_.push_back({identity, ""});
+  auto answer = [this, request, identity,
                  alive = std::weak_ptr(alive_)](Result<std::string> result) {
     if (alive.expired())
       return;
     std::string payload = result ? Cat(R"({"result":)", *result, "}") : ErrorJson(result.error());
-    answered_.push_back({correlation, payload});
-    if (answered_.size() > kMaxAnswered)
-      answered_.pop_front();
-    Reply(topic, correlation, payload);
+    std::ranges::find(asked_, identity, &Asked::identity)->answer = payload;
+    Reply(request.topic, request.correlation, payload);
   };
   if (!request.refusal.empty())
     return answer(Fail(Errc::kDenied, request.refusal));
@@ -90,12 +108,18 @@ void Agent::OnParsed(AgentRequest request) {
 void Agent::Reply(const std::string& topic, const std::string& correlation,
                   const std::string& payload) {
   mqtt::PublishOptions options{.correlation_data = correlation};
-  std::string text = payload;
   JsonWriter name;
   name.String(correlation);
+  std::string text = payload;
   text.insert(1, Cat("\"corr\":", name.text(), ","));
-  auto given = client_.Publish(topic, std::move(text), options, [](const Result<>&) {});
-  if (!given)
+  auto sent = [this, topic, correlation](const Result<>& result) {
+    if (result)
+      return;
+    LogWarning("fleet: an answer is not sent: ", result.error().message());
+    if (result.error().code() == Errc::kNoSpace)  // it is too long; that it is so is not
+      Reply(topic, correlation, ErrorJson(result.error()));
+  };
+  if (auto given = client_.Publish(topic, std::move(text), options, sent); !given)
     LogWarning("fleet: an answer is not sent: ", given.error().message());
 }
 

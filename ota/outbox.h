@@ -31,10 +31,13 @@ class Outbox {
  public:
   static constexpr size_t kMaxEvents = 128;
 
-  // A damaged end of the file is dropped: it is what a power cut was in the middle of writing.
+  // The file is made by the first Add. A damaged end of it is dropped: it is what a power cut was
+  // in the middle of writing.
   static Result<std::unique_ptr<Outbox>> Open(std::string path);
 
-  // On flash when it returns, with its number; one whose source was there before is dropped.
+  // On flash when it returns, with its number; one with the source of the one before is dropped: a
+  // report comes again after a restart. After an error it is kept in memory, and written with the
+  // next one.
   Result<> Add(OutboxEvent event);
   // Those after this number, in their order.
   std::vector<OutboxEvent> After(uint64_t number) const;
@@ -43,14 +46,14 @@ class Outbox {
 
  private:
   explicit Outbox(std::string path) : path_(std::move(path)) {}
-  void Load(std::string_view text);
-  Result<> Rewrite();
+  bool Load(std::string_view text);
+  Result<> Rewrite(const std::deque<OutboxEvent>& events);
   Result<> Append(const OutboxEvent& event);
 
   std::string path_;
   std::mutex file_mutex_;     // of who writes; guards all but events_, which it may read too
   mutable std::mutex mutex_;  // guards events_, never held while the device is waited for
-  UniqueFd file_;
+  UniqueFd file_;             // at its end; none: the next write writes all
   std::deque<OutboxEvent> events_;
   uint64_t told_ = 0;    // up to this
   uint64_t newest_ = 0;  // number that was given last

@@ -71,19 +71,12 @@ off_t PlaceOf(uint64_t number) {
 
 }  // namespace
 
-Result<RecordFile> RecordFile::Create(std::string path) {
-  // Complete under its name or not there at all. An empty copy is no damage: number 0 is valid.
-  TRY(ReplaceFile(path, Cat(Encode(0, ""), std::string(kCopy, '\0')), kFileMode,
-                  Durability::kPersistent));
-  return Open(std::move(path));
-}
-
 Result<RecordFile> RecordFile::Open(std::string path) {
-  if (!PathExists(path))
-    return Create(std::move(path));
-  UniqueFd file = TRY(wherry::Open(path, O_RDWR));
-  std::string content = TRY(ReadAll(file.get(), kCopies * kCopy, path));
-  RecordFile record(std::move(path), std::move(file));
+  RecordFile record(std::move(path));
+  if (!PathExists(record.path_))
+    return record;
+  record.file_ = TRY(wherry::Open(record.path_, O_RDWR));
+  std::string content = TRY(ReadAll(record.file_.get(), kCopies * kCopy, record.path_));
   bool valid = false;
   for (size_t at = 0; at < content.size(); at += kCopy) {
     std::optional<Copy> copy = Decode(std::string_view(content).substr(at, kCopy));
@@ -99,17 +92,31 @@ Result<RecordFile> RecordFile::Open(std::string path) {
   return record;
 }
 
+// Complete under its name, or what was there before.
+Result<> RecordFile::Create(std::string_view copy) {
+  std::string other(kCopy, '\0');
+  bool first = PlaceOf(number_ + 1) == 0;
+  TRY(ReplaceFile(path_, first ? Cat(copy, other) : Cat(other, copy), kFileMode,
+                  Durability::kPersistent));
+  file_ = TRY(wherry::Open(path_, O_RDWR));
+  return {};
+}
+
 Result<> RecordFile::Store(std::string payload) {
   if (payload.size() > kMaxPayload)
     return Fail(Errc::kInvalid, Cat(path_, ": a record of ", payload.size(), " bytes is too long"));
   std::string copy = Encode(number_ + 1, payload);
-  ssize_t written = pwrite(file_.get(), copy.data(), copy.size(), PlaceOf(number_ + 1));
-  if (written < 0)
-    return FailSys("pwrite", path_);
-  if (static_cast<size_t>(written) != copy.size())
-    return Fail(Errc::kIo, Cat(path_, ": written in part only"));
-  if (fdatasync(file_.get()) != 0)
-    return FailSys("fdatasync", path_);
+  if (file_) {
+    ssize_t written = pwrite(file_.get(), copy.data(), copy.size(), PlaceOf(number_ + 1));
+    if (written < 0)
+      return FailSys("pwrite", path_);
+    if (static_cast<size_t>(written) != copy.size())
+      return Fail(Errc::kIo, Cat(path_, ": written in part only"));
+    if (fdatasync(file_.get()) != 0)
+      return FailSys("fdatasync", path_);
+  } else {
+    TRY(Create(copy));
+  }
   ++number_;
   payload_ = std::move(payload);
   return {};

@@ -20,10 +20,10 @@ class RecordFile {
  public:
   static constexpr size_t kMaxPayload = 4096 - 8 - 8 - 4 - 32;
 
-  // Creates the file when it is not there. kCorrupt when it is there and neither copy is valid.
+  // A file that is not there is made by the first Store. kCorrupt when neither copy is valid.
   static Result<RecordFile> Open(std::string path);
-  // In place of one that is corrupt.
-  static Result<RecordFile> Create(std::string path);
+  // Nothing is stored yet, whatever is under that name: the first Store takes its place.
+  explicit RecordFile(std::string path) : path_(std::move(path)) {}
 
   const std::string& payload() const { return payload_; }  // empty: nothing was stored yet
   uint64_t number() const { return number_; }              // grows by one with each Store
@@ -32,7 +32,7 @@ class RecordFile {
   Result<> Store(std::string payload);
 
  private:
-  RecordFile(std::string path, UniqueFd file) : path_(std::move(path)), file_(std::move(file)) {}
+  Result<> Create(std::string_view copy);
 
   std::string path_;
   UniqueFd file_;

@@ -33,16 +33,12 @@ Result<std::vector<PublicKey>> LoadKeys(const std::string& directory) {
   return keys;
 }
 
-Result<ReleaseFiles> ReleaseFiles::Open(std::string directory) {
-  TRY(MakeDirs(directory, kDirMode));
-  return ReleaseFiles(std::move(directory));
-}
-
 std::string ReleaseFiles::PathOf(const Digest& digest) const {
   return Cat(directory_, '/', digest.hex(), kSuffix);
 }
 
 Result<> ReleaseFiles::Keep(const Digest& digest, std::string_view envelope) {
+  TRY(MakeDirs(directory_, kDirMode));
   return ReplaceFile(PathOf(digest), envelope, kFileMode, Durability::kPersistent);
 }
 
@@ -55,16 +51,21 @@ Result<Release> ReleaseFiles::Read(const Digest& digest) const {
   return Release::Parse(envelope.payload, path);
 }
 
-Result<> ReleaseFiles::Retain(const std::set<Digest>& digests) {
-  for (const std::string& name : TRY(ListDir(directory_))) {
-    std::string_view hex = name;
-    if (hex.ends_with(kSuffix))
-      hex.remove_suffix(kSuffix.size());
-    Result<Digest> digest = Digest::ParseHex(hex);
-    if (!digest || !digests.contains(*digest))
-      TRY(RemoveTree(Cat(directory_, '/', name)));
+std::vector<Digest> ReleaseFiles::List() const {
+  std::vector<Digest> digests;
+  Result<std::vector<std::string>> names = ListDir(directory_);
+  for (std::string_view name : names ? *names : std::vector<std::string>()) {
+    if (!name.ends_with(kSuffix))
+      continue;
+    name.remove_suffix(kSuffix.size());
+    if (Result<Digest> digest = Digest::ParseHex(name))
+      digests.push_back(*digest);
   }
-  return {};
+  return digests;
+}
+
+Result<> ReleaseFiles::Remove(const Digest& digest) {
+  return RemoveTree(PathOf(digest));
 }
 
 }  // namespace wherry::ota

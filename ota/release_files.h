@@ -3,7 +3,6 @@
 // on with what it runs. One thread.
 #pragma once
 
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,18 +20,18 @@ Result<std::vector<PublicKey>> LoadKeys(const std::string& directory);
 
 class ReleaseFiles {
  public:
-  // `directory` is made when it is not there.
-  static Result<ReleaseFiles> Open(std::string directory);
+  // `directory` is made by the first Keep.
+  explicit ReleaseFiles(std::string directory) : directory_(std::move(directory)) {}
 
   // Durable when it returns.
   Result<> Keep(const Digest& digest, std::string_view envelope);
   // kNotFound, kCorrupt.
   Result<Release> Read(const Digest& digest) const;
-  // Removes all others.
-  Result<> Retain(const std::set<Digest>& digests);
+  // All that are there, readable or not; none when they cannot be listed.
+  std::vector<Digest> List() const;
+  Result<> Remove(const Digest& digest);
 
  private:
-  explicit ReleaseFiles(std::string directory) : directory_(std::move(directory)) {}
   std::string PathOf(const Digest& digest) const;
 
   std::string directory_;

@@ -1,6 +1,7 @@
 #include "ota/updater.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -17,7 +18,9 @@ constexpr uint32_t kEvidenceMode = 0600;
 Result<> SetAside(const std::string& path) {
   std::string aside = Cat(path, ".damaged");
   TRY(RemoveTree(aside));
-  if (rename(path.c_str(), aside.c_str()) != 0)
+  // Until the new one takes its name the old one has it: no record would mean that nothing was
+  // here.
+  if (link(path.c_str(), aside.c_str()) != 0 && rename(path.c_str(), aside.c_str()) != 0)
     return FailSys("rename", path);
   return {};
 }
@@ -28,32 +31,59 @@ std::string ShortName(const Digest& digest) {
 
 }  // namespace
 
-Result<std::unique_ptr<Updater>> Updater::Open(Environment environment) {
-  TRY(MakeDirs(environment.directory, 0700));
+std::unique_ptr<Updater> Updater::Open(Environment environment) {
   std::string path = Cat(environment.directory, "/record");
   Result<RecordFile> record = RecordFile::Open(path);
   Result<UpdateState> state = UpdateState();
   if (record && !record->payload().empty())
     state = UpdateState::Parse(record->payload());
-  if (!record && !PathExists(path))
-    return std::unexpected(std::move(record).error());
-  if (!record || !state) {
-    const Error& error = record ? state.error() : record.error();
-    environment.log(Cat(error.message(), "; what runs is left alone until the next release comes"));
-    TRY(SetAside(path));
-    record = RecordFile::Create(path);
-    state = UpdateState();
+  if (record && state) {
+    std::unique_ptr<Updater> updater(new Updater(std::move(environment), *std::move(record)));
+    updater->state_ = *std::move(state);
+    return updater;
   }
-  RecordFile opened = TRY(std::move(record));
-  ReleaseFiles files = TRY(ReleaseFiles::Open(Cat(environment.directory, "/releases")));
-  std::unique_ptr<Updater> updater(
-      new Updater(std::move(environment), std::move(opened), std::move(files)));
-  updater->state_ = *std::move(state);
+  const Error& error = record ? state.error() : record.error();
+  environment.log(Cat(error.message(), "; the releases that are here tell what is to run"));
+  if (Result<> aside = SetAside(path); !aside)
+    environment.log(aside.error().message());
+  std::unique_ptr<Updater> updater(new Updater(std::move(environment), RecordFile(path)));
+  UpdateState recovered = updater->Recovered();
+  if (recovered == UpdateState())
+    return updater;
+  if (Result<> kept = updater->Enter(recovered); !kept) {
+    updater->environment_.log(kept.error().message());
+    updater->state_ = recovered;
+  }
   return updater;
 }
 
-Updater::Updater(Environment environment, RecordFile record, ReleaseFiles files)
-    : environment_(std::move(environment)), record_(std::move(record)), files_(std::move(files)) {}
+Updater::Updater(Environment environment, RecordFile record)
+    : environment_(std::move(environment)),
+      record_(std::move(record)),
+      files_(Cat(environment_.directory, "/releases")) {}
+
+// Which of the releases was active is lost with the record. The newest is tried, so that one that
+// is no good is found out; the one before it may be gone back to.
+UpdateState Updater::Recovered() const {
+  std::vector<Release> releases;
+  for (const Digest& digest : files_.List()) {
+    if (Result<Release> release = files_.Read(digest))
+      releases.push_back(*std::move(release));
+  }
+  std::ranges::sort(releases, std::ranges::greater(), &Release::sequence);
+  UpdateState state;
+  if (releases.empty())
+    return state;
+  state.state = State::kConfirmed;
+  state.deployment = "recovered";
+  state.active = releases[0].digest;
+  if (releases.size() > 1) {
+    state.state = State::kTrial;
+    state.previous = releases[1].digest;
+    state.floor = releases[1].floor;
+  }
+  return state;
+}
 
 Updater::~Updater() {
   Stop();

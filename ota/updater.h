@@ -41,9 +41,9 @@ class Updater {
     std::chrono::milliseconds period{1000};
   };
 
-  // Reads what the last run left. A record that is damaged beyond repair is set aside and said so:
-  // what runs is left alone, the next release is taken.
-  static Result<std::unique_ptr<Updater>> Open(Environment environment);
+  // Reads what the last run left. A record that is damaged beyond repair is set aside and said so;
+  // the documents of the releases tell what is to run: the newest is tried once more.
+  static std::unique_ptr<Updater> Open(Environment environment);
   ~Updater();  // as Stop
   Updater(const Updater&) = delete;
   Updater& operator=(const Updater&) = delete;
@@ -86,9 +86,10 @@ class Updater {
   // What a step began with. A wish meanwhile makes the step's result count for nothing.
   using Number = uint64_t;
 
-  Updater(Environment environment, RecordFile record, ReleaseFiles files);
+  Updater(Environment environment, RecordFile record);
 
   // updater.cpp
+  UpdateState Recovered() const;
   Result<> Enter(UpdateState next);                // with mutex_ held
   UpdateState Confirmed(UpdateState state) const;  // with mutex_ held
   bool Move(Number from, UpdateState next);
@@ -98,7 +99,7 @@ class Updater {
 
   // updater_steps.cpp
   void Run();
-  void CountStart();
+  void CountStart(UpdateState state, Number number);
   void Announce(const UpdateState& state, Number number);
   void Step(const UpdateState& state, Number number);
   void Arrange(const UpdateState& state, Number number, const Digest& goal);
@@ -114,11 +115,12 @@ class Updater {
   void Rest(Number number);
   void BackOff(Number number, std::string waiting);
 
-  Environment environment_;
+  const Environment environment_;
   std::thread thread_;
   CancelFlag cancel_ = std::make_shared<std::atomic<bool>>(false);
 
   // Of the updater's thread.
+  bool start_counted_ = false;
   Number announced_ = 0;
   std::optional<Digest> running_;  // the release last switched to
   std::optional<std::chrono::nanoseconds> healthy_since_;

@@ -1,6 +1,7 @@
 // What the updater's thread does in each state.
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "core/base/text.h"
 #include "core/base/time.h"
@@ -28,6 +29,13 @@ bool IsFinal(Errc code) {
   return std::ranges::find(kFinal, code) != kFinal.end();
 }
 
+// The release before is the active one again; nothing is left to go back to.
+UpdateState WentBack(UpdateState state, State end) {
+  state.state = end;
+  state.candidate = std::exchange(state.active, std::exchange(state.previous, Digest()));
+  return state;
+}
+
 // Seconds, of something that is counted in them.
 int64_t Whole(nanoseconds time) {
   return std::chrono::duration_cast<seconds>(time).count();
@@ -36,7 +44,6 @@ int64_t Whole(nanoseconds time) {
 }  // namespace
 
 void Updater::Run() {
-  CountStart();
   for (;;) {
     UpdateState state;
     Number number = 0;
@@ -48,6 +55,10 @@ void Updater::Run() {
       state = state_;
       number = record_.number();
     }
+    if (!start_counted_) {
+      CountStart(state, number);
+      continue;
+    }
     if (number != announced_)
       Announce(state, number);
     Step(state, number);
@@ -56,11 +67,11 @@ void Updater::Run() {
 
 // A start in the middle of a trial is one more try, written down before anything of it starts: a
 // release that takes the device down with it is given up.
-void Updater::CountStart() {
-  UpdateState state = Now().update;
-  if (state.state != State::kTrial && state.state != State::kReverting)
+void Updater::CountStart(UpdateState state, Number number) {
+  if (state.state != State::kTrial && state.state != State::kReverting) {
+    start_counted_ = true;
     return;
-  Number number = Now().number;
+  }
   std::optional<Release> release = FindRelease(state.active);
   uint32_t limit = release ? release->trial.starts : Trial().starts;
   if (++state.starts <= limit) {
@@ -69,10 +80,10 @@ void Updater::CountStart() {
     TakeBack(state, number, Code::kStarts,
              Cat("the trial was begun ", limit, " times and never came to its end"));
   } else {
-    state.state = State::kBothBad;
     state.reason += Cat("; the way back was begun ", limit, " times");
-    Move(number, std::move(state));
+    Move(number, WentBack(std::move(state), State::kBothBad));
   }
+  start_counted_ = Now().number != number;
 }
 
 void Updater::Announce(const UpdateState& state, Number number) {
@@ -82,7 +93,7 @@ void Updater::Announce(const UpdateState& state, Number number) {
   delay_ = milliseconds(0);
   if (state.state != State::kNone)
     environment_.report({number, state});
-  if (state.AtRest())
+  if (state.AtRest() || state.state == State::kFetching)
     Tidy(state);
 }
 
@@ -134,8 +145,7 @@ void Updater::Arrange(const UpdateState& state, Number number, const Digest& goa
   std::optional<Release> release = FindRelease(goal);
   if (state.state == State::kReverting &&
       Spent(state) >= (release ? release->trial.deadline : Trial().deadline)) {
-    UpdateState next = state;
-    next.state = State::kBothBad;
+    UpdateState next = WentBack(state, State::kBothBad);
     next.reason += Cat("; and the release before cannot be started: ", reason);
     Move(number, std::move(next));
     return;
@@ -214,36 +224,39 @@ void Updater::Revert(UpdateState state, Number number) {
   }
   if (Stopping())
     return;
-  if (health.state == Health::State::kHealthy) {
-    state.state = State::kReverted;
-  } else {
-    state.state = State::kBothBad;
+  bool well = health.state == Health::State::kHealthy;
+  if (!well)
     state.reason += Cat("; and the release before is not well: ", health.reason);
-  }
-  state.candidate = state.active;
-  state.active = state.previous;
-  state.previous = Digest();
-  Move(number, std::move(state));
+  Move(number, WentBack(std::move(state), well ? State::kReverted : State::kBothBad));
 }
 
-// Whatever neither runs nor is what a rollback goes to.
+// What a release had goes when it neither runs nor may be gone back to; its document last, so that
+// a cut in between is made good.
 void Updater::Tidy(const UpdateState& state) {
+  std::vector<Digest> digests = {state.active, state.previous};
+  if (!state.AtRest())
+    digests.push_back(state.candidate);
   std::vector<Release> kept;
-  for (const Digest& digest : {state.active, state.previous}) {
+  for (const Digest& digest : digests) {
     if (std::optional<Release> release = FindRelease(digest))
       kept.push_back(*std::move(release));
+    else if (!digest.none())
+      return;  // what it shares with others is not known
   }
-  std::vector<const Release*> pointers;
-  for (const Release& release : kept)
-    pointers.push_back(&release);
-  Result<> pruned = environment_.workload->Prune(pointers);
-  if (pruned) {
+  for (const Digest& digest : files_.List()) {
+    if (std::ranges::find(digests, digest) != digests.end())
+      continue;
+    Result<> removed;
+    if (std::optional<Release> gone = FindRelease(digest))
+      removed = environment_.workload->Remove(*gone, kept);
     std::lock_guard lock(mutex_);
-    if (record_.number() == announced_)
-      pruned = files_.Retain({state.active, state.previous});
+    if (record_.number() != announced_)
+      return;  // it may be wanted again
+    if (removed)
+      removed = files_.Remove(digest);
+    if (!removed)
+      environment_.log(Cat("tidying up after an update: ", removed.error().message()));
   }
-  if (!pruned)
-    environment_.log(Cat("tidying up after an update: ", pruned.error().message()));
 }
 
 Result<> Updater::Switch(const Digest& from, const Digest& to) {
@@ -259,9 +272,9 @@ nanoseconds Updater::Spent(const UpdateState& state) const {
   return seconds(state.spent_s) + (Uptime() - counted_);
 }
 
-// Not a change of state: nobody is told.
+// Not a change of state: nobody is told. Of a trial and the way back, which have a deadline.
 void Updater::KeepSpent(const UpdateState& state, Number number) {
-  if (Uptime() - counted_ < kCountPeriod)
+  if (state.AtRest() || Uptime() - counted_ < kCountPeriod)
     return;
   std::lock_guard lock(mutex_);
   if (record_.number() != number)

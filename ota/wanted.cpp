@@ -9,6 +9,7 @@ namespace wherry::ota {
 namespace {
 
 constexpr uint32_t kFileMode = 0600;
+constexpr uint32_t kDirMode = 0700;
 
 }  // namespace
 
@@ -23,7 +24,7 @@ WantedMarks::WantedMarks(std::string path) : path_(std::move(path)) {
   }
   for (JsonValue mark : document->root()) {
     marks_[std::string(mark.key())] = {static_cast<uint64_t>(mark["rseq"].integer()),
-                                       std::string(mark["refused"].str())};
+                                       std::string(mark["settled"].str())};
   }
 }
 
@@ -31,8 +32,9 @@ Result<> WantedMarks::Keep() {
   JsonWriter json;
   json.Object();
   for (const auto& [topic, mark] : marks_)
-    json.Key(topic).Object().Field("rseq", mark.sequence).Field("refused", mark.refused).End();
+    json.Key(topic).Object().Field("rseq", mark.sequence).Field("settled", mark.settled).End();
   json.End();
+  TRY(MakeDirs(path_.substr(0, path_.rfind('/')), kDirMode));
   return ReplaceFile(path_, json.text(), kFileMode, Durability::kPersistent);
 }
 
@@ -45,7 +47,7 @@ Result<WantedMarks::Taken> WantedMarks::Take(const std::string& topic, std::stri
   if (sequence < mark.sequence)
     return Fail(Errc::kDenied, Cat(topic, " has number ", sequence, ", and ", mark.sequence,
                                    " was there before: ignored"));
-  taken.refused = mark.refused == taken.desired.deployment;
+  taken.settled = mark.settled == taken.desired.deployment;
   if (sequence == mark.sequence)
     return taken;
   mark.sequence = sequence;
@@ -53,8 +55,8 @@ Result<WantedMarks::Taken> WantedMarks::Take(const std::string& topic, std::stri
   return taken;
 }
 
-Result<> WantedMarks::Refuse(const std::string& topic, std::string_view deployment) {
-  marks_[topic].refused = deployment;
+Result<> WantedMarks::Settle(const std::string& topic, std::string_view deployment) {
+  marks_[topic].settled = deployment;
   return Keep();
 }
 

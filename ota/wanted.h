@@ -1,6 +1,6 @@
 // What was wanted last, by topic, as far as it has to outlive the process: the number of each
-// document, below which none is taken any more, and the deployment that was refused, which is told
-// once. Blocks on flash; one thread.
+// document, below which none is taken any more, and the deployment that was taken or refused, which
+// happens once. Blocks on flash; one thread.
 #pragma once
 
 #include <cstdint>
@@ -22,18 +22,18 @@ class WantedMarks {
 
   struct Taken {
     Desired desired;
-    bool refused = false;  // this deployment was, before
+    bool settled = false;  // this deployment was, before
   };
   // Verifies and remembers a document. kDenied for a foreign key, and for a number that is lower
   // than one before.
   Result<Taken> Take(const std::string& topic, std::string_view envelope,
                      std::span<const PublicKey> keys);
-  Result<> Refuse(const std::string& topic, std::string_view deployment);
+  Result<> Settle(const std::string& topic, std::string_view deployment);
 
  private:
   struct Mark {
     uint64_t sequence = 0;
-    std::string refused;
+    std::string settled;
   };
   Result<> Keep();
 

@@ -49,9 +49,9 @@ class Workload {
   // log, exit codes, memory peak. JSON.
   virtual std::string Evidence(const Release& release) = 0;
 
-  // Removes the containers of releases that are not among `kept`; the images they had may be
-  // collected then.
-  virtual Result<> Prune(std::span<const Release* const> kept) = 0;
+  // Removes what `gone` had, containers and images, and none of `kept` has too. Networks and
+  // volumes stay: they may hold what somebody wants.
+  virtual Result<> Remove(const Release& gone, std::span<const Release> kept) = 0;
 };
 
 }  // namespace wherry::ota

@@ -72,7 +72,7 @@ Result<ota::AgentOptions> Fleet::Options() {
   options.tenant = mqtt.tenant;
   options.device = mqtt.device;
   options.groups = mqtt.groups;
-  options.rollout_keys = TRY(ota::LoadKeys(mqtt.rollout_keys));
+  options.rollout_keys = mqtt.rollout_keys;
   options.marks = Cat(env_.config->root, "/ota/wanted.json");
   options.boot = boot_;
   options.version = WHERRY_VERSION;

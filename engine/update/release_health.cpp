@@ -19,7 +19,7 @@ using State = ota::Health::State;
 constexpr net::Ipv4 kLoopback{0x7F000001};
 constexpr std::chrono::milliseconds kCommandPatience{10000};
 constexpr int64_t kEvidenceLines = 50;
-constexpr size_t kEvidenceBytes = 16 << 10;  // of the log of one app
+constexpr size_t kEvidenceBytes = 24 << 10;  // of the logs of all apps: it has to fit a message
 
 // An end that the restart policy does not follow up.
 bool StaysEnded(const ReleaseWorkload::Seen& seen) {
@@ -37,7 +37,7 @@ std::string EndOf(const RunStatus& status) {
   return Cat("ended with exit code ", status.exit_code);
 }
 
-std::string LogTail(const std::string& directory) {
+std::string LogTail(const std::string& directory, size_t most) {
   LogQuery query;
   query.multiplexed = false;
   query.tail = kEvidenceLines;
@@ -48,8 +48,8 @@ std::string LogTail(const std::string& directory) {
     if (!progress || *progress != LogReader::Progress::kMore)
       break;
   }
-  if (text.size() > kEvidenceBytes)
-    text.erase(0, text.size() - kEvidenceBytes);
+  if (text.size() > most)
+    text.erase(0, text.size() - most);
   return text;
 }
 
@@ -159,7 +159,7 @@ std::string ReleaseWorkload::Evidence(const ota::Release& release) {
     json.Field("restarts", seen->restarts).Field("health", HealthName(seen->health.status));
     if (!seen->health.log.empty())
       json.Field("health_output", seen->health.log.back().output);
-    json.Field("log", LogTail(seen->directory)).End();
+    json.Field("log", LogTail(seen->directory, kEvidenceBytes / release.apps.size())).End();
   }
   json.End().End();
   return json.Take();

@@ -195,29 +195,43 @@ Result<> ReleaseWorkload::Switch(const ota::Release* from, const ota::Release* t
   return {};
 }
 
-Result<> ReleaseWorkload::Prune(std::span<const ota::Release* const> kept) {
-  std::set<std::string> wanted;
-  for (const ota::Release* release : kept) {
-    for (const ota::App& app : release->apps)
-      wanted.insert(app.Identity().hex());
-  }
-  auto found = TRY(Await<std::vector<ContainerPtr>>(
-      env_.loop, *env_.ended,
-      [containers = env_.containers, wanted](Done<std::vector<ContainerPtr>> done) {
-        std::vector<ContainerPtr> others;
-        for (ContainerPtr& container : containers->All()) {
-          const auto& labels = container->config->labels;
-          auto label = labels.find(std::string(kIdentityLabel));
-          if (label != labels.end() && !wanted.contains(label->second))
-            others.push_back(std::move(container));
-        }
-        done(std::move(others));
+// An image that somebody gave a name of his own, or made a container of, stays.
+Result<> ReleaseWorkload::RemoveImage(const ota::App& app) {
+  Result<ImageSummary> image = env_.images->Inspect(app.image.Canonical());
+  if (!image || !image->repo_tags.empty())
+    return {};
+  auto users = TRY(Await<std::vector<ImageUser>>(
+      env_.loop, *env_.ended, [containers = env_.containers](Done<std::vector<ImageUser>> done) {
+        done(containers->ImageUsers());
       }));
-  for (const ContainerPtr& container : found) {
-    TRY(Await<void>(env_.loop, *env_.ended, [containers = env_.containers, container](Done<> done) {
-      containers->Remove(container, Containers::Force::kYes, Containers::TheirVolumes::kRemove,
-                         std::move(done));
-    }));
+  const Digest& digest = image->image->manifest_digest;
+  if (std::ranges::find(users, digest, &ImageUser::manifest_digest) == users.end())
+    TRY(env_.images->Prune({digest}));
+  return {};
+}
+
+Result<> ReleaseWorkload::Remove(const ota::Release& gone, std::span<const ota::Release> kept) {
+  pins_.clear();
+  std::set<std::string> containers, images;
+  for (const ota::Release& release : kept) {
+    for (const ota::App& app : release.apps) {
+      containers.insert(AppContainerName(app));
+      images.insert(app.image.Canonical());
+    }
+  }
+  for (const ota::App& app : gone.apps) {
+    Seen seen = TRY(Look(app));
+    if (!seen.container || containers.contains(AppContainerName(app)))
+      continue;
+    TRY(Await<void>(env_.loop, *env_.ended,
+                    [all = env_.containers, container = seen.container](Done<> done) {
+                      all->Remove(container, Containers::Force::kYes,
+                                  Containers::TheirVolumes::kRemove, std::move(done));
+                    }));
+  }
+  for (const ota::App& app : gone.apps) {
+    if (!images.contains(app.image.Canonical()))
+      TRY_CTX(Cat("image of app ", app.name), RemoveImage(app));
   }
   return {};
 }

@@ -40,7 +40,7 @@ class ReleaseWorkload final : public ota::Workload {
   Result<> Switch(const ota::Release* from, const ota::Release* to) override;
   ota::Health Check(const ota::Release& release) override;
   std::string Evidence(const ota::Release& release) override;
-  Result<> Prune(std::span<const ota::Release* const> kept) override;
+  Result<> Remove(const ota::Release& gone, std::span<const ota::Release> kept) override;
 
   // What is known of an app's container at one moment.
   struct Seen {
@@ -63,6 +63,7 @@ class ReleaseWorkload final : public ota::Workload {
   Result<> StartApp(const ota::Release& release, const ota::App& app);
   Result<> AwaitReady(const ota::Release& release, const ota::App& app);
   Result<> Stop(const Seen& seen);
+  Result<> RemoveImage(const ota::App& app);
   ota::Health CheckApp(const ota::Release& release, const ota::App& app);
   Result<> RunCheck(const Seen& seen, const ota::AppCheck& check);
   Result<> RunCommand(const Seen& seen, const std::vector<std::string>& command);

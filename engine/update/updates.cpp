@@ -53,11 +53,11 @@ Updates::Updates(const Environment& environment)
 
 Result<std::unique_ptr<Updates>> Updates::Open(const Environment& environment) {
   std::unique_ptr<Updates> updates(new Updates(environment));
-  updates->updater_ = TRY(ota::Updater::Open(
+  updates->updater_ = ota::Updater::Open(
       {.directory = Directory(*environment.config),
        .workload = &updates->workload_,
        .report = [self = updates.get()](const ota::Report& report) { self->OnReport(report); },
-       .log = [](std::string_view line) { LogWarning("update: ", line); }}));
+       .log = [](std::string_view line) { LogWarning("update: ", line); }});
   return updates;
 }
 

@@ -146,8 +146,7 @@ class CrashPoints : public testing::Test {
                                                       .workload = &device,
                                                       .report = [](const Report&) {},
                                                       .log = [](std::string_view) {},
-                                                      .period = std::chrono::milliseconds(1)})
-                                           .value();
+                                                      .period = std::chrono::milliseconds(1)});
     updater->Start();
     return updater;
   }

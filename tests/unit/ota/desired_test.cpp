@@ -105,14 +105,14 @@ TEST_F(DesiredTest, MarksOutliveTheProcess) {
   std::string path = dir_ / "wanted.json";
   {
     WantedMarks marks(path);
-    EXPECT_FALSE(marks.Take("t", Signed(key_, Text(5)), keys_)->refused);
-    ASSERT_TRUE(marks.Refuse("t", "d1"));
+    EXPECT_FALSE(marks.Take("t", Signed(key_, Text(5)), keys_)->settled);
+    ASSERT_TRUE(marks.Settle("t", "d1"));
   }
   WantedMarks marks(path);
-  EXPECT_TRUE(marks.Take("t", Signed(key_, Text(5)), keys_)->refused);
+  EXPECT_TRUE(marks.Take("t", Signed(key_, Text(5)), keys_)->settled);
   EXPECT_EQ(marks.Take("t", Signed(key_, Text(4)), keys_).error().message(),
             "t has number 4, and 5 was there before: ignored");
-  EXPECT_FALSE(marks.Take("t", Signed(key_, Text(6, "d2")), keys_)->refused);
+  EXPECT_FALSE(marks.Take("t", Signed(key_, Text(6, "d2")), keys_)->settled);
   EXPECT_TRUE(marks.Take("other", Signed(key_, Text(1)), keys_));
   ASSERT_TRUE(ReplaceFile(path, "garbage", 0600, Durability::kVolatile));
   EXPECT_TRUE(WantedMarks(path).Take("t", Signed(key_, Text(1)), keys_));

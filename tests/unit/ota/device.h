@@ -107,20 +107,16 @@ class FileDevice : public Workload {
     return Cat(R"({"release":")", release.digest.hex(), R"("})");
   }
 
-  Result<> Prune(std::span<const Release* const> kept) override {
+  Result<> Remove(const Release& gone, std::span<const Release> kept) override {
     std::set<std::string> wanted;
-    for (const Release* release : kept) {
-      for (const App& app : release->apps) {
-        wanted.insert(NameOf(app));
-        wanted.insert(Cat("image-", app.image.digest->hex()));
-      }
-    }
-    std::vector<std::string> files = ListDir(directory_).value();
-    for (const std::string& name : files) {
-      if (!wanted.contains(name)) {
-        Act("remove");
-        (void)RemoveTree(Cat(directory_, '/', name));
-      }
+    for (const Release& release : kept)
+      wanted.merge(FilesOf(release));
+    for (const std::string& name : FilesOf(gone)) {
+      std::string path = Cat(directory_, '/', name);
+      if (wanted.contains(name) || !PathExists(path))
+        continue;
+      Act("remove");
+      (void)RemoveTree(path);
     }
     return {};
   }
@@ -156,6 +152,14 @@ class FileDevice : public Workload {
  private:
   static std::string NameOf(const App& app) {
     return Cat("app-", app.name, '-', app.Identity().hex().substr(0, 12));
+  }
+  static std::set<std::string> FilesOf(const Release& release) {
+    std::set<std::string> names;
+    for (const App& app : release.apps) {
+      names.insert(NameOf(app));
+      names.insert(Cat("image-", app.image.digest->hex()));
+    }
+    return names;
   }
   std::string PathOf(const App& app) const { return Cat(directory_, '/', NameOf(app)); }
   void Act(std::string_view what) {

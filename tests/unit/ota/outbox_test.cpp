@@ -56,12 +56,48 @@ TEST(OutboxTest, SameSourceIsAddedOnce) {
   ASSERT_TRUE(outbox->Remove(1));
   outbox = Outbox::Open(dir / "outbox").value();
   ASSERT_TRUE(outbox->Add(Event(5)));
-  ASSERT_TRUE(outbox->Add(Event(3)));
   EXPECT_EQ(Numbers(*outbox), Expected{});
   // Those of no report have no source to be known by.
   ASSERT_TRUE(outbox->Add(Event(0)));
   ASSERT_TRUE(outbox->Add(Event(0)));
   EXPECT_EQ(Numbers(*outbox), (Expected{2, 3}));
+  // The updater's numbers begin anew when its record was lost.
+  ASSERT_TRUE(outbox->Add(Event(1)));
+  EXPECT_EQ(Numbers(*outbox), (Expected{2, 3, 4}));
+}
+
+TEST(OutboxTest, NothingIsWrittenBeforeTheFirstEvent) {
+  TempDir dir;
+  auto outbox = Outbox::Open(dir / "ota/outbox").value();
+  ASSERT_TRUE(outbox->Remove(3));
+  EXPECT_FALSE(PathExists(dir / "ota"));
+  ASSERT_TRUE(outbox->Add(Event(1)));
+  EXPECT_EQ(Numbers(*Outbox::Open(dir / "ota/outbox").value()), Expected{1});
+}
+
+// What comes after a damaged line is found again.
+TEST(OutboxTest, EventsAfterATornLineStay) {
+  TempDir dir;
+  std::string path = dir / "outbox";
+  ASSERT_TRUE(Outbox::Open(path).value()->Add(Event(1)));
+  std::string whole = ReadFile(path).value();
+  for (std::string_view torn : {"01234567", "0123456789abcdef {}\n"}) {
+    ASSERT_TRUE(ReplaceFile(path, Cat(whole, torn), 0600, Durability::kVolatile));
+    ASSERT_TRUE(Outbox::Open(path).value()->Add(Event(2)));
+    EXPECT_EQ(Numbers(*Outbox::Open(path).value()), (Expected{1, 2})) << torn;
+  }
+}
+
+// A file that cannot be written costs nothing that is still in memory.
+TEST(OutboxTest, WhatCouldNotBeWrittenIsWrittenLater) {
+  TempDir dir;
+  auto outbox = Outbox::Open(dir / "ota/outbox").value();
+  ASSERT_TRUE(ReplaceFile(dir / "ota", "in the way", 0600, Durability::kVolatile));
+  EXPECT_FALSE(outbox->Add(Event(1)));
+  EXPECT_EQ(Numbers(*outbox), Expected{1});
+  ASSERT_TRUE(RemoveTree(dir / "ota"));
+  ASSERT_TRUE(outbox->Add(Event(2)));
+  EXPECT_EQ(Numbers(*Outbox::Open(dir / "ota/outbox").value()), (Expected{1, 2}));
 }
 
 TEST(OutboxTest, EndsOfUpdatesStay) {

@@ -60,8 +60,8 @@ TEST(RecordTest, BothDamaged) {
     ASSERT_FALSE(record);
     EXPECT_EQ(record.error().code(), Errc::kCorrupt);
   }
-  ASSERT_TRUE(RecordFile::Create(path));
-  EXPECT_TRUE(RecordFile::Open(path));
+  ASSERT_TRUE(RecordFile(path).Store("new"));
+  EXPECT_EQ(RecordFile::Open(path)->payload(), "new");
 }
 
 TEST(RecordTest, LongestAndTooLong) {

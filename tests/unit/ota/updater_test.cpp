@@ -1,6 +1,8 @@
 #include "ota/updater.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include <chrono>
 #include <condition_variable>
@@ -26,13 +28,17 @@ class UpdaterTest : public testing::Test {
                                     changed_.notify_all();
                                   },
                               .log = [](std::string_view) {},
-                              .period = milliseconds(2)})
-                   .value();
+                              .period = milliseconds(2)});
     updater_->Start();
   }
   void Reboot() {
     updater_.reset();
     Boot();
+  }
+  void DamageRecord() {
+    updater_.reset();
+    reports_.clear();
+    ASSERT_TRUE(ReplaceFile(dir_ / "ota/record", "garbage", 0600, Durability::kVolatile));
   }
 
   SignedRelease Make(uint64_t sequence, std::string_view app = "web", std::string_view image = "",
@@ -264,23 +270,89 @@ TEST_F(UpdaterTest, TrialBegunTooOftenIsTakenBack) {
   device_.starting.insert("slow");
   Deploy(Make(2, "slow", "", R"("trial":{"soak_s":0,"deadline_s":60,"starts":3})"), "d2",
          State::kTrial);
-  Reboot();
-  Reboot();
+  for (uint32_t starts : {2U, 3U}) {
+    Reboot();
+    for (int i = 0; i < 5000 && updater_->Now().update.starts < starts; ++i)
+      std::this_thread::sleep_for(milliseconds(1));
+    EXPECT_EQ(updater_->Now().update.starts, starts);
+  }
   EXPECT_EQ(updater_->Now().update.state, State::kTrial);
   Reboot();
   UpdateState end = Await(State::kReverted, "d2");
   EXPECT_EQ(end.code, Code::kStarts);
 }
 
-TEST_F(UpdaterTest, DamagedRecordIsSetAside) {
+TEST_F(UpdaterTest, WithADamagedRecordTheOneReleaseGoesOn) {
+  Boot();
+  SignedRelease release = Make(1);
+  Deploy(release, "d1", State::kConfirmed);
+  DamageRecord();
+  Boot();
+  EXPECT_EQ(updater_->Now().update.active, release.release.digest);
+  EXPECT_EQ(device_.Running(), FileDevice::NamesOf(release.release));
+  Deploy(Make(2), "d2", State::kConfirmed);
+}
+
+// Which one was active is not known: the newest is tried, and the other one is there for it.
+TEST_F(UpdaterTest, WithADamagedRecordTheNewestReleaseIsTried) {
+  Boot();
+  SignedRelease first = Make(1), second = Make(2, "bad");
+  Deploy(first, "d1", State::kConfirmed);
+  Deploy(second, "d2", State::kConfirmed);
+  DamageRecord();
+  Boot();
+  EXPECT_EQ(Await(State::kConfirmed, "recovered").active, second.release.digest);
+  DamageRecord();
+  device_.failing.insert("bad");
+  Boot();
+  EXPECT_EQ(Await(State::kReverted, "recovered").active, first.release.digest);
+  EXPECT_EQ(device_.Running(), FileDevice::NamesOf(first.release));
+  updater_.reset();
+  EXPECT_EQ(State::kReverted, (Boot(), updater_->Now().update.state))
+      << "the record is there again";
+}
+
+TEST_F(UpdaterTest, NothingIsWrittenBeforeTheFirstRelease) {
+  Boot();
+  updater_.reset();
+  EXPECT_FALSE(PathExists(dir_ / "ota"));
+}
+
+// A start of a trial that cannot be written down is not made.
+TEST_F(UpdaterTest, TrialWaitsForItsCount) {
   Boot();
   Deploy(Make(1), "d1", State::kConfirmed);
+  device_.starting.insert("slow");
+  ASSERT_TRUE(Apply(Make(2, "slow"), "d2"));
+  Await(State::kTrial, "d2");
   updater_.reset();
-  ASSERT_TRUE(ReplaceFile(dir_ / "ota/record", "garbage", 0600, Durability::kVolatile));
+  std::atomic<int> started = 0;
+  device_.on_action = [&](std::string_view action) { started += action.ends_with("running"); };
+  rlimit unlimited{};
+  getrlimit(RLIMIT_FSIZE, &unlimited);
+  rlimit none{0, unlimited.rlim_max};
+  signal(SIGXFSZ, SIG_IGN);
+  setrlimit(RLIMIT_FSIZE, &none);
   Boot();
-  EXPECT_EQ(updater_->Now().update.state, State::kNone);
-  EXPECT_EQ(device_.Running(), FileDevice::NamesOf(Make(1).release));
-  Deploy(Make(2), "d2", State::kConfirmed);
+  std::this_thread::sleep_for(milliseconds(50));
+  EXPECT_EQ(started, 0);
+  EXPECT_TRUE(updater_->Now().waiting.contains("record cannot be written"));
+  setrlimit(RLIMIT_FSIZE, &unlimited);
+  device_.starting.clear();
+  Await(State::kConfirmed, "d2");
+}
+
+// The disk of a device that is updated for years holds two releases, not all.
+TEST_F(UpdaterTest, WhatIsLeftOfOldReleasesGoes) {
+  Boot();
+  for (uint64_t sequence = 1; sequence <= 5; ++sequence)
+    Deploy(Make(sequence), Cat("d", sequence), State::kConfirmed);
+  Reboot();
+  Await(State::kConfirmed, "d5");
+  while (!updater_->Now().settled)
+    std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_EQ(ListDir(dir_ / "ota/releases")->size(), 2U);
+  EXPECT_EQ(ListDir(dir_ / "device")->size(), 4U) << "an app and an image of each of the two";
 }
 
 TEST_F(UpdaterTest, RecordThatIsNoFile) {

@@ -172,11 +172,12 @@ def test_requests(device, control):
     device.machine.wait_for(lambda: control.of('/reported'), 'the device does not connect', 40)
 
     def ask(method, payload, correlation):
+        before = len(control.of('/res/tool'))
         control.publish(f'{PREFIX}/req/{method}', payload, response=f'{PREFIX}/res/tool',
                         correlation=correlation)
 
         def answers():
-            return [a for a in control.of('/res/tool') if a['corr'] == correlation]
+            return [a for a in control.of('/res/tool')[before:] if a['corr'] == correlation]
         return device.machine.wait_for(answers, f'{method} is not answered', 20)[-1]
 
     assert ask('state.get', '{}', 'a')['result']['state'] == 'NONE'
@@ -192,3 +193,31 @@ def test_requests(device, control):
     assert ask('update.rollback', signed, 'e')['result'] == {}
     assert device.wait('REVERTED')['active']['sequence'] == 1
     assert ask('update.rollback', signed, 'e')['result'] == {}, 'the same request, the same answer'
+    # Of another method the correlation is another one.
+    assert ask('state.get', '{}', 'e')['result']['state'] == 'REVERTED'
+
+
+def test_what_was_taken_is_not_wanted_again(device, control):
+    """A release that was applied by hand takes the place of the fleet's, and is left alone."""
+    device.machine.wait_for(lambda: control.of('/conn'), 'the device does not connect', 40)
+    control.publish(GROUP, device.want('d1', device.release(1, device.app('web', *SLEEP))), retain=True)
+    device.await_event(control, 'd1', 'CONFIRMED')
+    device.apply(device.release(2, device.app('web', 'sleep', '1002')), '--deployment', 'by-hand').ok()
+    device.await_event(control, 'by-hand', 'CONFIRMED')
+    engine = device.engine
+    engine.stop()
+    engine.start()
+    device.machine.wait_for(lambda: len(control.of('/conn')) >= 2, 'the device does not come back', 40)
+    wait_reported(device, control, lambda s: s['deployment'] == 'by-hand')
+    device.engine.machine.shell('sleep 2').ok()
+    assert [e['st'] for e in device.events(control, 'd1')] == ['FETCHING', 'VERIFIED', 'TRIAL', 'CONFIRMED']
+
+
+def test_keys_are_read_for_each_message(device, control):
+    engine = device.engine
+    device.machine.wait_for(lambda: control.of('/conn'), 'the device does not connect', 40)
+    device.cli('release', 'keygen', f'{engine.dir}/next').ok()
+    device.machine.shell(f'mv {engine.dir}/next.pub {engine.dir}/rollout/').ok()
+    path = device.release(1, device.app('web', *SLEEP))
+    control.publish(GROUP, device.want('d1', path, key='next'))
+    device.await_event(control, 'd1', 'CONFIRMED')

@@ -206,6 +206,41 @@ def test_prune_leaves_the_way_back(device):
     assert device.running() == ['web']
 
 
+def test_what_old_releases_had_goes(device):
+    def probe(seconds):
+        return device.app('web', 'sleep', seconds, image=device.image('probe'))
+    assert device.apply(device.release(1, probe('1001'))).code == 0
+    for sequence in (2, 3):
+        assert device.apply(device.release(sequence, device.app('web', 'sleep', f'100{sequence}'))).code == 0
+    device.machine.wait_for(lambda: device.cli('images', '-aq').ok().out.count('\n') == 1,
+                            'the image of the first release stays')
+    assert device.cli('ps', '-aq').ok().out.count('\n') == 2, 'one runs, one is there to go back to'
+    device.cli('ota', 'rollback').ok()
+    device.wait('REVERTED')
+    # An image that has a name of somebody's own stays.
+    device.cli('tag', device.image(), 'mine:1').ok()
+    for sequence in (4, 5):
+        assert device.apply(device.release(sequence, probe(f'100{sequence}'))).code == 0
+    device.machine.wait_for(lambda: device.cli('ps', '-aq').ok().out.count('\n') == 2,
+                            'a container of the old release stays')
+    assert 'mine' in device.cli('images').ok().out
+
+
+def test_damaged_record(device):
+    engine = device.engine
+    for sequence in (1, 2):
+        assert device.apply(device.release(sequence, device.app('web', 'sleep', f'100{sequence}'))).code == 0
+    engine.stop()
+    device.machine.write(f'{engine.root}/ota/record', 'no record')
+    engine.start()
+    device.machine.wait_for(lambda: device.running() == ['web'], 'the app is not started again')
+    status = device.wait('CONFIRMED')
+    assert status['active']['sequence'] == 2 and status['previous']['sequence'] == 1
+    assert status['deployment'] == 'recovered'
+    device.machine.wait_for(lambda: "both copies of the update's record are damaged" in engine.log(),
+                            'nothing is said of it')
+
+
 def test_dependencies_start_in_order(device):
     late = device.app('late', *SLEEP, after=['early'])
     early = device.app('early', 'sh', '-c', 'sleep 1; touch /up; exec sleep 1000', config={

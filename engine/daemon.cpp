@@ -28,6 +28,7 @@
 #include "engine/health_monitor.h"
 #include "engine/images.h"
 #include "engine/scrub.h"
+#include "engine/time_keeper.h"
 #include "engine/update/fleet.h"
 #include "engine/update/updates.h"
 #include "net/http/server.h"
@@ -192,6 +193,7 @@ Result<> RunDaemon(Config config) {
   auto listener = TRY(http::ListenUnix(config.socket, kSocketMode, config.socket_group));
   ScopeExit remove_socket([&config] { unlink(config.socket.c_str()); });
 
+  TimeKeeper time_keeper(loop.get(), Cat(config.root, "/clock"));
   EventBus events;
   WorkerPool workers(kWorkers);
   WorkerPool transfers(kTransfers);

@@ -55,7 +55,7 @@ Result<> CheckHttps(const HttpsConfig& config) {
 }
 
 Result<std::shared_ptr<const tls::Config>> MakeTlsConfig(const HttpsConfig& config) {
-  return tls::Config::Server({{config.client_ca}, 0, "[https]"}, {config.certificate, config.key},
+  return tls::Config::Server({{config.client_ca}, "[https]"}, {config.certificate, config.key},
                              {std::string(kPlainAnswer), &RefusalAnswer});
 }
 

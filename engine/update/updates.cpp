@@ -4,6 +4,7 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
+#include "net/tls/time_floor.h"
 
 namespace wherry::engine {
 
@@ -58,6 +59,8 @@ Result<std::unique_ptr<Updates>> Updates::Open(const Environment& environment) {
        .workload = &updates->workload_,
        .report = [self = updates.get()](const ota::Report& report) { self->OnReport(report); },
        .log = [](std::string_view line) { LogWarning("update: ", line); }});
+  if (auto active = updates->updater_->FindRelease(updates->updater_->Now().update.active))
+    tls::RaiseTimeFloor(active->issued);
   return updates;
 }
 
@@ -85,6 +88,7 @@ Result<Digest> Updates::Apply(std::string_view envelope, std::string deployment)
                                    "are signed with into ",
                                    directory, " as NAME.pub"));
   ota::Release release = TRY(ota::OpenRelease(envelope, keys, "the release"));
+  tls::RaiseTimeFloor(release.issued);
   TRY(CheckSupported(release));
   if (deployment.empty())
     deployment = RandomId().substr(0, 16);

@@ -16,6 +16,7 @@
 #include "net/http/curl_error.h"
 #include "net/http/curl_url.h"
 #include "net/tls/trusted_certificates.h"
+#include "net/tls/time_floor.h"
 #include "net/tls/verify_problem.h"
 
 namespace wherry::http {
@@ -137,10 +138,11 @@ size_t Transfer::OnBody(char* data, size_t size, size_t count, void* self_pointe
 }
 
 // Remembers why a certificate was refused; whether it is refused stays mbedTLS's decision, but for
-// a server's own certificate that the administrator named.
+// what the time is, and a server's own certificate that the administrator named.
 int Transfer::OnVerify(void* self_pointer, mbedtls_x509_crt* certificate, int depth,
                        uint32_t* flags) {
   auto* self = static_cast<Transfer*>(self_pointer);
+  *flags = tls::CheckedAt(*certificate, tls::JudgedAt(), *flags);
   if (depth == 0 && (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0 &&
       self->trusted_->Holds(*certificate)) {
     *flags &= ~uint32_t{MBEDTLS_X509_BADCERT_NOT_TRUSTED};

@@ -1,29 +1,9 @@
 #include "net/tls/config.h"
 
-#include <algorithm>
-
 #include "core/base/text.h"
-#include "core/base/time.h"
 #include "net/tls/random.h"
 
 namespace wherry::tls {
-
-int64_t VerificationTime(const TlsTrust& trust) {
-  return std::max(UnixNanosNow() / 1'000'000'000, trust.not_before_floor);
-}
-
-uint32_t CheckedAt(const mbedtls_x509_crt& certificate, int64_t unix_seconds, uint32_t flags) {
-  constexpr uint32_t kTimeFlags = MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE;
-  mbedtls_x509_time now;
-  if (mbedtls_x509_time_gmtime(static_cast<mbedtls_time_t>(unix_seconds), &now) != 0)
-    return flags | kTimeFlags;
-  flags &= ~kTimeFlags;
-  if (mbedtls_x509_time_cmp(&certificate.valid_to, &now) < 0)
-    flags |= MBEDTLS_X509_BADCERT_EXPIRED;
-  if (mbedtls_x509_time_cmp(&certificate.valid_from, &now) > 0)
-    flags |= MBEDTLS_X509_BADCERT_FUTURE;
-  return flags;
-}
 
 Config::Config(TlsTrust trust, int endpoint)
     : trust_(std::move(trust)), trusted_(trust_.ca_files), endpoint_(endpoint) {

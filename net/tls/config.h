@@ -17,9 +17,6 @@ namespace wherry::tls {
 
 struct TlsTrust {
   std::vector<std::string> ca_files;  // PEM; must not be empty
-  // Unix seconds. Certificates are checked at the later of this and the clock, so that a device
-  // whose clock begins in 1970 can connect.
-  int64_t not_before_floor = 0;
   // Where a person names the authority's file: "[mqtt]". For errors.
   std::string config_section;
 };
@@ -35,12 +32,6 @@ struct Answers {
   // To a client whose certificate is missing or refused, inside TLS, before the end.
   std::string (*refusal)(std::string_view reason) = nullptr;
 };
-
-// The time certificates are checked at, in Unix seconds: the later of clock and floor.
-int64_t VerificationTime(const TlsTrust& trust);
-
-// `flags` of mbedTLS with what it says about the time replaced by what holds at `unix_seconds`.
-uint32_t CheckedAt(const mbedtls_x509_crt& certificate, int64_t unix_seconds, uint32_t flags);
 
 class Config {
  public:

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "core/base/text.h"
+#include "net/tls/time_floor.h"
 #include "net/tls/tls_error.h"
 #include "net/tls/verify_problem.h"
 
@@ -165,7 +166,7 @@ void Tls::AnswerPlain(char first) {
 // anew; and a server's own certificate that the administrator named is trusted as it is.
 int Tls::OnVerify(void* self_pointer, mbedtls_x509_crt* certificate, int depth, uint32_t* flags) {
   auto* self = static_cast<Tls*>(self_pointer);
-  *flags = CheckedAt(*certificate, VerificationTime(self->config_->trust()), *flags);
+  *flags = CheckedAt(*certificate, JudgedAt(), *flags);
   if (depth == 0 && (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0 &&
       self->config_->trusted().Holds(*certificate)) {
     *flags &= ~uint32_t{MBEDTLS_X509_BADCERT_NOT_TRUSTED};

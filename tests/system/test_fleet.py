@@ -213,6 +213,25 @@ def test_what_was_taken_is_not_wanted_again(device, control):
     assert [e['st'] for e in device.events(control, 'd1')] == ['FETCHING', 'VERIFIED', 'TRIAL', 'CONFIRMED']
 
 
+@pytest.mark.machines('vm')
+def test_without_a_clock(device, control):
+    """A board without a battery, and no time server: it is 1970 until somebody says otherwise."""
+    engine, machine = device.engine, device.machine
+    engine.stop()
+    now = machine.shell('date +%s').ok().out.strip()
+    path = device.release(1, device.app('web', *SLEEP))
+    wanted = device.want('d1', path)
+    try:
+        machine.shell('date -s @1000').ok()
+        engine.start()
+        control.publish(GROUP, wanted)
+        device.await_event(control, 'd1', 'CONFIRMED')
+        wait_reported(device, control, lambda s: s['state'] == 'CONFIRMED')
+        assert machine.shell('date +%Y').ok().out.strip() == '1970'
+    finally:
+        machine.shell(f'date -s @{now}').ok()
+
+
 def test_keys_are_read_for_each_message(device, control):
     engine = device.engine
     device.machine.wait_for(lambda: control.of('/conn'), 'the device does not connect', 40)

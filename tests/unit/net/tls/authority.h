@@ -38,7 +38,7 @@ class TestAuthority {
     return files;
   }
 
-  TlsTrust trust() const { return {{ca()}, 0, "[test]"}; }
+  TlsTrust trust() const { return {{ca()}, "[test]"}; }
   std::string File(const std::string& name) const { return directory_ / name; }
 
  private:

@@ -50,28 +50,8 @@ TEST(TlsConfig, WhatIsNoKeyOrNoCertificateIsNamed) {
 
 TEST(TlsConfig, WithoutAnAuthorityNothingIsTrusted) {
   EXPECT_NE(ErrorOf(Config::Client({}, {})).find("no authority"), std::string::npos);
-  EXPECT_NE(ErrorOf(Config::Client({{"/no/ca.pem"}, 0, ""}, {})).find("/no/ca.pem"),
+  EXPECT_NE(ErrorOf(Config::Client({{"/no/ca.pem"}, ""}, {})).find("/no/ca.pem"),
             std::string::npos);
-}
-
-TEST(TlsConfig, TimeIsCheckedAtTheLaterOfClockAndFloor) {
-  constexpr int64_t kFuture = 4'000'000'000;
-  EXPECT_EQ(VerificationTime({{}, kFuture, ""}), kFuture);
-  EXPECT_GT(VerificationTime({{}, 1000, ""}), 1'600'000'000);
-
-  mbedtls_x509_crt certificate{};
-  certificate.valid_from = {2020, 1, 1, 0, 0, 0};
-  certificate.valid_to = {2021, 1, 1, 0, 0, 0};
-  constexpr int64_t k2020 = 1'577'836'800;
-  constexpr int64_t kYear = 366 * 86400;  // 2020
-  constexpr uint32_t kFutureFlag = MBEDTLS_X509_BADCERT_FUTURE;
-  constexpr uint32_t kExpired = MBEDTLS_X509_BADCERT_EXPIRED;
-  constexpr uint32_t kOther = MBEDTLS_X509_BADCERT_NOT_TRUSTED;
-  EXPECT_EQ(CheckedAt(certificate, 0, kExpired | kOther), kFutureFlag | kOther);
-  EXPECT_EQ(CheckedAt(certificate, k2020 - 1, 0), kFutureFlag);
-  EXPECT_EQ(CheckedAt(certificate, k2020, kFutureFlag | kExpired), 0u);
-  EXPECT_EQ(CheckedAt(certificate, k2020 + kYear, 0), 0u);
-  EXPECT_EQ(CheckedAt(certificate, k2020 + kYear + 1, 0), kExpired);
 }
 
 }  // namespace

@@ -191,15 +191,6 @@ TEST_F(TlsChannelTest, AnExpiredCertificateIsRefused) {
             "clock");
 }
 
-TEST_F(TlsChannelTest, TheFloorCountsAsTime) {
-  TlsTrust trust = authority_.trust();
-  trust.not_before_floor = 4'000'000'000;
-  EXPECT_EQ(Refusal(Config::Client(trust, {}),
-                    Config::Server(authority_.trust(), authority_.Issue("server"), {})),
-            "cannot trust server:1: its certificate has expired; renew it, or set this device's "
-            "clock");
-}
-
 Answers Told() {
   return {"", [](std::string_view reason) { return Cat("told: ", reason); }};
 }

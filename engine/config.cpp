@@ -287,6 +287,10 @@ constexpr Key kKeys[] = {
                          [](const Config& c) { return Join(c.https.readers, ", "); }},
 };
 
+// The key of a section [signatures "PREFIX"], and its value for names nothing is asked of.
+constexpr std::string_view kSignatureKeys = "keys";
+constexpr std::string_view kNoKeys = "none";
+
 // One key of a section [registry "HOST"].
 struct RegistryKey {
   std::string_view name;
@@ -301,14 +305,28 @@ constexpr RegistryKey kRegistryKeys[] = {
 };
 // clang-format on
 
-// `registry "HOST"` -> HOST, empty when the section is another one.
-std::string_view RegistryHost(std::string_view section) {
-  constexpr std::string_view kPrefix = "registry \"";
-  if (!section.starts_with(kPrefix) || !section.ends_with("\""))
+// `KIND "NAME"` -> NAME, empty when the section is another one.
+std::string_view NameIn(std::string_view section, std::string_view kind) {
+  if (!section.starts_with(Cat(kind, " \"")) || !section.ends_with("\""))
     return {};
-  section.remove_prefix(kPrefix.size());
+  section.remove_prefix(kind.size() + 2);
   section.remove_suffix(1);
   return section;
+}
+std::string_view RegistryHost(std::string_view section) {
+  return NameIn(section, "registry");
+}
+std::string_view SignedPrefix(std::string_view section) {
+  return NameIn(section, "signatures");
+}
+
+Result<> SetSignatureKeys(Config& config, std::string_view prefix, std::string_view value) {
+  std::string& keys = config.signatures[std::string(prefix)];
+  if (value == kNoKeys) {
+    keys.clear();
+    return {};
+  }
+  return SetPath(keys, value);
 }
 
 std::string KnownKeys(std::string_view section) {
@@ -318,6 +336,8 @@ std::string KnownKeys(std::string_view section) {
     for (const RegistryKey& key : kRegistryKeys)
       add(key.name);
   }
+  if (!SignedPrefix(section).empty())
+    add(kSignatureKeys);
   for (const Key& key : kKeys) {
     if (key.section == section)
       add(key.name);
@@ -334,16 +354,19 @@ Result<> Apply(Config& config, std::string_view section, std::string_view name,
         return key.set(config.registry.hosts[std::string(host)], value);
     }
   }
+  if (std::string_view prefix = SignedPrefix(section); !prefix.empty() && name == kSignatureKeys)
+    return SetSignatureKeys(config, prefix, value);
   for (const Key& key : kKeys) {
     if (key.section == section && key.name == name)
       return key.set(config, value);
   }
   std::string known = KnownKeys(section);
   if (known.empty()) {
-    return Fail(Errc::kNotFound,
-                Cat("unknown section [", section,
-                    "]; sections are [daemon], [containers], [networks], [store], [registries], ",
-                    "[https], [mqtt], [updates] and ", "[registry \"HOST\"]"));
+    return Fail(
+        Errc::kNotFound,
+        Cat("unknown section [", section,
+            "]; sections are [daemon], [containers], [networks], [store], [registries], ",
+            "[https], [mqtt], [updates], [registry \"HOST\"] and ", "[signatures \"PREFIX\"]"));
   }
   return Fail(Errc::kNotFound,
               Cat("unknown key in section [", section, "]; known keys are ", known));
@@ -432,6 +455,12 @@ std::vector<Line> Lines(const Config& config) {
       add("client-key", options.client_key_file);
     for (const std::string& mirror : options.mirrors)
       add("mirror", mirror);
+  }
+  for (const auto& [prefix, keys] : config.signatures) {
+    std::string section = Cat("signatures \"", prefix, "\"");
+    lines.push_back({section, std::string(kSignatureKeys),
+                     keys.empty() ? std::string(kNoKeys) : keys,
+                     Origin(config, Cat(section, ".", kSignatureKeys))});
   }
   return lines;
 }

@@ -14,6 +14,7 @@
 #include "core/base/log.h"
 #include "core/base/result.h"
 #include "engine/https.h"
+#include "engine/image_trust.h"
 #include "engine/mqtt_config.h"
 #include "net/link/address.h"
 #include "net/registry/options.h"
@@ -40,6 +41,7 @@ struct Config {
   std::chrono::seconds scrub_interval = std::chrono::hours(720);  // 0: never
   uint64_t scrub_rate = 1 << 20;                                  // bytes a second
   registry::Options registry;
+  SignaturePolicy signatures;
   MqttConfig mqtt;
   std::string update_keys = "/etc/wherry/release-keys";             // *.pub: who may sign releases
   std::string update_credentials = "/etc/wherry/credentials.json";  // for their images

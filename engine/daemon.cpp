@@ -183,7 +183,7 @@ Result<> RunDaemon(Config config) {
   UniqueFd run_lock = TRY(LockRunDirectory(config.run));
   // Before the loop: what waits in its queue when it is destroyed may still hold images and
   // volumes.
-  Images images(image_store.get(), config.registry);
+  Images images(image_store.get(), config.registry, config.signatures);
   Volumes volumes(Cat(config.root, "/volumes"));
   TRY(volumes.Restore());
   Networks networks({config.root, config.run, config.bridge, config.bridge_subnet});

@@ -54,8 +54,9 @@ std::shared_ptr<ImagePin> Images::Pin(const Digest& manifest_digest) {
   return std::make_shared<ImagePin>(pins_, manifest_digest);
 }
 
-Images::Images(store::Store* store, const registry::Options& registry_options)
-    : store_(store), registry_options_(registry_options) {}
+Images::Images(store::Store* store, const registry::Options& registry_options,
+               const SignaturePolicy& signatures)
+    : store_(store), registry_options_(registry_options), signatures_(signatures) {}
 
 Images::~Images() = default;
 

@@ -18,6 +18,7 @@
 #include "core/base/byte_source.h"
 #include "core/base/result.h"
 #include "core/oci/image_spec.h"
+#include "engine/image_trust.h"
 #include "engine/store_check.h"
 #include "net/registry/credentials.h"
 #include "net/registry/options.h"
@@ -147,7 +148,8 @@ struct ImageSummary {
 
 class Images {
  public:
-  Images(store::Store* store, const registry::Options& registry_options);
+  Images(store::Store* store, const registry::Options& registry_options,
+         const SignaturePolicy& signatures = {});
   ~Images();
 
   // Worker. Name, name@digest, image ID or unique ID prefix ("sha256:" optional). kNotFound "No
@@ -228,6 +230,7 @@ class Images {
 
   store::Store* store_;
   registry::Options registry_options_;
+  SignaturePolicy signatures_;
   std::shared_ptr<PinTable> pins_ = std::make_shared<PinTable>();
   std::mutex mutex_;
   std::set<CancelFlag> transfers_;  // of those that are running, guarded

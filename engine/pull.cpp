@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "engine/delta.h"
+#include "engine/image_trust.h"
 #include "engine/images.h"
 #include "engine/partial_pull.h"
 #include "engine/pull_progress.h"
@@ -73,9 +74,10 @@ class LayerBlob final : public ByteSource, public store::BlobStart {
 
 class PullJob {
  public:
-  PullJob(store::Store* store, const registry::Options& options, PullRequest& request,
-          ProgressSink& sink)
+  PullJob(store::Store* store, const registry::Options& options, const SignaturePolicy& signatures,
+          PullRequest& request, ProgressSink& sink)
       : store_(store),
+        keys_(KeysFor(signatures, request.reference)),
         request_(request),
         sink_(sink),
         client_(options, request.reference, request.credentials, request.cancel.get()) {}
@@ -84,6 +86,8 @@ class PullJob {
     const registry::Reference& reference = request_.reference;
     auto first = TRY(client_.GetManifest());
     pulled_digest_ = first.digest;
+    if (!keys_.empty())
+      TRY(CheckSigned(client_, reference, pulled_digest_, keys_));
     TRY(Tell({Cat("Pulling from ", RepositoryPath()), reference.TagOrDigest()}));
     auto manifest = TRY_CTX(reference.Familiar(), ResolvePlatform(std::move(first)));
     bool known = store_->Find(manifest.digest) != nullptr && store_->Sound(manifest.digest);
@@ -282,6 +286,7 @@ class PullJob {
   }
 
   store::Store* store_;
+  const std::string& keys_;  // that have to have signed it; empty: none have to
   PullRequest& request_;
   ProgressSink& sink_;
   registry::Client client_;
@@ -310,7 +315,7 @@ store::Compression StoreCompression(oci::LayerCompression compression) {
 Result<Digest> Images::Pull(PullRequest request, ProgressSink progress) {
   EnsureFlag(request.cancel);
   TRY(BeginTransfer(request.cancel, TransferKind::kPull));
-  auto result = PullJob(store_, registry_options_, request, progress).Run();
+  auto result = PullJob(store_, registry_options_, signatures_, request, progress).Run();
   EndTransfer(request.cancel, TransferKind::kPull);
   return result;
 }
@@ -319,7 +324,7 @@ Result<PullPlan> Images::Plan(PullRequest request) {
   EnsureFlag(request.cancel);
   TRY(BeginTransfer(request.cancel, TransferKind::kPull));
   ProgressSink nobody = [](const Progress&) { return true; };
-  auto plan = PullJob(store_, registry_options_, request, nobody).Plan();
+  auto plan = PullJob(store_, registry_options_, signatures_, request, nobody).Plan();
   EndTransfer(request.cancel, TransferKind::kPull);
   return plan;
 }

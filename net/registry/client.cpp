@@ -134,6 +134,17 @@ Result<FetchedManifest> Client::GetManifestByTag(const std::string& tag) {
   return FetchManifest(tag, std::nullopt);
 }
 
+Result<FetchedManifest> Client::GetReferrers(const Digest& digest) {
+  Ask ask = PullAsk("referrers", digest.string(), "list of referrers");
+  ask.accept = kAccept;
+  if (served_ != nullptr) {
+    auto listed = ManifestFrom(*served_, ask, std::nullopt);
+    if (listed || listed.error().code() != Errc::kNotFound)
+      return listed;
+  }
+  return GetManifestByTag(Cat("sha256-", digest.hex()));
+}
+
 Result<ManifestInfo> Client::HeadManifest() {
   Ask ask = ManifestAsk(reference_.TagOrDigest());
   ask.method = "HEAD";

@@ -18,6 +18,7 @@ constexpr size_t kMaxName = 63;
 constexpr int64_t kMaxSequence = int64_t{1} << 53;
 constexpr int64_t kMaxSeconds = 30LL * 24 * 3600;
 constexpr int64_t kMaxPort = 65535;
+constexpr int64_t kMaxDrain = 3600;
 
 // A newer release may need what this engine does not know: it is refused, never half understood.
 Result<> RefuseUnknown(const Field& object, std::span<const std::string_view> known) {
@@ -82,8 +83,8 @@ Result<Strategy> ParseStrategy(const Field& field) {
 }
 
 Result<App> ParseApp(const Field& field) {
-  TRY(RefuseUnknown(field, std::array<std::string_view, 6>{"name", "image", "config", "after",
-                                                           "strategy", "checks"}));
+  TRY(RefuseUnknown(field, std::array<std::string_view, 7>{"name", "image", "config", "after",
+                                                           "strategy", "drain_s", "checks"}));
   App app;
   app.name = TRY(Name(field["name"]));
   app.image = TRY(PinnedImage(field["image"]));
@@ -94,6 +95,11 @@ Result<App> ParseApp(const Field& field) {
     return config["Image"].Bad("is given by the app's image");
   app.after = TRY(field["after"].Texts());
   app.strategy = TRY(ParseStrategy(field["strategy"]));
+  int64_t drain = app.drain.count();
+  TRY(field["drain_s"].Store(drain, 0, kMaxDrain));
+  app.drain = std::chrono::seconds(drain);
+  if (field["drain_s"] && app.strategy != Strategy::kHandover)
+    return field["drain_s"].Bad("is for the strategy handover");
   for (const Field& element : TRY(field["checks"].Elements())) {
     AppCheck check = TRY(ParseCheck(element));
     app.checks.push_back(std::move(check));

@@ -42,6 +42,7 @@ struct App {
   std::string config;         // the body of Docker's POST /containers/create, without Image
   std::vector<std::string> after;
   Strategy strategy = Strategy::kStopStart;
+  std::chrono::seconds drain{10};  // of kHandover: what the old one has to end its connections
   std::vector<AppCheck> checks;
 
   // Equal for two apps that a switch from one to the other need not touch.

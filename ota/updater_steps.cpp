@@ -36,6 +36,13 @@ UpdateState WentBack(UpdateState state, State end) {
   return state;
 }
 
+// Of a switch: a new app that is waited for beside the old one is no good.
+Code CodeOf(const Error& error) {
+  if (error.code() == Errc::kUnavailable)
+    return Code::kHealth;
+  return error.code() == Errc::kTimeout ? Code::kDeadline : Code::kSwitch;
+}
+
 // Seconds, of something that is counted in them.
 int64_t Whole(nanoseconds time) {
   return std::chrono::duration_cast<seconds>(time).count();
@@ -121,11 +128,9 @@ void Updater::Step(const UpdateState& state, Number number) {
 }
 
 void Updater::Arrange(const UpdateState& state, Number number, const Digest& goal) {
-  Digest from;
-  if (state.state == State::kTrial)
-    from = state.previous;
-  else if (state.state == State::kReverting)
-    from = state.active;
+  // What may still run, also where a trial was confirmed before all of it had ended.
+  Digest from = state.state == State::kReverting ? state.active : state.previous;
+  running_.reset();  // a switch that fails leaves neither
   Result<> switched = Switch(from, goal);
   if (switched) {
     running_ = goal;
@@ -136,7 +141,7 @@ void Updater::Arrange(const UpdateState& state, Number number, const Digest& goa
   std::string reason = switched.error().message();
   environment_.log(reason);
   if (state.state == State::kTrial)
-    return TakeBack(state, number, Code::kSwitch, reason);
+    return TakeBack(state, number, CodeOf(switched.error()), reason);
   if (state.state == State::kFetching || state.state == State::kVerified) {
     // The next release is the remedy: it must not wait for this one.
     running_ = goal;
@@ -265,7 +270,8 @@ Result<> Updater::Switch(const Digest& from, const Digest& to) {
   if (!to.none() && !after)
     return Fail(Errc::kNotFound,
                 Cat("the document of release ", to.hex().substr(0, 12), " is damaged or gone"));
-  return environment_.workload->Switch(before ? &*before : nullptr, after ? &*after : nullptr);
+  return environment_.workload->Switch(before ? &*before : nullptr, after ? &*after : nullptr,
+                                       cancel_);
 }
 
 nanoseconds Updater::Spent(const UpdateState& state) const {

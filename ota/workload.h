@@ -38,8 +38,10 @@ class Workload {
   virtual Result<> Create(const Release& release) = 0;
 
   // The apps of `to` run, those of `from` that are not the same ones do not. Null: none. An app
-  // that cannot be started is an error; one that starts and fails is Check's matter.
-  virtual Result<> Switch(const Release* from, const Release* to) = 0;
+  // that cannot be started is an error; one that starts and fails is Check's matter, unless it is
+  // to be handed over to: kUnavailable, kTimeout, and the old one is as it was. Ends with
+  // kCancelled soon after `cancel` is set.
+  virtual Result<> Switch(const Release* from, const Release* to, const CancelFlag& cancel) = 0;
 
   // Of all apps together: failed when one has, healthy when all are. Restarts are counted from the
   // last Switch.

@@ -196,13 +196,14 @@ std::string AttachmentJson(const Attachment& attachment) {
     json.Object().Field("container", PortText(port.container_port, port.protocol));
     json.Field("address", port.host_address.Text()).Field("port", port.host_port).End();
   }
-  json.End().End();
+  json.End().Field("aside", attachment.aside).End();
   return json.Take();
 }
 
 Result<Attachment> ParseAttachment(std::string_view text) {
   auto document = TRY(JsonDocument::Parse(text, "network state"));
   Attachment attachment;
+  attachment.aside = document["aside"].boolean();
   for (JsonValue entry : document["endpoints"]) {
     Endpoint endpoint;
     endpoint.id = entry["id"].str();

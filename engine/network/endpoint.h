@@ -49,12 +49,14 @@ struct BoundPort {
   uint16_t container_port = 0;
   net::Ipv4 host_address;
   uint16_t host_port = 0;
+  bool operator==(const BoundPort&) const = default;
 };
 
 // All of a running container. The first endpoint is the way out, and ports lead to it.
 struct Attachment {
   std::vector<Endpoint> endpoints;
   std::vector<BoundPort> ports;
+  bool aside = false;  // another container has its ports and aliases: see Networks::HandOver
 };
 
 std::string_view ProtocolName(uint8_t protocol);  // "tcp", "udp"

@@ -17,6 +17,7 @@ namespace {
 
 constexpr size_t kMaxRecord = 1 << 20;
 constexpr size_t kIdInBridgeName = 12;
+constexpr size_t kOwnNames = 2;  // of an endpoint: container name, short ID
 constexpr std::string_view kSuffix = ".json";
 
 struct PredefinedRow {
@@ -226,7 +227,7 @@ bool Networks::HasMembers() const {
 
 // All endpoints in the networks of a container, its own among them.
 void Networks::ForNeighbours(std::string_view container_id,
-                             std::move_only_function<void(const Endpoint&)> use) const {
+                             std::move_only_function<void(const Endpoint&, bool)> use) const {
   auto asking = lives_.find(container_id);
   if (asking == lives_.end())
     return;
@@ -234,7 +235,7 @@ void Networks::ForNeighbours(std::string_view container_id,
     for (const auto& [id, live] : lives_) {
       for (const Endpoint& theirs : live.attachment.endpoints) {
         if (theirs.network_id == mine.network_id)
-          use(theirs);
+          use(theirs, live.attachment.aside);
       }
     }
   }
@@ -244,9 +245,12 @@ std::vector<net::Ipv4> Networks::Resolve(std::string_view container_id,
                                          std::string_view name) const {
   std::lock_guard lock(mutex_);
   std::vector<net::Ipv4> addresses;
-  ForNeighbours(container_id, [&](const Endpoint& endpoint) {
+  ForNeighbours(container_id, [&](const Endpoint& endpoint, bool aside) {
+    // Of one that is aside nobody else has the first names.
+    size_t count = std::min(endpoint.names.size(), aside ? kOwnNames : SIZE_MAX);
     bool called = std::ranges::any_of(
-        endpoint.names, [&](const std::string& other) { return EqualsIgnoreCase(other, name); });
+        std::span(endpoint.names).first(count),
+        [&](const std::string& other) { return EqualsIgnoreCase(other, name); });
     if (called)
       addresses.push_back(endpoint.address);
   });
@@ -257,7 +261,7 @@ std::optional<std::string> Networks::NameOf(std::string_view container_id,
                                             net::Ipv4 address) const {
   std::lock_guard lock(mutex_);
   std::optional<std::string> name;
-  ForNeighbours(container_id, [&](const Endpoint& endpoint) {
+  ForNeighbours(container_id, [&](const Endpoint& endpoint, bool) {
     auto network = networks_.find(endpoint.network_id);
     if (endpoint.address == address && !endpoint.names.empty() && network != networks_.end())
       name = Cat(endpoint.names.front(), ".", network->second.name);

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -75,6 +76,20 @@ class Networks {
   Result<Endpoint> Connect(const Plan& plan, const EndpointRequest& request, UniqueFd netns);
   Result<> Disconnect(const Plan& plan, const std::string& network_id, UniqueFd netns);
 
+  // A container that takes the place of another one starts aside: with its addresses, without its
+  // published ports, and nobody gets its address by an alias. So it starts until it is handed over
+  // to, or until `aside` is false.
+  void StartAside(const std::string& container_id, bool aside);
+  struct Successor {
+    std::string container_id;  // has to be in a network: kConflict
+    std::string predecessor;   // its place is taken; empty, or it has ended: nobody's
+    std::vector<PortRequest> ports;
+  };
+  // In one step for all packets, all successors have the ports they ask for, whichever predecessor
+  // had them, and answer to their aliases, and the predecessors are aside; connections that exist
+  // stay where they are. After an error nothing has changed. May be repeated.
+  Result<> HandOver(std::span<const Successor> successors);
+
   // Removes rules of containers that ended while no daemon ran.
   Result<> Reconcile();
   // When no container runs: removes all devices and rules, nothing of the records.
@@ -94,13 +109,13 @@ class Networks {
     std::string name;
     std::string run_directory;
     Attachment attachment;
-    std::vector<UniqueFd> holds;  // of the ports
+    std::vector<UniqueFd> holds;  // of each port; empty for one that could not be bound
   };
   using Lives = std::map<std::string, Live, std::less<>>;
 
   // REQUIRES: mutex_.
   void ForNeighbours(std::string_view container_id,
-                     std::move_only_function<void(const Endpoint&)> use) const;
+                     std::move_only_function<void(const Endpoint&, bool aside)> use) const;
 
   std::string RecordPath(std::string_view id) const;
   Result<> RestoreRecord(const std::string& file);
@@ -112,6 +127,11 @@ class Networks {
   Result<Sandbox> MakeSandbox(const Plan& plan);
   Result<> Fill(const Plan& plan, int netns, Live& live);
   Result<> HoldPorts(const Plan& plan, Live& live);
+  net::Ipv4 PublishAddress(const Attachment& attachment) const;
+  struct Handing;
+  void Offer(Handing& handing, const std::string& container_id);
+  Result<> Claim(Handing& handing, const Successor& successor);
+  void Exchange(Handing& handing);
   std::string PortHolder(const PortRequest& wanted) const;
   void Put(const std::string& container_id, Live live);
   Result<> Save(const std::string& container_id) const;
@@ -125,6 +145,7 @@ class Networks {
   mutable std::mutex mutex_;                                    // never held while blocking
   std::map<std::string, Network, std::less<>> networks_;        // by ID; guarded by mutex_
   Lives lives_;                                                 // by container; guarded by mutex_
+  std::set<std::string, std::less<>> aside_;  // containers that start so; guarded by mutex_
 };
 
 }  // namespace wherry::engine

@@ -119,11 +119,18 @@ std::string Networks::PortHolder(const PortRequest& wanted) const {
   return {};
 }
 
-Result<> Networks::HoldPorts(const Plan& plan, Live& live) {
-  if (plan.ports.empty() || live.attachment.endpoints.empty())
+// Where ports go that name no address.
+net::Ipv4 Networks::PublishAddress(const Attachment& attachment) const {
+  if (attachment.endpoints.empty())
     return {};
-  auto network = Find(live.attachment.endpoints.front().network_id);
-  net::Ipv4 address = network ? network->publish_address : net::Ipv4{};
+  auto network = Find(attachment.endpoints.front().network_id);
+  return network ? network->publish_address : net::Ipv4{};
+}
+
+Result<> Networks::HoldPorts(const Plan& plan, Live& live) {
+  if (plan.ports.empty() || live.attachment.endpoints.empty() || live.attachment.aside)
+    return {};
+  net::Ipv4 address = PublishAddress(live.attachment);
   for (const PortRequest& request : plan.ports) {
     auto held = HoldPort(request, address);
     std::string holder = held ? "" : PortHolder(request);
@@ -168,6 +175,10 @@ Result<Networks::Sandbox> Networks::MakeSandbox(const Plan& plan) {
   Sandbox box;
   box.netns = TRY(sys::NewNetns());
   Live live{plan.container_name, plan.run_directory, {}, {}};
+  {
+    std::lock_guard lock(mutex_);
+    live.attachment.aside = aside_.contains(plan.container_id);
+  }
   auto filled = Fill(plan, box.netns.get(), live);
   box.attachment = live.attachment;
   Put(plan.container_id, std::move(live));
@@ -205,12 +216,13 @@ Result<Networks::Sandbox> Networks::Reopen(const Plan& plan, UniqueFd netns) {
     auto held = HoldPort(
         {port.protocol, port.container_port, port.host_address, port.host_port, port.host_port},
         port.host_address);
-    if (held)
-      live.holds.push_back(std::move(held->hold));
-    else
+    if (!held)
       LogWarning("container ", plan.container_name, ": ", held.error().message(),
                  "; the container keeps the port");
+    live.holds.push_back(held ? std::move(held->hold) : UniqueFd());
   }
+  if (box.attachment.aside)
+    StartAside(plan.container_id, true);
   Put(plan.container_id, std::move(live));
   TRY(OpenResolverSockets(box.netns.get(), box.udp, box.tcp));
   return box;

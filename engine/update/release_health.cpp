@@ -7,6 +7,7 @@
 #include "core/base/time.h"
 #include "engine/builder/await.h"
 #include "engine/log_reader.h"
+#include "engine/network/network.h"
 #include "engine/update/app_checks.h"
 #include "engine/update/release_workload.h"
 
@@ -92,7 +93,7 @@ Result<> ReleaseWorkload::RunCheck(const Seen& seen, const ota::AppCheck& check)
     return {};
   }
   net::Ipv4 address = kLoopback;
-  if (!seen.on_host_network) {
+  if (seen.network_mode != kHostNetwork) {
     std::optional<Attachment> attachment = env_.networks->Of(seen.id);
     if (!attachment || attachment->endpoints.empty())
       return Fail(Errc::kUnavailable, "is in no network");

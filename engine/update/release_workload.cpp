@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <set>
-#include <thread>
 
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
 #include "engine/builder/await.h"
-#include "engine/network/network.h"
+#include "engine/update/handover.h"
 #include "net/registry/credentials.h"
 
 namespace wherry::engine {
@@ -57,7 +56,12 @@ Result<ReleaseWorkload::Seen> ReleaseWorkload::Look(const ota::App& app) {
                          seen.restarts = container.restart_count;
                          seen.restart = container.config->host.restart.mode;
                          seen.health = container.health;
-                         seen.on_host_network = container.config->host.network_mode == kHostNetwork;
+                         seen.network_mode = container.config->host.network_mode;
+                         seen.ports = container.config->host.ports;
+                         seen.has_fixed_address = std::ranges::any_of(
+                             container.config->endpoints, [](const EndpointRequest& endpoint) {
+                               return endpoint.address != net::Ipv4{} || endpoint.mac.has_value();
+                             });
                        }
                        done(std::move(seen));
                      });
@@ -124,8 +128,10 @@ Result<> ReleaseWorkload::CreateApp(const ota::App& app) {
 
 Result<> ReleaseWorkload::Create(const ota::Release& release) {
   TRY(CreateShared(release));
-  for (const ota::App& app : release.apps)
+  for (const ota::App& app : release.apps) {
     TRY_CTX(Cat("app ", app.name), CreateApp(app));
+    TRY_CTX(Cat("app ", app.name), CheckHandover(app));
+  }
   pins_.clear();
   return {};
 }
@@ -142,7 +148,8 @@ Result<> ReleaseWorkload::Stop(const Seen& seen) {
 }
 
 // An app others come after has to be well before they start.
-Result<> ReleaseWorkload::AwaitReady(const ota::Release& release, const ota::App& app) {
+Result<> ReleaseWorkload::AwaitReady(const ota::Release& release, const ota::App& app,
+                                     const CancelFlag& cancel) {
   bool awaited = std::ranges::any_of(release.apps, [&](const ota::App& other) {
     return std::ranges::find(other.after, app.name) != other.after.end();
   });
@@ -153,15 +160,12 @@ Result<> ReleaseWorkload::AwaitReady(const ota::Release& release, const ota::App
       return {};
     if (health.state == ota::Health::State::kFailed || Uptime() > deadline)
       return Fail(Errc::kUnavailable, Cat("others come after it, and ", health.reason));
-    if (env_.ended->load())
-      return Fail(Errc::kCancelled, "the daemon is ending");
-    std::this_thread::sleep_for(kReadyPeriod);
+    TRY(Pause(cancel, kReadyPeriod));
   }
   return {};
 }
 
-Result<> ReleaseWorkload::StartApp(const ota::Release& release, const ota::App& app) {
-  TRY(CreateApp(app));
+Result<> ReleaseWorkload::Run(const ota::App& app) {
   Seen seen = TRY(Look(app));
   if (seen.state == ContainerState::kPaused || seen.state == ContainerState::kRestarting)
     TRY(Stop(seen));
@@ -170,27 +174,49 @@ Result<> ReleaseWorkload::StartApp(const ota::Release& release, const ota::App& 
                                  Done<> done) { containers->Start(container, std::move(done)); });
   if (!started && started.error().code() != Errc::kNotModified)
     return started;
-  return AwaitReady(release, app);
+  return {};
 }
 
-Result<> ReleaseWorkload::Switch(const ota::Release* from, const ota::Release* to) {
+Result<> ReleaseWorkload::StartApp(const ota::Release& release, const ota::App& app,
+                                   const CancelFlag& cancel) {
+  TRY(CreateApp(app));
+  Seen seen = TRY(Look(app));
+  env_.networks->StartAside(seen.id, false);
+  TRY(Run(app));
+  return AwaitReady(release, app, cancel);
+}
+
+Result<> ReleaseWorkload::Switch(const ota::Release* from, const ota::Release* to,
+                                 const CancelFlag& cancel) {
   std::set<std::string> wanted;
+  Handover handover;
   if (to != nullptr) {
     TRY(CreateShared(*to));
     for (const ota::App& app : to->apps)
       wanted.insert(AppContainerName(app));
+    handover = TRY(PlanHandover(from, *to));
+    for (const Handover::Row& row : handover.rows) {
+      if (!row.late)
+        TRY(Prepare(handover, *row.app, cancel));
+    }
   }
   if (from != nullptr) {
     // Those that others come after end last.
     for (auto app = from->apps.rbegin(); app != from->apps.rend(); ++app) {
       Seen seen = TRY(Look(*app));
-      if (seen.container && !wanted.contains(AppContainerName(*app)))
+      if (seen.container && !wanted.contains(AppContainerName(*app)) && !handover.Keeps(seen.id))
         TRY_CTX(Cat("app ", app->name), Stop(seen));
     }
   }
   if (to != nullptr) {
-    for (const ota::App& app : to->apps)
-      TRY_CTX(Cat("app ", app.name), StartApp(*to, app));
+    for (const ota::App& app : to->apps) {
+      Handover::Row* row = handover.Find(app.name);
+      if (row == nullptr)
+        TRY_CTX(Cat("app ", app.name), StartApp(*to, app, cancel));
+      else if (row->late)
+        TRY(Prepare(handover, app, cancel));
+    }
+    TRY(FinishHandover(handover, cancel));
   }
   return {};
 }

@@ -37,7 +37,8 @@ class ReleaseWorkload final : public ota::Workload {
 
   Result<> Fetch(const ota::Release& release, const CancelFlag& cancel) override;
   Result<> Create(const ota::Release& release) override;
-  Result<> Switch(const ota::Release* from, const ota::Release* to) override;
+  Result<> Switch(const ota::Release* from, const ota::Release* to,
+                  const CancelFlag& cancel) override;
   ota::Health Check(const ota::Release& release) override;
   std::string Evidence(const ota::Release& release) override;
   Result<> Remove(const ota::Release& gone, std::span<const ota::Release> kept) override;
@@ -52,7 +53,9 @@ class ReleaseWorkload final : public ota::Workload {
     int64_t restarts = 0;
     RestartMode restart = RestartMode::kNo;
     Health health;
-    bool on_host_network = false;
+    std::string network_mode;
+    bool has_fixed_address = false;  // or MAC address
+    std::vector<PortRequest> ports;
   };
   Result<Seen> Look(const ota::App& app);
 
@@ -60,10 +63,24 @@ class ReleaseWorkload final : public ota::Workload {
   Result<> FetchApp(const ota::App& app, const CancelFlag& cancel);
   Result<> CreateShared(const ota::Release& release);
   Result<> CreateApp(const ota::App& app);
-  Result<> StartApp(const ota::Release& release, const ota::App& app);
-  Result<> AwaitReady(const ota::Release& release, const ota::App& app);
+  Result<> StartApp(const ota::Release& release, const ota::App& app, const CancelFlag& cancel);
+  Result<> Run(const ota::App& app);
+  Result<> AwaitReady(const ota::Release& release, const ota::App& app, const CancelFlag& cancel);
   Result<> Stop(const Seen& seen);
   Result<> RemoveImage(const ota::App& app);
+  // release_handover.cpp
+  struct Handover;  // handover.h
+  Result<Handover> PlanHandover(const ota::Release* from, const ota::Release& to);
+  bool IsAside(const Seen& seen) const;
+  Result<> CheckHandover(const ota::App& app);
+  Result<> StartBeside(const ota::App& app);
+  Result<> AwaitWell(const Handover& handover, const ota::App& app, const CancelFlag& cancel);
+  Result<> CheckPorts(const ota::App& app);
+  Result<> Prepare(Handover& handover, const ota::App& app, const CancelFlag& cancel);
+  Result<> HandOver(Handover& handover);
+  Result<> Drain(const Handover& handover, const CancelFlag& cancel);
+  Result<> FinishHandover(Handover& handover, const CancelFlag& cancel);
+  Result<> Pause(const CancelFlag& cancel, std::chrono::milliseconds time);
   ota::Health CheckApp(const ota::Release& release, const ota::App& app);
   Result<> RunCheck(const Seen& seen, const ota::AppCheck& check);
   Result<> RunCommand(const Seen& seen, const std::vector<std::string>& command);

@@ -30,12 +30,6 @@ Result<> CheckSupported(const ota::Release& release) {
   if (release.os)
     return Fail(Errc::kUnsupported,
                 Cat("release ", release.name, " has an os image: not supported by wherry yet"));
-  for (const ota::App& app : release.apps) {
-    if (app.strategy == ota::Strategy::kHandover)
-      return Fail(Errc::kUnsupported,
-                  Cat("release ", release.name, ", app ", app.name,
-                      ": strategy handover is not supported by wherry yet; use stop-start"));
-  }
   return {};
 }
 

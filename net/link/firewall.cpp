@@ -169,15 +169,35 @@ Result<> Firewall::Commit(NetlinkWriter& batch, std::string_view what) {
 
 Result<> Firewall::Apply(const FirewallRules& rules) {
   TRY(Check(rules));
+  if (guards_ == rules.guard_forwarding) {
+    if (Result<> applied = Write(rules, Chains::kKeep); applied)
+      return applied;
+    // Somebody has flushed the ruleset, or an error that comes again.
+  }
+  guards_.reset();
+  TRY(Write(rules, Chains::kReplace));
+  guards_ = rules.guard_forwarding;
+  return {};
+}
+
+// Chains that stay are never without rules: between the end of an old chain and that of its policy,
+// packets would be dropped.
+Result<> Firewall::Write(const FirewallRules& rules, Chains chains) {
   NetlinkWriter batch;
   StartBatch(batch, NFNL_MSG_BATCH_BEGIN);
-  // Creating what may be there makes deleting it succeed.
-  TableMessage(batch, table_, NFT_MSG_NEWTABLE, NLM_F_CREATE);
-  TableMessage(batch, table_, NFT_MSG_DELTABLE, 0);
-  TableMessage(batch, table_, NFT_MSG_NEWTABLE, NLM_F_CREATE);
-  for (const ChainRow& row : kChains) {
-    bool guarded = rules.guard_forwarding && row.hook == NF_INET_FORWARD;
-    AddChain(batch, table_, row, guarded ? NF_DROP : NF_ACCEPT);
+  if (chains == Chains::kReplace) {
+    // Creating what may be there makes deleting it succeed.
+    TableMessage(batch, table_, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+    TableMessage(batch, table_, NFT_MSG_DELTABLE, 0);
+    TableMessage(batch, table_, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+    for (const ChainRow& row : kChains) {
+      bool guarded = rules.guard_forwarding && row.hook == NF_INET_FORWARD;
+      AddChain(batch, table_, row, guarded ? NF_DROP : NF_ACCEPT);
+    }
+  } else {
+    // All rules of the table.
+    StartNft(batch, NFT_MSG_DELRULE, 0);
+    batch.Text(NFTA_RULE_TABLE, table_);
   }
   Ruleset ruleset(batch, table_);
   ruleset.Redirect(rules);
@@ -188,6 +208,7 @@ Result<> Firewall::Apply(const FirewallRules& rules) {
 }
 
 Result<> Firewall::Remove() {
+  guards_.reset();
   NetlinkWriter batch;
   StartBatch(batch, NFNL_MSG_BATCH_BEGIN);
   TableMessage(batch, table_, NFT_MSG_NEWTABLE, NLM_F_CREATE);

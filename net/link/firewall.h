@@ -5,6 +5,7 @@
 
 #include <netinet/in.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -58,10 +59,14 @@ class Firewall {
   Result<> Remove();
 
  private:
+  enum class Chains : bool { kKeep, kReplace };
+  Result<> Write(const FirewallRules& rules, Chains chains);
   Result<> Commit(sys::NetlinkWriter& batch, std::string_view what);
 
   sys::NetlinkSocket socket_;
   std::string table_;
+  // The table is there, with chains for this; nothing: it is not known.
+  std::optional<bool> guards_;
 };
 
 }  // namespace wherry::net

@@ -69,7 +69,7 @@ class FileDevice : public Workload {
     return {};
   }
 
-  Result<> Switch(const Release* from, const Release* to) override {
+  Result<> Switch(const Release* from, const Release* to, const CancelFlag&) override {
     std::set<std::string> wanted;
     if (to != nullptr) {
       for (const App& app : to->apps)

@@ -20,7 +20,7 @@ TEST(ReleaseTest, Everything) {
   std::string text = Cat(
       R"({"v":1,"name":"gateway","seq":42,"floor":37,"issued":1767225600,"apps":[)",
       R"({"name":"web","image":")", PinnedName("web"),
-      R"(","config":{"Env":["A=1"]},"after":["db"],"strategy":"handover",)",
+      R"(","config":{"Env":["A=1"]},"after":["db"],"strategy":"handover","drain_s":3,)",
       R"("checks":[{"http":8080,"path":"/ok"},{"tcp":8081},{"command":["true"]}]},)",
       R"({"name":"db","image":")", PinnedName("db"), R"("}],)",
       R"("networks":[{"name":"inner","config":{"Internal":true}}],"volumes":[{"name":"data"}],)",
@@ -39,6 +39,7 @@ TEST(ReleaseTest, Everything) {
   const App& web = release.apps[1];
   EXPECT_EQ(web.config, R"({"Env":["A=1"]})");
   EXPECT_EQ(web.strategy, Strategy::kHandover);
+  EXPECT_EQ(web.drain.count(), 3);
   ASSERT_EQ(web.checks.size(), 3U);
   EXPECT_EQ(web.checks[0].port, 8080);
   EXPECT_EQ(web.checks[0].path, "/ok");
@@ -103,6 +104,8 @@ TEST(ReleaseTest, Refusals) {
             "comes after b, which is not among them"},
            {WithApp(Cat(R"({"name":"a","image":")", PinnedName("a"), R"(","strategy":"blue"})")),
             "apps[0].strategy must be stop-start or handover"},
+           {WithApp(Cat(R"({"name":"a","image":")", PinnedName("a"), R"(","drain_s":3})")),
+            "apps[0].drain_s is for the strategy handover"},
            {WithApp(Cat(R"({"name":"a","image":")", PinnedName("a"), R"(","checks":[{"tcp":0}]})")),
             "apps[0].checks[0].tcp"},
            {WithApp(Cat(R"({"name":"a","image":")", PinnedName("a"),

@@ -130,10 +130,12 @@ TEST_F(UpdaterTest, NeverHealthyIsTakenBackAtTheDeadline) {
 
 TEST_F(UpdaterTest, UnstartableIsTakenBack) {
   Boot();
-  Deploy(Make(1), "d1", State::kConfirmed);
+  SignedRelease first = Make(1);
+  Deploy(first, "d1", State::kConfirmed);
   UpdateState end = Deploy(Make(2, "unstartable"), "d2", State::kReverted);
   EXPECT_EQ(end.code, Code::kSwitch);
   EXPECT_EQ(end.reason, "unstartable: no such program");
+  EXPECT_EQ(device_.Running(), FileDevice::NamesOf(first.release)) << "what the switch had stopped";
 }
 
 TEST_F(UpdaterTest, FirstReleaseTakenBackLeavesNothing) {

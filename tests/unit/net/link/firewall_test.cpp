@@ -79,6 +79,19 @@ TEST_F(FirewallTest, ApplyReplacesTheWholeTable) {
   EXPECT_EQ(Tables(), std::vector<std::string>{"wherry-test"});
 }
 
+TEST_F(FirewallTest, ComesBackWhenSomebodyHasFlushedIt) {
+  ASSERT_OK(firewall_->Apply(Published(3)));
+  size_t three = CountRules();
+  ASSERT_OK(Firewall::Open("test", netns_.fd())->Remove());
+  ASSERT_EQ(CountRules(), 0U);
+  ASSERT_OK(firewall_->Apply(Published(3)));
+  EXPECT_EQ(CountRules(), three);
+  FirewallRules guarded = Published(3);
+  guarded.guard_forwarding = true;
+  ASSERT_OK(firewall_->Apply(guarded));
+  EXPECT_EQ(CountRules(), three);
+}
+
 TEST_F(FirewallTest, InstancesDoNotTouchEachOther) {
   auto other = Firewall::Open("other", netns_.fd());
   ASSERT_OK(other->Apply(Published(1)));

@@ -35,6 +35,7 @@ constexpr Command kCommands[] = {
     {"events", "", "Follow what happens in the engine", 0, 0, kMixed, EventsOptions, EventsCommand},
     {"exec", "CONTAINER COMMAND [ARG...]", "Run a further program in a running container", 2, kAny, kEnds, ExecOptions, ExecCommand},
     {"export", "CONTAINER", "Write all files of a container to an archive", 1, 1, kMixed, ExportOptions, ExportCommand},
+    {"fleet", "COMMAND [OPTIONS] [ARG...]", "Steer devices by a broker; `fleet help` lists its commands", 0, kAny, kEnds, NoOptions, FleetCommand},
     {"history", "IMAGE", "Show the steps an image was made by", 1, 1, kMixed, HistoryOptions, HistoryCommand},
     {"image inspect", "IMAGE...", "Show all about images as JSON", 1, kAny, kMixed, NoOptions, ImageInspectCommand},
     {"image prune", "", "Remove images that nothing uses", 0, 0, kMixed, ImagePruneOptions, ImagePruneCommand},

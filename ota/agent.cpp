@@ -101,8 +101,11 @@ void Agent::ReportState() {
   env_.host->State([this, alive = std::weak_ptr(alive_)](Result<std::string> state) {
     if (alive.expired() || !state || !connected() || *state == reported_)
       return;
+    JsonWriter groups;
+    groups.Strings(options_->groups);
     std::string payload = *state;
-    payload.insert(1, Cat("\"v\":1,\"boot\":\"", options_->boot, "\","));
+    payload.insert(
+        1, Cat("\"v\":1,\"boot\":\"", options_->boot, "\",\"groups\":", groups.text(), ","));
     mqtt::PublishOptions options{.retain = true};
     // What the client has no room for now is told after the period.
     if (client_.Publish(Topic("reported"), std::move(payload), options, [](const Result<>&) {}))

@@ -104,7 +104,7 @@ std::span<const Option> DeltaOptions();
 Result<int> ExecCommand(const Invocation&);  // cmd_exec.cpp
 std::span<const Option> ExecOptions();
 Result<int> FleetCommand(const Invocation&);  // fleet/command.cpp
-Result<int> CopyCommand(const Invocation&);  // cmd_copy.cpp
+Result<int> CopyCommand(const Invocation&);   // cmd_copy.cpp
 std::span<const Option> CopyOptions();
 Result<int> SaveCommand(const Invocation&);  // cmd_archives.cpp
 Result<int> LoadCommand(const Invocation&);

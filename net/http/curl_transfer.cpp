@@ -15,8 +15,8 @@
 #include "core/base/time.h"
 #include "net/http/curl_error.h"
 #include "net/http/curl_url.h"
-#include "net/tls/trusted_certificates.h"
 #include "net/tls/time_floor.h"
+#include "net/tls/trusted_certificates.h"
 #include "net/tls/verify_problem.h"
 
 namespace wherry::http {

@@ -89,7 +89,10 @@ Result<int> Await(const Invocation& call) {
 }
 
 Result<int> Wish(const Invocation& call, std::string_view what, const Query& query = {}) {
-  TRY(call.client.Post(Target(Cat("/wherry/v1/ota/", what), query)));
+  auto done = call.client.Post(Target(Cat("/wherry/v1/ota/", what), query));
+  // It is so already.
+  if (!done && done.error().code() != Errc::kNotModified)
+    return std::unexpected(std::move(done).error());
   return 0;
 }
 
@@ -117,8 +120,12 @@ Result<int> OtaApplyCommand(const Invocation& call) {
   Query query;
   if (const std::string& name = call.arguments.Value("deployment"); !name.empty())
     query.emplace_back("deployment", name);
-  auto applied = TRY(call.client.Post(Target("/wherry/v1/ota/apply", query), release));
-  TRY(Print(Cat(applied["digest"].str(), "\n")));
+  auto applied = call.client.Post(Target("/wherry/v1/ota/apply", query), release);
+  bool known = !applied && applied.error().code() == Errc::kNotModified;
+  if (!applied && !known)
+    return std::unexpected(std::move(applied).error());
+  TRY(Print(known ? "this release is here already, by this deployment\n"
+                  : Cat((*applied)["digest"].str(), "\n")));
   return call.arguments.Flag("wait") ? Await(call) : Result<int>(0);
 }
 

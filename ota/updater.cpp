@@ -111,7 +111,12 @@ void Updater::Stop() {
 Result<> Updater::Apply(const Release& release, std::string_view envelope,
                         std::string_view deployment) {
   std::lock_guard lock(mutex_);
-  if (state_.deployment == deployment && state_.state != State::kNone)
+  bool known = state_.deployment == deployment && state_.state != State::kNone;
+  if (known && release.digest != state_.active && release.digest != state_.candidate)
+    return Fail(Errc::kDenied, Cat("deployment ", deployment,
+                                   " is here already, with another release: give this one a name "
+                                   "of its own"));
+  if (known)
     return Fail(Errc::kNotModified,
                 Cat("deployment ", deployment, " is here already, as ", StateName(state_.state)));
   if (state_.state == State::kTrial || state_.state == State::kReverting)

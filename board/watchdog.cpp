@@ -19,12 +19,13 @@ Result<Watchdog> Watchdog::Open(const std::string& device, std::chrono::seconds 
   Watchdog watchdog(TRY(std::move(opened)));
   int seconds = static_cast<int>(timeout.count());
   int status = 0;
-  if (ioctl(watchdog.file_.get(), WDIOC_GETBOOTSTATUS, &status) != 0)
+  if (ioctl(watchdog.file_.get(), static_cast<int>(WDIOC_GETBOOTSTATUS), &status) != 0)
     return Fail(Errc::kInvalid, Cat(device, " is no watchdog"));
   watchdog.did_reset_ = (status & WDIOF_CARDRESET) != 0;
   // A device with a timeout of its own keeps it.
-  (void)ioctl(watchdog.file_.get(), WDIOC_SETTIMEOUT, &seconds);
-  if (ioctl(watchdog.file_.get(), WDIOC_GETTIMEOUT, &seconds) != 0 || seconds <= 0)
+  (void)ioctl(watchdog.file_.get(), static_cast<int>(WDIOC_SETTIMEOUT), &seconds);
+  if (ioctl(watchdog.file_.get(), static_cast<int>(WDIOC_GETTIMEOUT), &seconds) != 0 ||
+      seconds <= 0)
     seconds = static_cast<int>(timeout.count());
   watchdog.timeout_ = std::chrono::seconds(seconds);
   return watchdog;

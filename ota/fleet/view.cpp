@@ -30,7 +30,7 @@ bool IsAtRisk(std::string_view state) {
 // Goes to terminals and into tables.
 std::string Clean(std::string_view text) {
   std::string clean(text.substr(0, kMaxText));
-  std::ranges::replace_if(clean, [](char c) { return (c >= 0 && c < ' ') || c == 0x7f; }, ' ');
+  std::ranges::replace_if(clean, [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
   return clean;
 }
 

@@ -10,6 +10,7 @@
 
 #include "cli/commands.h"
 #include "cli/stream.h"
+#include "cli/table.h"
 #include "cli/terminal.h"
 #include "core/base/fd.h"
 #include "core/base/file.h"
@@ -184,7 +185,7 @@ Result<int> ImportCommand(const Invocation& call) {
     std::string_view error = message["error"].str();
     if (!error.empty())
       return Fail(Errc::kUnavailable, std::string(error));
-    return WriteAll(STDOUT_FILENO, Cat(message["status"].str(), "\n"), "standard output");
+    return Print(Cat(message["status"].str(), "\n"));
   }));
   return 0;
 }
@@ -211,7 +212,7 @@ Result<int> LoadCommand(const Invocation& call) {
     std::string_view error = message["error"].str();
     if (!error.empty())
       return Fail(Errc::kUnavailable, std::string(error));
-    return WriteAll(STDOUT_FILENO, message["stream"].str(), "standard output");
+    return Print(message["stream"].str());
   }));
   return 0;
 }

@@ -13,6 +13,7 @@
 #include "cli/credentials.h"
 #include "cli/progress.h"
 #include "cli/stream.h"
+#include "cli/table.h"
 #include "cli/terminal.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
@@ -247,7 +248,7 @@ Result<std::string> Follow(ByteSource& answer, bool quiet) {
     std::string_view text = message["stream"].str();
     if (quiet)
       id = Trim(text);
-    return WriteAll(STDOUT_FILENO, text, "standard output");
+    return Print(text);
   }));
   return id;
 }

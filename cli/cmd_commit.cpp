@@ -2,7 +2,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
-#include "core/base/file.h"
+#include "cli/table.h"
 #include "core/base/text.h"
 #include "net/registry/reference.h"
 
@@ -39,7 +39,7 @@ Result<int> CommitCommand(const Invocation& call) {
   for (const std::string& change : arguments.List("change"))
     query.emplace_back("changes", change);
   auto answer = TRY(call.client.Post(Target("/commit", query)));
-  TRY(WriteAll(STDOUT_FILENO, Cat(answer["Id"].str(), "\n"), "standard output"));
+  TRY(Print(Cat(answer["Id"].str(), "\n")));
   return 0;
 }
 
@@ -52,7 +52,7 @@ Result<int> DiffCommand(const Invocation& call) {
     auto kind = static_cast<size_t>(change["Kind"].integer());
     Append(text, kind < kKinds.size() ? kKinds[kind] : '?', " ", change["Path"].str(), "\n");
   }
-  TRY(WriteAll(STDOUT_FILENO, text, "standard output"));
+  TRY(Print(text));
   return 0;
 }
 

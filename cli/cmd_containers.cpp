@@ -178,17 +178,15 @@ Result<int> ContainerPruneCommand(const Invocation& call) {
   for (const std::string& id : pruned["ContainersDeleted"].strings())
     Append(text, id, "\n");
   auto freed = static_cast<uint64_t>(pruned["SpaceReclaimed"].integer());
-  TRY(WriteAll(STDOUT_FILENO,
-               Cat(text.empty() ? "" : "Deleted Containers:\n", text, text.empty() ? "" : "\n",
-                   "Total reclaimed space: ", FormatSize(freed), "\n"),
-               "standard output"));
+  TRY(Print(Cat(text.empty() ? "" : "Deleted Containers:\n", text, text.empty() ? "" : "\n",
+                "Total reclaimed space: ", FormatSize(freed), "\n")));
   return 0;
 }
 
 Result<int> WaitCommand(const Invocation& call) {
   for (const std::string& id : call.words()) {
     auto ended = TRY(call.client.Post(Target(Path(id, "/wait"))));
-    TRY(WriteAll(STDOUT_FILENO, Cat(ended["StatusCode"].integer(), "\n"), "standard output"));
+    TRY(Print(Cat(ended["StatusCode"].integer(), "\n")));
   }
   return 0;
 }
@@ -212,7 +210,7 @@ Result<int> PsCommand(const Invocation& call) {
     rows.push_back(PsRow(container, whole));
   }
   bool table = !arguments.Flag("quiet") && arguments.Value("format") != "json";
-  TRY(WriteAll(STDOUT_FILENO, table ? FormatTable(rows) : text, "standard output"));
+  TRY(Print(table ? FormatTable(rows) : text));
   return 0;
 }
 

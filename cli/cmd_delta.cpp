@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/oci_layout.h"
+#include "cli/table.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/oci/delta_spec.h"
@@ -86,10 +87,8 @@ class DeltaJob {
     TRY(Verify(blob, std::move(files), to.config.diff_ids[number]));
     uint64_t layer_size = to.manifest.layers[number].descriptor.size;
     bool worthwhile = IsWorthwhile(blob.size(), layer_size);
-    TRY(WriteAll(STDOUT_FILENO,
-                 Cat("layer ", number + 1, ": ", FormatSize(layer_size), ", delta ",
-                     FormatSize(blob.size()), worthwhile ? "\n" : ": left out\n"),
-                 "standard output"));
+    TRY(Print(Cat("layer ", number + 1, ": ", FormatSize(layer_size), ", delta ",
+                  FormatSize(blob.size()), worthwhile ? "\n" : ": left out\n")));
     if (!worthwhile)
       return std::nullopt;
     oci::LayerDelta delta;

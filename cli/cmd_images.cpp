@@ -90,7 +90,7 @@ Result<int> ShowPlan(const Invocation& call) {
   std::string shown = Cat(FormatTable(rows), "\nDownload: ", size("Download"), "\nWrite: about ",
                           size("Write"), "\nPeak: about ", size("Peak"),
                           "\nFits: ", fits ? "yes" : Cat("no: ", plan["Refusal"].str()), "\n");
-  TRY(WriteAll(STDOUT_FILENO, shown, "standard output"));
+  TRY(Print(shown));
   return fits ? 0 : 1;
 }
 
@@ -151,7 +151,7 @@ Result<int> ImagesCommand(const Invocation& call) {
       rows.push_back(ImageRow(image, tag, whole));
   }
   bool table = !arguments.Flag("quiet") && arguments.Value("format") != "json";
-  TRY(WriteAll(STDOUT_FILENO, table ? FormatTable(rows) : text, "standard output"));
+  TRY(Print(table ? FormatTable(rows) : text));
   return 0;
 }
 
@@ -179,7 +179,7 @@ Result<int> HistoryCommand(const Invocation& call) {
                     std::string(step["Comment"].str())});
   }
   bool table = !arguments.Flag("quiet") && arguments.Value("format") != "json";
-  TRY(WriteAll(STDOUT_FILENO, table ? FormatTable(rows) : text, "standard output"));
+  TRY(Print(table ? FormatTable(rows) : text));
   return 0;
 }
 
@@ -201,7 +201,7 @@ Result<int> RmiCommand(const Invocation& call) {
       for (JsonValue field : entry)
         Append(done, field.key(), ": ", field.str(), "\n");
     }
-    TRY(WriteAll(STDOUT_FILENO, done, "standard output"));
+    TRY(Print(done));
   }
   return status;
 }

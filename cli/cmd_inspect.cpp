@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/table.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
 
@@ -42,7 +43,7 @@ Result<int> Inspect(const Invocation& call, std::span<const Kind> kinds) {
                    "standard error"));
     }
   }
-  TRY(WriteAll(STDOUT_FILENO, Cat("[", list, "]\n"), "standard output"));
+  TRY(Print(Cat("[", list, "]\n")));
   return status;
 }
 

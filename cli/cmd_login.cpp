@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/credentials.h"
+#include "cli/table.h"
 #include "cli/terminal.h"
 #include "core/base/file.h"
 #include "core/base/scope.h"
@@ -91,17 +92,14 @@ Result<int> LoginCommand(const Invocation& call) {
   TRY(call.client.Post(Target("/auth"), body.text()));
   registry::CredentialsFile file = OwnCredentials();
   TRY(file.Put(host, credentials));
-  TRY(WriteAll(STDOUT_FILENO, Cat("Login succeeded; credentials are kept in ", file.path(), "\n"),
-               "standard output"));
+  TRY(Print(Cat("Login succeeded; credentials are kept in ", file.path(), "\n")));
   return 0;
 }
 
 Result<int> LogoutCommand(const Invocation& call) {
   std::string host = HostArgument(call);
   bool removed = TRY(OwnCredentials().Remove(host));
-  TRY(WriteAll(STDOUT_FILENO,
-               Cat(removed ? "Removed the login of " : "There was no login of ", host, "\n"),
-               "standard output"));
+  TRY(Print(Cat(removed ? "Removed the login of " : "There was no login of ", host, "\n")));
   return 0;
 }
 

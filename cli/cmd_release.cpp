@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/table.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
@@ -34,7 +35,7 @@ constexpr Option kVerify[] = {
 Result<> Write(const Invocation& call, std::string_view text) {
   const std::string& file = call.arguments.Value("output");
   if (file.empty())
-    return WriteAll(STDOUT_FILENO, Cat(text, "\n"), "standard output");
+    return Print(Cat(text, "\n"));
   return ReplaceFile(file, text, kPublic, Durability::kPersistent);
 }
 
@@ -122,7 +123,7 @@ Result<int> ReleaseKeygenCommand(const Invocation& call) {
   ota::PublicKey pub = TRY(key.Public());
   TRY(ReplaceFile(secret, key.Pem(), kPrivate, Durability::kPersistent));
   TRY(ReplaceFile(Cat(call.word(0), ".pub"), pub.Pem(), kPublic, Durability::kPersistent));
-  TRY(WriteAll(STDOUT_FILENO, Cat(pub.id(), "\n"), "standard output"));
+  TRY(Print(Cat(pub.id(), "\n")));
   return 0;
 }
 
@@ -164,9 +165,7 @@ Result<int> ReleaseVerifyCommand(const Invocation& call) {
   const std::string& file = call.word(0);
   std::string text = TRY(ReadFile(file, ota::kMaxRelease));
   ota::Release release = TRY(ota::OpenRelease(text, keys, file));
-  TRY(WriteAll(STDOUT_FILENO,
-               Cat(release.name, " ", release.sequence, " ", release.digest.string(), "\n"),
-               "standard output"));
+  TRY(Print(Cat(release.name, " ", release.sequence, " ", release.digest.string(), "\n")));
   return 0;
 }
 

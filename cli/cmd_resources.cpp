@@ -9,7 +9,6 @@
 #include "cli/create_request.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
-#include "core/base/file.h"
 #include "core/base/text.h"
 
 namespace wherry::cli {
@@ -89,7 +88,7 @@ class StatsView {
     for (bool first = true;; first = false) {
       std::string text = TRY(json ? Lines() : Table());
       if (!first || json)  // shares of the processors need two samples
-        TRY(WriteAll(STDOUT_FILENO, Cat(screen ? kClearScreen : "", text), "standard output"));
+        TRY(Print(Cat(screen ? kClearScreen : "", text)));
       if (once && (!first || json))
         return 0;
       const struct timespec pause = {1, 0};
@@ -165,7 +164,7 @@ Result<int> TopCommand(const Invocation& call) {
   std::vector<std::vector<std::string>> rows{table["Titles"].strings()};
   for (JsonValue row : table["Processes"])
     rows.push_back(row.strings());
-  TRY(WriteAll(STDOUT_FILENO, FormatTable(rows), "standard output"));
+  TRY(Print(FormatTable(rows)));
   return 0;
 }
 

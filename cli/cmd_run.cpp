@@ -7,6 +7,7 @@
 #include "cli/create_request.h"
 #include "cli/exit_waiter.h"
 #include "cli/pull.h"
+#include "cli/table.h"
 #include "cli/terminal.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
@@ -123,7 +124,7 @@ Result<int> RunDetached(const Invocation& call) {
   auto started = call.client.Post(Target(ContainerPath(id, "start")));
   if (!started)
     return StartFailure(call.client, id, std::move(started).error(), call.arguments.Flag("rm"));
-  TRY(WriteAll(STDOUT_FILENO, Cat(id, "\n"), "standard output"));
+  TRY(Print(Cat(id, "\n")));
   return 0;
 }
 
@@ -151,7 +152,7 @@ std::span<const Option> AttachOptions() {
 
 Result<int> CreateCommand(const Invocation& call) {
   std::string id = TRY(Create(call, false));
-  TRY(WriteAll(STDOUT_FILENO, Cat(id, "\n"), "standard output"));
+  TRY(Print(Cat(id, "\n")));
   return 0;
 }
 

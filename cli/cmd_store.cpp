@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/credentials.h"
 #include "cli/stream.h"
+#include "cli/table.h"
 #include "cli/terminal.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
@@ -65,10 +66,6 @@ std::string SummaryText(JsonValue summary) {
     Append(text, ", all repaired");
   Append(text, "\n");
   return text;
-}
-
-Result<> Print(std::string_view text) {
-  return WriteAll(STDOUT_FILENO, text, "standard output");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/filters.h"
 #include "cli/stream.h"
+#include "cli/table.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
@@ -38,7 +39,7 @@ constexpr Option kConfig[] = {
 };
 
 Result<int> PrintText(std::string_view text) {
-  TRY(WriteAll(STDOUT_FILENO, text, "standard output"));
+  TRY(Print(text));
   return 0;
 }
 
@@ -126,8 +127,7 @@ Result<int> EventsCommand(const Invocation& call) {
   bool json = arguments.Value("format") == "json";
   auto show = [json](std::string_view line) -> Result<> {
     auto event = TRY(JsonDocument::Parse(line, "event"));
-    return WriteAll(STDOUT_FILENO, json ? Cat(line, "\n") : EventText(event.root()),
-                    "standard output");
+    return Print(json ? Cat(line, "\n") : EventText(event.root()));
   };
   TRY(ForEachLine(*source, show));
   return 0;

@@ -25,10 +25,6 @@ constexpr Option kRollback[] = {
     {"expected", 0, kValue, "DIGEST", "Only to this release"},
 };
 
-Result<> Print(std::string_view text) {
-  return WriteAll(STDOUT_FILENO, text, "standard output");
-}
-
 std::string Line(std::string_view label, std::string_view text) {
   constexpr size_t kColumn = 12;
   if (text.empty())

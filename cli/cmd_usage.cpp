@@ -6,7 +6,6 @@
 #include "cli/commands.h"
 #include "cli/filters.h"
 #include "cli/table.h"
-#include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
 
@@ -49,10 +48,6 @@ constexpr Part kParts[] = {
 
 uint64_t Bytes(JsonValue value) {
   return static_cast<uint64_t>(std::max<int64_t>(value.integer(), 0));
-}
-
-Result<> Print(std::string_view text) {
-  return WriteAll(STDOUT_FILENO, text, "standard output");
 }
 
 std::string Share(uint64_t part, uint64_t whole) {

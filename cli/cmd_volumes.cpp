@@ -4,7 +4,6 @@
 #include "cli/commands.h"
 #include "cli/filters.h"
 #include "cli/table.h"
-#include "core/base/file.h"
 #include "core/base/text.h"
 
 namespace wherry::cli {
@@ -30,10 +29,6 @@ constexpr Option kPrune[] = {
     {"filter", 0, kList, "KEY=VALUE", "Only these: label, label!"},
     {"force", 'f', kFlag, "", "Do not ask"},
 };
-
-Result<> Print(std::string_view text) {
-  return WriteAll(STDOUT_FILENO, text, "standard output");
-}
 
 std::string Path(std::string_view name) {
   return Cat("/volumes/", Segment(name));

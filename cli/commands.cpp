@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "cli/table.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "engine/config.h"
@@ -259,10 +260,8 @@ Result<int> ForEachWord(const Invocation& call,
 Result<bool> Confirmed(const Invocation& call, std::string_view what) {
   if (call.arguments.Flag("force"))
     return true;
-  TRY(WriteAll(
-      STDOUT_FILENO,
-      Cat("WARNING! This will remove all ", what, ".\nAre you sure you want to continue? [y/N] "),
-      "standard output"));
+  TRY(cli::Print(
+      Cat("WARNING! This will remove all ", what, ".\nAre you sure you want to continue? [y/N] ")));
   char answer = 0;
   return read(STDIN_FILENO, &answer, 1) == 1 && (answer == 'y' || answer == 'Y');
 }

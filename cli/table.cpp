@@ -1,6 +1,10 @@
 #include "cli/table.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+
+#include "core/base/file.h"
 
 namespace wherry::cli {
 
@@ -31,6 +35,10 @@ std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
     text += '\n';
   }
   return text;
+}
+
+Result<> Print(std::string_view text) {
+  return WriteAll(STDOUT_FILENO, text, "standard output");
 }
 
 }  // namespace wherry::cli

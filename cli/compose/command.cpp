@@ -10,8 +10,8 @@
 #include "cli/compose/project.h"
 #include "cli/compose/show.h"
 #include "cli/compose/up.h"
+#include "cli/table.h"
 #include "cli/terminal.h"
-#include "core/base/file.h"
 #include "core/base/text.h"
 
 namespace wherry::cli {
@@ -79,10 +79,6 @@ constexpr bool Sorted() {
   return true;
 }
 static_assert(Sorted());
-
-Result<> Print(std::string_view text) {
-  return WriteAll(STDOUT_FILENO, text, "standard output");
-}
 
 std::string ListOfCommands() {
   std::string text = "Usage: wherry compose [OPTIONS] COMMAND [ARG...]\n\nCommands:\n";

@@ -201,8 +201,7 @@ Result<int> ComposeImages(const ComposeCall& call) {
     auto size = static_cast<uint64_t>(image ? (*image)["Size"].integer() : 0);
     rows.push_back({container.name, container.image, id, FormatSize(size)});
   }
-  TRY(WriteAll(STDOUT_FILENO, call.arguments.Flag("quiet") ? ids : FormatTable(rows),
-               "standard output"));
+  TRY(Print(call.arguments.Flag("quiet") ? ids : FormatTable(rows)));
   return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "cli/compose/resources.h"
 #include "cli/compose/up.h"
 #include "cli/exit_waiter.h"
+#include "cli/table.h"
 #include "cli/terminal.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
@@ -226,7 +227,7 @@ Result<int> ComposeRun(const ComposeCall& call) {
   if (!call.arguments.Flag("detach"))
     return StartAttached(call, container, service);
   TRY(Act(call.client, container, "start"));
-  TRY(WriteAll(STDOUT_FILENO, Cat(container.name, "\n"), "standard output"));
+  TRY(Print(Cat(container.name, "\n")));
   return 0;
 }
 

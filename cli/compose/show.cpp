@@ -4,7 +4,6 @@
 
 #include "cli/compose/containers.h"
 #include "cli/table.h"
-#include "core/base/file.h"
 #include "core/base/text.h"
 #include "engine/compose/body.h"
 
@@ -26,10 +25,6 @@ constexpr Option kConfig[] = {
     {"services", 0, kFlag, "", "Only the services' names"},
     {"volumes", 0, kFlag, "", "Only the volumes' names"},
 };
-
-Result<> Print(std::string_view text) {
-  return WriteAll(STDOUT_FILENO, text, "standard output");
-}
 
 // So that what is printed means the same when it is read as a compose file.
 void EscapeVariables(compose::Node& node) {

@@ -20,16 +20,22 @@ TRIAL = {'soak_s': 1, 'deadline_s': 30, 'starts': 5, 'restarts': 1}
 class Server(Device):
     """A device whose apps answer with a text, and clients beside it."""
 
-    def __init__(self, new_engine, registry):
-        super().__init__(new_engine, registry, device_config(registry))
-        arch = self.machine.arch
-        program = compiler.static_program(paths.TESTS / 'images/netload.cpp', arch)
-        image = oci.image([oci.layer(oci.tar([oci.entry('netload', data=program.read_bytes(), mode=0o755)]))],
-                          arch, Entrypoint=['/netload'])
-        registry.push('netload', arch, image)
+    def __init__(self, new_engine, registry, config=None):
+        super().__init__(new_engine, registry, config or device_config(registry))
+        image = self.served_image(self.machine.arch)
+        registry.push('netload', self.machine.arch, image)
         self.served = f'{registry.name}/netload@{image.digest}'
         self.client = f'{self.engine.dir}/netload'
-        self.machine.write(self.client, program.read_bytes(), 0o755)
+        self.machine.write(self.client, self.program(self.machine.arch).read_bytes(), 0o755)
+
+    @staticmethod
+    def program(arch):
+        return compiler.static_program(paths.TESTS / 'images/netload.cpp', arch)
+
+    @staticmethod
+    def served_image(arch):
+        data = Server.program(arch).read_bytes()
+        return oci.image([oci.layer(oci.tar([oci.entry('netload', data=data, mode=0o755)]))], arch, Entrypoint=['/netload'])
 
     def web(self, text, name='web', port=8080, delay=0, config=None, host=None, **more):
         """An app that answers on a port of the host; `delay`: until it listens, in ms."""

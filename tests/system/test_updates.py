@@ -275,7 +275,6 @@ def test_what_is_refused(device):
     refused(device.release(6, web, key='other'), 'signed by no key this device trusts for releases')
     assert device.apply(path).code == 0
     refused(device.release(4, web), 'only a newer one is taken')
-    refused(device.release(7, web | {'strategy': 'handover'}), 'app web: strategy handover is not supported')
     system = {'version': '1', 'image': web['image'], 'size': 1, 'sha256': '0' * 64}
     refused(device.release(8, web, os=system), 'has an os image: not supported')
     device.machine.write(f'{engine.dir}/unsigned', '{"v":1}')

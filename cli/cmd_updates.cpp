@@ -50,6 +50,7 @@ std::string StatusText(JsonValue status) {
   text += Line("Candidate:", ReleaseText(status["candidate"]));
   text += Line("Active:", ReleaseText(status["active"]));
   text += Line("Previous:", ReleaseText(status["previous"]));
+  text += Line("Fleet:", status["fleet"].str());
   if (status["apps"].size() == 0)
     return text;
   std::vector<std::vector<std::string>> rows{{"APP", "IMAGE", "STATE", "HEALTH", "RESTARTS"}};

@@ -163,6 +163,14 @@ Result<> SetBroker(Config& config, std::string_view value) {
   return {};
 }
 
+Result<> SetTelemetryPeriod(Config& config, std::string_view value) {
+  auto duration = TRY(ParseGoDuration(value));
+  if (duration.count() != 0)
+    return SetSeconds(config.mqtt.telemetry_period, value);
+  config.mqtt.telemetry_period = {};
+  return {};
+}
+
 // "one, two"
 Result<> SetGroups(Config& config, std::string_view value) {
   config.mqtt.groups.clear();
@@ -270,8 +278,12 @@ constexpr Key kKeys[] = {
                              [](const Config& c) { return c.mqtt.rollout_keys; }},
     {"mqtt", "report-period", [](Config& c, std::string_view v) { return SetSeconds(c.mqtt.report_period, v); },
                               [](const Config& c) { return Seconds(c.mqtt.report_period.count()); }},
+    {"mqtt", "telemetry-period", SetTelemetryPeriod,
+                              [](const Config& c) { return Seconds(c.mqtt.telemetry_period.count()); }},
     {"updates", "keys", [](Config& c, std::string_view v) { return SetPath(c.update_keys, v); },
                         [](const Config& c) { return c.update_keys; }},
+    {"updates", "reboot-command", [](Config& c, std::string_view v) { return SetPath(c.reboot_command, v); },
+                                  [](const Config& c) { return c.reboot_command; }},
     {"updates", "credentials", [](Config& c, std::string_view v) { return SetPath(c.update_credentials, v); },
                                [](const Config& c) { return c.update_credentials; }},
     {"https", "listen", SetListen, [](const Config& c) { return c.https.listen; }},

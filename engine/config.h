@@ -43,7 +43,8 @@ struct Config {
   registry::Options registry;
   SignaturePolicy signatures;
   MqttConfig mqtt;
-  std::string update_keys = "/etc/wherry/release-keys";             // *.pub: who may sign releases
+  std::string update_keys = "/etc/wherry/release-keys";  // *.pub: who may sign releases
+  std::string reboot_command;  // of the fleet's request; empty: it is refused
   std::string update_credentials = "/etc/wherry/credentials.json";  // for their images
   HttpsConfig https;
   std::map<std::string, std::string>

@@ -213,8 +213,15 @@ Result<> RunDaemon(Config config) {
       TRY(Updates::Open({&config, loop.get(), &containers, &execs, &images, &volumes, &networks}));
   std::unique_ptr<Fleet> fleet;
   if (!config.mqtt.broker.host.empty()) {
-    fleet = TRY(Fleet::Open({&config, loop.get(), updates.get()}));
-    updates->Listen([fleet = fleet.get()](const ota::Report& report) { fleet->OnReport(report); });
+    auto opened = Fleet::Open({&config, loop.get(), &events, &images, &containers, updates.get()});
+    if (opened) {
+      fleet = *std::move(opened);
+      updates->Listen(
+          [fleet = fleet.get()](const ota::Report& report) { fleet->OnReport(report); });
+    } else {
+      LogError("the fleet does not see this device: ", opened.error().message());
+      updates->TellFleet(Cat("this device is not seen: ", opened.error().message()));
+    }
   }
 
   CheckAfterBoot(config, *image_store, images, workers);

@@ -31,6 +31,7 @@ struct MqttConfig {
   std::string key;
   std::string rollout_keys = "/etc/wherry/rollout-keys";  // *.pub: who may say what is wanted
   std::chrono::seconds report_period{10};
+  std::chrono::seconds telemetry_period{0};  // 0: none is sent
 };
 
 // One level of a topic: 1 to 64 of a-z A-Z 0-9 - _ . kInvalid else.

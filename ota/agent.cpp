@@ -61,6 +61,7 @@ void Agent::Start() {
 
 void Agent::OnConnected(bool /*session_present*/) {
   trouble_.clear();
+  env_.host->OnConnection(trouble_);
   JsonWriter birth;
   birth.Object().Field("s", 1).Field("boot", options_->boot).Field("eng", options_->version).End();
   mqtt::PublishOptions options{.retain = true};
@@ -74,6 +75,7 @@ void Agent::OnDisconnected(const Error& error, std::chrono::milliseconds /*retry
   if (trouble_ != error.message())
     LogWarning("fleet: ", error.message());
   trouble_ = error.message();
+  env_.host->OnConnection(trouble_);
 }
 
 mqtt::Acknowledge Agent::OnMessage(const mqtt::Publish& message, uint64_t ticket) {
@@ -91,9 +93,19 @@ mqtt::Acknowledge Agent::OnMessage(const mqtt::Publish& message, uint64_t ticket
 void Agent::StateChanged() {
   for (auto& [topic, wanted] : wanted_)
     Evaluate(topic);
+  ReportSoon();
+}
+
+void Agent::ReportSoon() {
   report_due_ = true;
   if (report_timer_ == 0)
     ReportState();
+}
+
+void Agent::Tell(std::string_view rest, std::string payload) {
+  mqtt::PublishOptions options{.qos = 0};
+  if (connected())
+    (void)client_.Publish(Topic(rest), std::move(payload), options, [](const Result<>&) {});
 }
 
 void Agent::ReportState() {

@@ -39,6 +39,8 @@ class AgentHost {
   // a rollout key, or are refused with kDenied; kUnsupported for a name it does not know.
   virtual void Request(std::string method, std::string parameters, bool is_signed,
                        Answer<std::string> answer) = 0;
+  // The broker was reached (`trouble` is empty), or is not any more, or still not.
+  virtual void OnConnection(std::string_view /*trouble*/) {}
 };
 
 // A request as the worker has read it.
@@ -80,6 +82,10 @@ class Agent final : public mqtt::ClientUser {
   void Start();
   // Something of the device's state has changed.
   void StateChanged();
+  // The same, of what is told only: no wish has to be looked at again.
+  void ReportSoon();
+  // A message without a promise below the device's branch; without a connection it is dropped.
+  void Tell(std::string_view rest, std::string payload);
   // Something is in the outbox.
   void SendEvents();
 

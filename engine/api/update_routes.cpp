@@ -20,7 +20,7 @@ void ReplyFromWorker(const Services& services, Call call,
 
 void Status(const Services& services, Call call) {
   ReplyFromWorker(services, std::move(call), [updates = services.updates]() -> Result<std::string> {
-    return updates->StatusJson();
+    return updates->LocalStatusJson();
   });
 }
 

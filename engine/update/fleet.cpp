@@ -1,54 +1,16 @@
 #include "engine/update/fleet.h"
 
-#include <algorithm>
-
 #include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
+#include "engine/update/telemetry.h"
 
 namespace wherry::engine {
 
 namespace {
 
 constexpr std::string_view kBootId = "/proc/sys/kernel/random/boot_id";
-
-// What may be asked over the broker. Those that change something are signed.
-struct Method {
-  std::string_view name;
-  bool is_signed;
-  Result<std::string> (*run)(Updates& updates, JsonValue parameters);
-};
-
-Result<std::string> Empty(Result<> result) {
-  TRY(std::move(result));
-  return "{}";
-}
-
-constexpr Method kMethods[] = {
-    {"state.get", false,
-     [](Updates& updates, JsonValue) -> Result<std::string> { return updates.StatusJson(); }},
-    {"evidence.get", false,
-     [](Updates& updates, JsonValue) -> Result<std::string> {
-       std::string evidence = updates.updater().Evidence();
-       return evidence.empty() ? "null" : evidence;
-     }},
-    {"history.get", false,
-     [](Updates& updates, JsonValue) -> Result<std::string> { return updates.HistoryJson(); }},
-    {"update.cancel", true,
-     [](Updates& updates, JsonValue) {
-       return Empty(updates.updater().Cancel(ota::Code::kRequested, "cancelled by the fleet"));
-     }},
-    {"update.confirm", true,
-     [](Updates& updates, JsonValue) { return Empty(updates.updater().Confirm()); }},
-    {"update.rollback", true,
-     [](Updates& updates, JsonValue parameters) -> Result<std::string> {
-       Digest expected;
-       if (parameters["expected"])
-         expected = TRY(Digest::Parse(parameters["expected"].str()));
-       return Empty(updates.updater().Rollback(expected));
-     }},
-};
 
 }  // namespace
 
@@ -64,7 +26,9 @@ Result<std::unique_ptr<Fleet>> Fleet::Open(const Environment& environment) {
   return fleet;
 }
 
-Fleet::~Fleet() = default;
+Fleet::~Fleet() {
+  env_.events->Unsubscribe(subscription_);
+}
 
 Result<ota::AgentOptions> Fleet::Options() {
   const MqttConfig& mqtt = env_.config->mqtt;
@@ -90,7 +54,39 @@ Result<ota::AgentOptions> Fleet::Options() {
 }
 
 void Fleet::Start() {
+  OnConnection("is not reached yet");
   agent_->Start();
+  subscription_ = env_.events->Subscribe([this](const Event& event) { OnEvent(event); });
+  Measure();
+}
+
+// What `reported` tells of an app has changed.
+void Fleet::OnEvent(const Event& event) {
+  if (event.type == "container" && event.attributes.contains(std::string(kAppLabel)) &&
+      !event.action.starts_with("exec_"))
+    agent_->ReportSoon();
+}
+
+void Fleet::OnConnection(std::string_view trouble) {
+  env_.updates->TellFleet(Cat("broker ", env_.config->mqtt.broker.Text(), ": ",
+                              trouble.empty() ? "connected" : trouble));
+}
+
+void Fleet::Measure() {
+  std::chrono::seconds period = env_.config->mqtt.telemetry_period;
+  if (period.count() == 0)
+    return;
+  if (agent_->connected()) {
+    OnWorker<std::string>(
+        [root = env_.config->root, counts = env_.containers->Counts()]() -> Result<std::string> {
+          return TelemetryJson(root, counts);
+        },
+        [this](Result<std::string> json) { agent_->Tell("tel/sys", *std::move(json)); });
+  }
+  env_.loop->After(period, [this, alive = std::weak_ptr(alive_)] {
+    if (!alive.expired())
+      Measure();
+  });
 }
 
 void Fleet::OnReport(const ota::Report& report) {
@@ -113,14 +109,6 @@ void Fleet::OnReport(const ota::Report& report) {
       return;
     agent_->SendEvents();
     agent_->StateChanged();
-  });
-}
-
-template <class T>
-void Fleet::OnWorker(std::move_only_function<Result<T>()> work, Answer<T> answer) {
-  worker_.Run([loop = env_.loop, work = std::move(work), answer = std::move(answer)]() mutable {
-    auto result = std::make_shared<Result<T>>(work());
-    loop->Post([result, answer = std::move(answer)]() mutable { answer(std::move(*result)); });
   });
 }
 
@@ -149,24 +137,6 @@ void Fleet::Revoke(std::string deployment, Answer<> answer) {
 void Fleet::State(Answer<std::string> answer) {
   OnWorker<std::string>(
       [updates = env_.updates]() -> Result<std::string> { return updates->StatusJson(); },
-      std::move(answer));
-}
-
-void Fleet::Request(std::string method, std::string parameters, bool is_signed,
-                    Answer<std::string> answer) {
-  auto row = std::ranges::find(kMethods, method, &Method::name);
-  if (row == std::end(kMethods))
-    return answer(Fail(Errc::kUnsupported, Cat("request ", method, " is not supported by wherry")));
-  if (row->is_signed && !is_signed)
-    return answer(Fail(Errc::kDenied, Cat("request ", method,
-                                          " has to be signed by a key this "
-                                          "device trusts for rollouts")));
-  OnWorker<std::string>(
-      [updates = env_.updates, run = row->run,
-       parameters = std::move(parameters)]() -> Result<std::string> {
-        JsonDocument document = TRY(JsonDocument::Parse(parameters, "parameters"));
-        return run(*updates, document.root());
-      },
       std::move(answer));
 }
 

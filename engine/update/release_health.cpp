@@ -38,10 +38,12 @@ std::string EndOf(const RunStatus& status) {
   return Cat("ended with exit code ", status.exit_code);
 }
 
-std::string LogTail(const std::string& directory, size_t most) {
+}  // namespace
+
+std::string LogTail(const std::string& directory, int64_t lines, size_t most) {
   LogQuery query;
   query.multiplexed = false;
-  query.tail = kEvidenceLines;
+  query.tail = lines;
   std::string text;
   auto reader = LogReader::Open(directory, query);
   while (reader) {
@@ -53,8 +55,6 @@ std::string LogTail(const std::string& directory, size_t most) {
     text.erase(0, text.size() - most);
   return text;
 }
-
-}  // namespace
 
 Result<> ReleaseWorkload::RunCommand(const Seen& seen, const std::vector<std::string>& command) {
   int code = TRY(Await<int>(env_.loop, *env_.ended,
@@ -160,7 +160,9 @@ std::string ReleaseWorkload::Evidence(const ota::Release& release) {
     json.Field("restarts", seen->restarts).Field("health", HealthName(seen->health.status));
     if (!seen->health.log.empty())
       json.Field("health_output", seen->health.log.back().output);
-    json.Field("log", LogTail(seen->directory, kEvidenceBytes / release.apps.size())).End();
+    json.Field("log",
+               LogTail(seen->directory, kEvidenceLines, kEvidenceBytes / release.apps.size()))
+        .End();
   }
   json.End().End();
   return json.Take();

@@ -90,6 +90,10 @@ class ReleaseWorkload final : public ota::Workload {
   std::map<Digest, std::shared_ptr<ImagePin>> pins_;
 };
 
+// The last lines of a container's log, at most `most` bytes of them; `directory` is the
+// container's.
+std::string LogTail(const std::string& directory, int64_t lines, size_t most);
+
 // "web-0a1b2c3d"
 std::string AppContainerName(const ota::App& app);
 

@@ -178,4 +178,29 @@ std::string Updates::StatusJson() {
   return json.Take();
 }
 
+std::string Updates::LocalStatusJson() {
+  std::string json = StatusJson();
+  JsonWriter text;
+  std::lock_guard lock(fleet_mutex_);
+  text.String(fleet_);
+  json.insert(1, Cat("\"fleet\":", text.text(), ","));
+  return json;
+}
+
+void Updates::TellFleet(std::string text) {
+  std::lock_guard lock(fleet_mutex_);
+  fleet_ = std::move(text);
+}
+
+Result<ReleaseWorkload::Seen> Updates::LookAt(std::string_view app) {
+  std::optional<ota::Release> release = updater_->FindRelease(updater_->Now().update.active);
+  const ota::App* found = release ? release->FindApp(app) : nullptr;
+  if (found == nullptr)
+    return Fail(Errc::kNotFound, Cat("the active release has no app '", app, "'"));
+  ReleaseWorkload::Seen seen = TRY(workload_.Look(*found));
+  if (!seen.container)
+    return Fail(Errc::kNotFound, Cat("app ", app, " has no container"));
+  return seen;
+}
+
 }  // namespace wherry::engine

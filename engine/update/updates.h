@@ -48,6 +48,12 @@ class Updates {
 
   // docs/updates.md has the members.
   std::string StatusJson();
+  // The same with what TellFleet was last given, for those who ask here.
+  std::string LocalStatusJson();
+  // How it is with the fleet's broker: a sentence. Any thread.
+  void TellFleet(std::string text);
+  // The container of an app of the active release. kNotFound for one that it has not.
+  Result<ReleaseWorkload::Seen> LookAt(std::string_view app);
   // The outcomes of the last updates, newest first.
   std::string HistoryJson() const;
 
@@ -64,6 +70,8 @@ class Updates {
   std::unique_ptr<ota::Updater> updater_;
   std::function<void(const ota::Report&)> listener_;
   mutable std::mutex history_mutex_;
+  std::mutex fleet_mutex_;
+  std::string fleet_;  // guarded by fleet_mutex_
 };
 
 }  // namespace wherry::engine

@@ -18,6 +18,7 @@
 #include "engine/network/bridges.h"
 #include "engine/network/endpoint.h"
 #include "engine/network/network.h"
+#include "engine/network/ports.h"
 #include "net/link/address_pool.h"
 
 namespace wherry::engine {
@@ -126,6 +127,7 @@ class Networks {
   void Detach(const Endpoint& endpoint);
   Result<Sandbox> MakeSandbox(const Plan& plan);
   Result<> Fill(const Plan& plan, int netns, Live& live);
+  Result<HeldPort> Hold(const PortRequest& request, net::Ipv4 address) const;
   Result<> HoldPorts(const Plan& plan, Live& live);
   net::Ipv4 PublishAddress(const Attachment& attachment) const;
   struct Handing;

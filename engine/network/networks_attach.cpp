@@ -127,18 +127,22 @@ net::Ipv4 Networks::PublishAddress(const Attachment& attachment) const {
   return network ? network->publish_address : net::Ipv4{};
 }
 
+Result<HeldPort> Networks::Hold(const PortRequest& request, net::Ipv4 address) const {
+  auto held = HoldPort(request, address);
+  std::string holder = held ? "" : PortHolder(request);
+  if (!holder.empty()) {
+    return Fail(Errc::kConflict, Cat("Bind for ", address.Text(), ":", request.first_port,
+                                     " failed: port is already allocated by container ", holder));
+  }
+  return held;
+}
+
 Result<> Networks::HoldPorts(const Plan& plan, Live& live) {
   if (plan.ports.empty() || live.attachment.endpoints.empty() || live.attachment.aside)
     return {};
   net::Ipv4 address = PublishAddress(live.attachment);
   for (const PortRequest& request : plan.ports) {
-    auto held = HoldPort(request, address);
-    std::string holder = held ? "" : PortHolder(request);
-    if (!held && !holder.empty()) {
-      return Fail(Errc::kConflict, Cat("Bind for ", address.Text(), ":", request.first_port,
-                                       " failed: port is already allocated by container ", holder));
-    }
-    HeldPort port = TRY(std::move(held));
+    HeldPort port = TRY(Hold(request, address));
     live.attachment.ports.push_back(port.port);
     live.holds.push_back(std::move(port.hold));
   }

@@ -4,7 +4,6 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "engine/network/networks.h"
-#include "engine/network/ports.h"
 
 namespace wherry::engine {
 
@@ -69,7 +68,7 @@ Result<> Networks::Claim(Handing& handing, const Successor& successor) {
       return port.owner.empty() && (mine || IsExact(request)) && Fits(request, address, port.port);
     });
     if (offer == handing.ports.end()) {
-      HeldPort held = TRY(HoldPort(request, address));
+      HeldPort held = TRY(Hold(request, address));
       handing.fresh.push_back(std::make_unique<UniqueFd>(std::move(held.hold)));
       offer = handing.ports.insert(offer, {held.port, handing.fresh.back().get(), {}, {}});
     }

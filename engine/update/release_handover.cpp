@@ -16,7 +16,9 @@ namespace wherry::engine {
 namespace {
 
 constexpr std::chrono::seconds kBackPatience{60};
-constexpr std::chrono::milliseconds kLookPeriod{100};
+constexpr std::chrono::milliseconds kWellPeriod{250};
+constexpr std::chrono::milliseconds kDrainPeriod{100};
+constexpr int kLooksPerCheck = 10;
 constexpr int kQuietLooks = 3;  // in a row: what came just before the switch is there by then
 constexpr size_t kMaxTable = 16 << 20;
 
@@ -120,7 +122,7 @@ Result<> ReleaseWorkload::AwaitWell(const Handover& handover, const ota::App& ap
     if (Uptime() > deadline)
       return Fail(Errc::kTimeout, Cat("not well beside the old one within ", patience.count(),
                                       " s: ", health.reason));
-    TRY(Pause(cancel, kLookPeriod));
+    TRY(Pause(cancel, kWellPeriod));
   }
 }
 
@@ -179,17 +181,25 @@ Result<> ReleaseWorkload::HandOver(Handover& handover) {
   return {};
 }
 
+Result<> ReleaseWorkload::CheckWell(const Handover& handover) {
+  for (const Handover::Row& row : handover.rows) {
+    ota::Health health = CheckApp(*handover.to, *row.app);
+    if (health.state == ota::Health::State::kFailed)
+      return Fail(Errc::kUnavailable, health.reason);
+  }
+  return {};
+}
+
 // Until nobody is connected to the old ones any more, or their time is over. Datagrams have no
 // connection that could be seen to end.
 Result<> ReleaseWorkload::Drain(const Handover& handover, const CancelFlag& cancel) {
   auto begun = Uptime();
   int quiet = 0;
-  while (quiet < kQuietLooks) {
+  for (int look = 1; quiet < kQuietLooks; ++look) {
+    if (look % kLooksPerCheck == 0 && !handover.back)
+      TRY(CheckWell(handover));
     bool busy = false;
     for (const Handover::Row& row : handover.rows) {
-      ota::Health health = CheckApp(*handover.to, *row.app);
-      if (health.state == ota::Health::State::kFailed && !handover.back)
-        return Fail(Errc::kUnavailable, health.reason);
       if (!row.old || Uptime() - begun >= row.app->drain)
         continue;
       bool datagrams = std::ranges::any_of(
@@ -197,7 +207,7 @@ Result<> ReleaseWorkload::Drain(const Handover& handover, const CancelFlag& canc
       busy |= datagrams || HasGuests(row.old->status.pid);
     }
     quiet = busy ? 0 : quiet + 1;
-    TRY(Pause(cancel, kLookPeriod));
+    TRY(Pause(cancel, kDrainPeriod));
   }
   return {};
 }

@@ -78,6 +78,7 @@ class ReleaseWorkload final : public ota::Workload {
   Result<> CheckPorts(const ota::App& app);
   Result<> Prepare(Handover& handover, const ota::App& app, const CancelFlag& cancel);
   Result<> HandOver(Handover& handover);
+  Result<> CheckWell(const Handover& handover);
   Result<> Drain(const Handover& handover, const CancelFlag& cancel);
   Result<> FinishHandover(Handover& handover, const CancelFlag& cancel);
   Result<> Pause(const CancelFlag& cancel, std::chrono::milliseconds time);

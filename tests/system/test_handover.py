@@ -155,6 +155,21 @@ def test_ports_that_change(device):
     assert 'already allocated' in device.cli('run', '-d', '-p', '8083:80', device.served, 'serve', '80', 'x').err
 
 
+def test_port_that_somebody_else_has(device):
+    assert device.apply(device.release(1, device.web('one'), trial=TRIAL)).code == 0
+    before = device.engine.state(device.status()['apps'][0]['container'])['StartedAt']
+    device.cli('run', '-d', '--name', 'other', '-p', '8085:80', device.served, 'serve', '80', 'other').ok()
+    load = device.load(5)
+    two = {'PortBindings': {'80/tcp': [{'HostPort': '8080'}, {'HostPort': '8085'}]}}
+    assert device.apply(device.release(2, device.web('two', host=two), trial=TRIAL)).code == 1
+    status = device.status()
+    assert status['code'] == 'E_SWITCH' and 'already allocated by container other' in status['reason']
+    result = json.loads(finish(load))
+    assert result['lost'] == 0 and list(result['texts']) == ['one'], result
+    assert device.engine.state(status['apps'][0]['container'])['StartedAt'] == before
+    device.cli('rm', '-f', 'other').ok()
+
+
 @BOTH
 def test_daemon_is_killed_beside_and_while_draining(device):
     engine = device.engine

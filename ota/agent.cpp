@@ -7,8 +7,6 @@ namespace wherry::ota {
 
 namespace {
 
-// The broker tells that a device is gone only after this: a connection that comes back is no news.
-constexpr std::chrono::seconds kWillDelay{60};
 constexpr std::chrono::seconds kEventExpiry = std::chrono::hours(24 * 7);
 constexpr uint8_t kReliably = 1;
 
@@ -22,7 +20,8 @@ mqtt::ClientOptions Agent::Complete(const AgentOptions& options) {
   will.payload = R"({"s":0})";
   will.qos = kReliably;
   will.retain = true;
-  will.properties.Set(mqtt::Property::kWillDelay, static_cast<uint32_t>(kWillDelay.count()));
+  will.properties.Set(mqtt::Property::kWillDelay,
+                      static_cast<uint32_t>(options.will_delay.count()));
   client.will = std::move(will);
   return client;
 }

@@ -63,6 +63,9 @@ struct AgentOptions {
   std::string boot;                                 // changes with each boot of the machine
   std::string version;                              // of the engine
   std::chrono::milliseconds report_period{10'000};  // between two reports of the state
+  // The broker tells that a device is gone only after this: a connection that comes back is no
+  // news.
+  std::chrono::seconds will_delay{60};
 };
 
 class Agent final : public mqtt::ClientUser {

@@ -61,7 +61,7 @@ Result<int> Conduct(FleetCall& call, Conductor::Options options) {
            [&](const Conductor& now) {
              begun = true;
              trouble.clear();
-             teller.Tell(now.rollout(), now.session().view());
+             teller.Tell(now.rollout(), now.view());
            },
        .lost =
            [&](const Error& error) {

@@ -14,6 +14,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kPeriod{500};  // between two looks at the devices
 // Outcomes alone are written down this often: they are in the devices' reports, too.
 constexpr std::chrono::seconds kKeepPeriod{5};
+constexpr std::chrono::seconds kReconnect{2};
+constexpr const char* kTakenOver = "another controller has taken the rollout over";
 constexpr int64_t kNanos = 1'000'000'000;
 // Devices take packets of 64 KiB, topic and properties included.
 constexpr size_t kMaxDesired = 63 << 10;
@@ -50,22 +52,35 @@ Result<std::string> SignDesired(const PrivateKey& key, const Desired& desired) {
 }
 
 Conductor::Conductor(Loop* loop, const PrivateKey* key, Options options, Handlers handlers)
-    : loop_(loop),
-      key_(key),
-      options_(std::move(options)),
-      handlers_(std::move(handlers)),
-      session_(loop, options_.session,
-               {.synced = [this] { OnSynced(); },
-                .changed = [this] { Look(); },
-                .lost =
-                    [this](const Error& error) {
-                      if (error.code() == Errc::kConflict)
-                        return End(
-                            Fail(Errc::kConflict, "another controller has taken the rollout over"));
-                      if (error.code() == Errc::kDenied || error.code() == Errc::kUnauthorized)
-                        return End(std::unexpected(error.Clone()));
-                      handlers_.lost(error);
-                    }}) {}
+    : loop_(loop), key_(key), options_(std::move(options)), handlers_(std::move(handlers)) {}
+
+// Each connection begins anew: what was published on the one before and not acknowledged must not
+// be sent again over what another controller has said meanwhile.
+void Conductor::Connect() {
+  reconnect_ = 0;
+  untold_ = 0;
+  FleetView view = session_ ? std::move(session_->view()) : FleetView();
+  session_ = std::make_unique<FleetSession>(
+      loop_, options_.session,
+      FleetSession::Handlers{.synced = [this] { OnSynced(); },
+                             .changed = [this] { Look(); },
+                             .lost = [this](const Error& error) { OnLost(error); }});
+  session_->view() = std::move(view);
+  session_->Start();
+}
+
+void Conductor::OnLost(const Error& error) {
+  if (ended_)
+    return;
+  session_->Stop();
+  if (error.code() == Errc::kConflict)
+    return End(Fail(Errc::kConflict, kTakenOver));
+  if (error.code() == Errc::kDenied || error.code() == Errc::kUnauthorized)
+    return End(std::unexpected(error.Clone()));
+  handlers_.lost(error);
+  if (reconnect_ == 0)
+    reconnect_ = loop_->After(kReconnect, [this] { Connect(); });
+}
 
 Result<std::unique_ptr<Conductor>> Conductor::Create(Loop* loop, const PrivateKey* key,
                                                      Options options, Handlers handlers) {
@@ -79,8 +94,8 @@ Result<std::unique_ptr<Conductor>> Conductor::Create(Loop* loop, const PrivateKe
 }
 
 Conductor::~Conductor() {
-  if (timer_ != 0)
-    loop_->Cancel(timer_);
+  loop_->Cancel(timer_);
+  loop_->Cancel(reconnect_);
 }
 
 // The result of a call of the client, which is not to be destroyed inside of it.
@@ -91,7 +106,7 @@ void Conductor::End(Result<> result) {
   loop_->Post([this, shared, alive = std::weak_ptr(alive_)] {
     if (alive.expired())
       return;
-    session_.Stop();
+    session_->Stop();
     handlers_.done(std::move(*shared));
   });
 }
@@ -108,11 +123,11 @@ void Conductor::OnSynced() {
 // What is retained says where the rollout is; a broker that has lost it is told again.
 Result<> Conductor::Adopt() {
   std::optional<Rollout> before;
-  if (!session_.rollout().empty())
-    before = TRY(Rollout::Open(session_.rollout(), keys_));
+  if (!session_->rollout().empty())
+    before = TRY(Rollout::Open(session_->rollout(), keys_));
   if (adopted_) {
     if (before && before->epoch > rollout_->epoch)
-      return Fail(Errc::kConflict, "another controller has taken the rollout over");
+      return Fail(Errc::kConflict, kTakenOver);
     published_.clear();
     return PublishAll();
   }
@@ -125,17 +140,17 @@ Result<> Conductor::Adopt() {
     return Fail(Errc::kNotFound, Cat("group ", options_.session.group, " has no rollout"));
   adopted_ = true;
   for (const Rollout::Refused& one : rollout_->refused)
-    session_.view().Remember(one.device,
-                             {rollout_->plan.deployment.name, "REJECTED", one.code, one.reason});
+    session_->view().Remember(one.device,
+                              {rollout_->plan.deployment.name, "REJECTED", one.code, one.reason});
   ++rollout_->epoch;
   return PublishAll();
 }
 
 Result<> Conductor::TakeDesired() {
-  if (session_.desired().empty())
+  if (session_->desired().empty())
     return {};
   // Whatever it is, ours comes after it.
-  if (auto known = Desired::Open(session_.desired(), keys_, session_.desired_topic()))
+  if (auto known = Desired::Open(session_->desired(), keys_, session_->desired_topic()))
     desired_ = *std::move(known);
   return {};
 }
@@ -186,17 +201,19 @@ Result<> Conductor::Continue(Rollout before) {
 void Conductor::Look() {
   if (ended_ || !adopted_ || timer_ != 0)
     return;
-  if (session_.synced()) {
+  if (session_->synced()) {
     NoteRefusals();
-    RolloutCounts counts = Count(*rollout_, session_.view(), Uptime());
+    RolloutCounts counts = Count(*rollout_, session_->view(), Uptime());
     bool keep = counts.ended() != kept_.ended && Uptime() - kept_.at >= kKeepPeriod;
     rollout_->counts = counts;
     if (Advance(*rollout_, counts, UnixSeconds()) || keep) {
-      rollout_->counts = Count(*rollout_, session_.view(), Uptime());
+      rollout_->counts = Count(*rollout_, session_->view(), Uptime());
       if (Result<> published = PublishAll(); !published)
         return End(std::move(published));
     }
-    handlers_.changed(*this);
+    // What is told is at the broker.
+    if (untold_ == 0)
+      handlers_.changed(*this);
     if (rollout_->phase != Phase::kRunning && untold_ == 0)
       return End({});
   }
@@ -208,7 +225,7 @@ void Conductor::Look() {
 
 void Conductor::NoteRefusals() {
   const std::string& name = rollout_->plan.deployment.name;
-  for (const auto& [device, seen] : session_.view().devices()) {
+  for (const auto& [device, seen] : session_->view().devices()) {
     if (seen.event.deployment != name || seen.event.state != "REJECTED" ||
         seen.deployment == name || rollout_->refused.size() == Rollout::kMaxRefused)
       continue;
@@ -229,8 +246,8 @@ Result<> Conductor::PublishAll() {
   std::string text = TRY(Sign(kRolloutType, rollout_->ToJson()));
   kept_ = {rollout_->counts.ended(), Uptime()};
   ++untold_;
-  TRY(session_.Publish(session_.rollout_topic(), std::move(text), true,
-                       [this](const Result<>& result) { Told(result); }));
+  TRY(session_->Publish(session_->rollout_topic(), std::move(text), true,
+                        [this](const Result<>& result) { Told(result); }));
   return PublishDesired();
 }
 
@@ -251,8 +268,8 @@ Result<> Conductor::PublishDesired() {
   published_ = TRY(SignDesired(*key_, wanted));
   desired_ = std::move(wanted);
   ++untold_;
-  return session_.Publish(session_.desired_topic(), published_, true,
-                          [this](const Result<>& result) { Told(result); });
+  return session_->Publish(session_->desired_topic(), published_, true,
+                           [this](const Result<>& result) { Told(result); });
 }
 
 void Conductor::Told(const Result<>& result) {

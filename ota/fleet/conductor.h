@@ -45,15 +45,16 @@ class Conductor {
   Conductor(const Conductor&) = delete;
   Conductor& operator=(const Conductor&) = delete;
 
-  void Start() { session_.Start(); }
+  void Start() { Connect(); }
 
   const Rollout& rollout() const { return *rollout_; }
   bool begun() const { return rollout_.has_value(); }
-  FleetSession& session() { return session_; }
-  const FleetSession& session() const { return session_; }
+  const FleetView& view() const { return session_->view(); }
 
  private:
   Conductor(Loop* loop, const PrivateKey* key, Options options, Handlers handlers);
+  void Connect();
+  void OnLost(const Error& error);
   void OnSynced();
   Result<> Adopt();
   Result<> Begin(std::optional<Rollout> before);
@@ -72,11 +73,12 @@ class Conductor {
   Options options_;
   Handlers handlers_;
   std::vector<PublicKey> keys_;
-  FleetSession session_;
+  std::unique_ptr<FleetSession> session_;  // of this connection
   std::optional<Rollout> rollout_;
   Desired desired_;        // as it was published last
   std::string published_;  // the signed document
   Loop::TimerId timer_ = 0;
+  Loop::TimerId reconnect_ = 0;
   struct {
     uint64_t ended = 0;
     std::chrono::nanoseconds at{};

@@ -9,7 +9,7 @@ namespace wherry::ota {
 FleetSession::FleetSession(Loop* loop, Options options, Handlers handlers)
     : tenant_(std::move(options.tenant)),
       group_(std::move(options.group)),
-      name_(RandomId().substr(0, 16)),
+      name_(options.client.client_id),
       handlers_(std::move(handlers)),
       client_(loop, std::move(options.client), this) {}
 
@@ -41,7 +41,8 @@ void FleetSession::Start() {
 
 void FleetSession::OnConnected(bool /*session_present*/) {
   synced_ = false;
-  (void)client_.Publish(Topic(Cat("fleet/sync/", name_)), Cat(++connections_), {},
+  token_ = RandomId();
+  (void)client_.Publish(Topic(Cat("fleet/sync/", name_)), token_, {},
                         [this](const Result<>& result) {
                           if (!result)
                             handlers_.lost(result.error());
@@ -57,7 +58,7 @@ mqtt::Acknowledge FleetSession::OnMessage(const mqtt::Publish& message, uint64_t
   std::string_view topic = message.topic;
   topic.remove_prefix(std::min(topic.size(), Topic("").size()));
   if (topic == Cat("fleet/sync/", name_)) {
-    if (message.payload == Cat(connections_)) {
+    if (message.payload == token_) {
       synced_ = true;
       handlers_.synced();
     }

@@ -65,14 +65,14 @@ class FleetSession final : public mqtt::ClientUser {
 
   std::string tenant_;
   std::string group_;
-  std::string name_;  // of this tool in topics
+  std::string name_;   // of this tool in topics: its client identifier
+  std::string token_;  // comes back when all that is retained has come
   Handlers handlers_;
   mqtt::Client client_;
   FleetView view_;
   std::string desired_;
   std::string rollout_;
   bool synced_ = false;
-  uint64_t connections_ = 0;
   uint64_t requests_ = 0;
   uint64_t messages_ = 0;
   uint64_t bytes_ = 0;

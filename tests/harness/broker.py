@@ -1,5 +1,6 @@
 """A real MQTT broker (Debian's mosquitto) with mutual TLS and access rules, and a client of it."""
 
+import base64
 import json
 import pathlib
 import queue
@@ -74,15 +75,22 @@ class Broker:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+def payload_of(envelope):
+    """What a signed document says."""
+    return json.loads(base64.b64decode(json.loads(envelope)['payload']))
+
+
 class Client:
     """Keeps all messages it gets: a list of (topic, payload, properties), newest last."""
 
-    def __init__(self, port, ca, certificate, key):
+    def __init__(self, port, ca=None, certificate=None, key=None):
+        """Without TLS when there is no `ca`."""
         self.messages = []
         self._answers = queue.Queue()
         self._client = mqtt.Client(protocol=mqtt.MQTTv5)
-        self._client.tls_set(str(ca), str(certificate), str(key), tls_version=ssl.PROTOCOL_TLS_CLIENT)
-        self._client.tls_insecure_set(True)  # the name of the broker is not what is tested here
+        if ca:
+            self._client.tls_set(str(ca), str(certificate), str(key), tls_version=ssl.PROTOCOL_TLS_CLIENT)
+            self._client.tls_insecure_set(True)  # the name of the broker is not what is tested here
         self._client.on_message = self._on_message
         self._client.on_subscribe = lambda *_: self._answers.put(None)
         for attempt in range(100):

@@ -71,8 +71,9 @@ void RolloutTeller::Tell(const ota::Rollout& rollout, const ota::FleetView& view
   std::string line = Cat(deployment.name, " ", ota::PhaseName(rollout.phase), ", wave ",
                          rollout.wave + 1, " of ", rollout.plan.waves.size(), " (", rollout.gate(),
                          " of 1000): ", counts.open, " of ", counts.members, " devices");
-  for (ota::Outcome outcome : {ota::Outcome::kConfirmed, ota::Outcome::kFailed,
-                               ota::Outcome::kOverdue, ota::Outcome::kBusy, ota::Outcome::kAway})
+  for (ota::Outcome outcome :
+       {ota::Outcome::kConfirmed, ota::Outcome::kFailed, ota::Outcome::kOverdue,
+        ota::Outcome::kTrial, ota::Outcome::kBusy, ota::Outcome::kAway})
     Append(line, outcome == ota::Outcome::kConfirmed ? "; " : ", ", ota::OutcomeName(outcome), " ",
            counts.of(outcome));
   if (!rollout.reason.empty())

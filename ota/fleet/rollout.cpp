@@ -147,18 +147,20 @@ RolloutCounts Count(const Rollout& rollout, const FleetView& view,
   return counts;
 }
 
-// Devices that are away hold nothing up: the gate is still open when they return. With few
-// outcomes one failure says little, so that `least` stands for them; but a wave without any
-// success opens no further one.
+// Devices that are away hold nothing up: the gate is still open when they return. Failures come
+// sooner than confirmations, so devices in trial are counted with those that have come to their
+// end. With few of them one failure says little, so that `least` stands for them; but a wave
+// without any success opens no further one.
 bool Advance(Rollout& rollout, const RolloutCounts& counts, int64_t unix_seconds) {
   const RolloutPlan& plan = rollout.plan;
   if (rollout.phase != Phase::kRunning)
     return false;
-  uint64_t of = std::max<uint64_t>(counts.ended(), plan.least);
+  uint64_t begun = counts.ended() + counts.of(Outcome::kTrial);
+  uint64_t of = std::max<uint64_t>(begun, plan.least);
   if (counts.bad() * 100 > of * plan.abort_percent)
     return Enter(
         rollout, Phase::kAborted,
-        Cat(counts.bad(), " of ", counts.ended(), " devices failed (", counts.of(Outcome::kOverdue),
+        Cat(counts.bad(), " of ", begun, " devices failed (", counts.of(Outcome::kOverdue),
             " of them silent); allowed are ", plan.abort_percent, " % of at least ", plan.least));
   bool patient = unix_seconds - rollout.opened < plan.patience.count();
   bool waits =

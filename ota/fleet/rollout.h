@@ -28,7 +28,7 @@ struct RolloutPlan {
   std::string release_name;
   uint64_t release_sequence = 0;
   std::vector<uint32_t> waves{1000};  // gates of 1000, rising
-  uint32_t abort_percent = 10;        // more failures of a hundred outcomes: aborted
+  uint32_t abort_percent = 10;        // more failures of a hundred: aborted
   uint32_t least = 10;                // as if there were at least so many outcomes
   std::chrono::seconds soak{0};       // from a wave's last outcome to the next wave
   std::chrono::seconds patience{
@@ -42,7 +42,7 @@ struct RolloutPlan {
 struct RolloutCounts {
   uint64_t members = 0;  // of the group
   uint64_t open = 0;     // for so many of them
-  uint64_t by_outcome[5] = {};
+  uint64_t by_outcome[6] = {};
 
   uint64_t of(Outcome outcome) const { return by_outcome[static_cast<size_t>(outcome)]; }
   uint64_t bad() const { return of(Outcome::kFailed) + of(Outcome::kOverdue); }

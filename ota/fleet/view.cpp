@@ -56,7 +56,7 @@ void TakeReport(FleetDevice& device, JsonValue report, std::chrono::nanoseconds 
 }  // namespace
 
 std::string_view OutcomeName(Outcome outcome) {
-  constexpr std::string_view kNames[] = {"away", "busy", "confirmed", "failed", "overdue"};
+  constexpr std::string_view kNames[] = {"away", "busy", "trial", "confirmed", "failed", "overdue"};
   return kNames[static_cast<size_t>(outcome)];
 }
 
@@ -68,12 +68,16 @@ Outcome OutcomeOf(const FleetDevice& device, const DeploymentId& deployment,
     return Outcome::kConfirmed;
   if (reports_it && IsFailure(device.state))
     return Outcome::kFailed;
-  if (device.event.deployment == deployment.name && IsConfirmed(device.event.state))
+  bool tells_it = device.event.deployment == deployment.name;
+  if (tells_it && IsConfirmed(device.event.state))
     return Outcome::kConfirmed;
-  if (device.event.deployment == deployment.name && IsFailure(device.event.state))
+  if (tells_it && IsFailure(device.event.state))
     return Outcome::kFailed;
-  if (device.online)
-    return Outcome::kBusy;
+  if (device.online) {
+    bool at_risk =
+        (reports_it && IsAtRisk(device.state)) || (tells_it && IsAtRisk(device.event.state));
+    return at_risk ? Outcome::kTrial : Outcome::kBusy;
+  }
   bool overdue = reports_it && IsAtRisk(device.state) &&
                  uptime - device.busy_since > deployment.deadline + kSilence;
   return overdue ? Outcome::kOverdue : Outcome::kAway;

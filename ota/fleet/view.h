@@ -41,7 +41,8 @@ struct FleetDevice {
 // What became of a deployment on one device.
 enum class Outcome : uint8_t {
   kAway,       // not connected, and has not begun or not come to its end
-  kBusy,       // connected, and has not begun or not come to its end
+  kBusy,       // connected, and has not begun its trial
+  kTrial,      // connected, and in trial or on the way back
   kConfirmed,  // also when the release came by another deployment
   kFailed,
   kOverdue,  // went silent in the trial or on the way back, for longer than that may last

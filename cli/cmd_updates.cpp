@@ -1,7 +1,12 @@
 // ota status, apply, confirm, cancel, rollback, history.
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <cctype>
+
 #include "cli/commands.h"
+#include "cli/oci_layout.h"
+#include "cli/stream.h"
 #include "cli/table.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
@@ -112,17 +117,37 @@ Result<int> OtaStatusCommand(const Invocation& call) {
   return 0;
 }
 
+// A release is JSON; what does not begin like it is a bundle, whatever its size.
+Result<std::string> Apply(const Invocation& call, const Query& query) {
+  const std::string& file = call.word(0);
+  UniqueFd fd = TRY(Open(file, O_RDONLY));
+  char first = 0;
+  if (pread(fd.get(), &first, 1, 0) == 1 && (first == '{' || isspace(first) != 0)) {
+    std::string release = TRY(ReadAll(fd.get(), kMaxRelease, file));
+    auto applied = TRY(call.client.Post(Target("/wherry/v1/ota/apply", query), release));
+    return std::string(applied["digest"].str());
+  }
+  FileSource bundle(std::move(fd));
+  auto answer = TRY(call.client.Upload(Target("/wherry/v1/ota/bundle", query), bundle,
+                                       {{"Content-Type", "application/x-tar"}}));
+  std::string digest;
+  TRY(ForEachLine(*answer, [&](std::string_view line) -> Result<> {
+    auto applied = TRY(JsonDocument::Parse(line, "answer of the daemon"));
+    digest = applied["digest"].str();
+    return {};
+  }));
+  return digest;
+}
+
 Result<int> OtaApplyCommand(const Invocation& call) {
-  std::string release = TRY(ReadFile(call.word(0), kMaxRelease));
   Query query;
   if (const std::string& name = call.arguments.Value("deployment"); !name.empty())
     query.emplace_back("deployment", name);
-  auto applied = call.client.Post(Target("/wherry/v1/ota/apply", query), release);
-  bool known = !applied && applied.error().code() == Errc::kNotModified;
-  if (!applied && !known)
-    return std::unexpected(std::move(applied).error());
-  TRY(Print(known ? "this release is here already, by this deployment\n"
-                  : Cat((*applied)["digest"].str(), "\n")));
+  auto digest = Apply(call, query);
+  bool known = !digest && digest.error().code() == Errc::kNotModified;
+  if (!digest && !known)
+    return std::unexpected(std::move(digest).error());
+  TRY(Print(known ? "this release is here already, by this deployment\n" : Cat(*digest, "\n")));
   return call.arguments.Flag("wait") ? Await(call) : Result<int>(0);
 }
 

@@ -83,6 +83,8 @@ Result<int> ContainerPruneCommand(const Invocation&);
 std::span<const Option> ContainerPruneOptions();
 Result<int> BuildCommand(const Invocation&);  // cmd_build.cpp
 std::span<const Option> BuildOptions();
+Result<int> ReleaseBundleCommand(const Invocation&);  // cmd_bundle.cpp
+std::span<const Option> ReleaseBundleOptions();
 Result<int> ComposeCommand(const Invocation&);  // compose/command.cpp
 std::span<const Option> ComposeOptions();
 Result<int> CommitCommand(const Invocation&);  // cmd_commit.cpp

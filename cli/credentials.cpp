@@ -22,16 +22,22 @@ registry::CredentialsFile OwnCredentials() {
   return registry::CredentialsFile(ConfigPath("WHERRY_CONFIG", ".wherry"));
 }
 
-Result<std::vector<http::Header>> AuthHeaders(const std::string& host) {
+Result<registry::Credentials> UserCredentials(const std::string& host) {
   registry::CredentialsFile files[] = {
       OwnCredentials(), registry::CredentialsFile(ConfigPath("DOCKER_CONFIG", ".docker"))};
   for (const registry::CredentialsFile& file : files) {
     registry::Credentials found = TRY(file.Get(host));
-    if (found.empty())
-      continue;
-    return std::vector<http::Header>{{"X-Registry-Auth", registry::CredentialsToHeader(found)}};
+    if (!found.empty())
+      return found;
   }
-  return std::vector<http::Header>();
+  return registry::Credentials();
+}
+
+Result<std::vector<http::Header>> AuthHeaders(const std::string& host) {
+  registry::Credentials found = TRY(UserCredentials(host));
+  if (found.empty())
+    return std::vector<http::Header>();
+  return std::vector<http::Header>{{"X-Registry-Auth", registry::CredentialsToHeader(found)}};
 }
 
 }  // namespace wherry::cli

@@ -25,24 +25,15 @@ std::optional<registry::Reference> NameOf(std::string_view text) {
 
 class LoadJob {
  public:
-  explicit LoadJob(store::Store& store) : store_(store) {}
+  // `pinned`: take these and no others; null: all there are.
+  LoadJob(store::Store& store, const std::vector<registry::Reference>* pinned)
+      : store_(store), pinned_(pinned) {}
 
   Result<std::vector<LoadedImage>> Run(ByteSource& archive) {
     auto transaction = TRY(store_.Begin());
     auto parts = TRY(ArchiveParts::Read(archive, store_, *transaction));
     parts_ = &parts;
-    bool layout = parts.Has(oci::kIndexFile);
-    bool docker = parts.Has(oci::kDockerFile);
-    if (layout)
-      TRY_CTX(oci::kIndexFile, TakeIndex());
-    if (docker)
-      TRY(TakeDockerFile());
-    if (images_.empty()) {
-      return Fail(Errc::kInvalid, layout || docker
-                                      ? "the archive names no images"
-                                      : "not an archive of images: it has neither index.json nor "
-                                        "manifest.json");
-    }
+    TRY(Choose());
     std::vector<LoadedImage> loaded;
     for (const Candidate& image : images_)
       loaded.push_back(TRY(Commit(*transaction, image)));
@@ -55,6 +46,48 @@ class LoadJob {
     store::ImageRecord record;
     std::vector<registry::Reference> names;
   };
+
+  Result<> Choose() {
+    if (pinned_ != nullptr)
+      return TakePinned();
+    const ArchiveParts& parts = *parts_;
+    bool layout = parts.Has(oci::kIndexFile);
+    bool docker = parts.Has(oci::kDockerFile);
+    if (layout)
+      TRY_CTX(oci::kIndexFile, TakeIndex());
+    if (docker)
+      TRY(TakeDockerFile());
+    if (images_.empty()) {
+      return Fail(Errc::kInvalid, layout || docker
+                                      ? "the archive names no images"
+                                      : "not an archive of images: it has neither index.json nor "
+                                        "manifest.json");
+    }
+    return {};
+  }
+
+  Result<> TakePinned() {
+    for (const registry::Reference& reference : *pinned_) {
+      std::string name = reference.Canonical();
+      oci::Descriptor descriptor;
+      descriptor.digest = *reference.digest;
+      auto manifest = TRY_CTX(name, FindManifest(descriptor, 0));
+      Candidate* image = TRY_CTX(name, TakeManifest(manifest));
+      TRY_CTX(name, CheckPlatform(*image));
+      AddName(*image, reference);
+    }
+    return {};
+  }
+
+  static Result<> CheckPlatform(const Candidate& image) {
+    auto config = TRY(oci::ParseImageConfig(image.record.config));
+    oci::Platform host = oci::HostPlatform();
+    if (!config.platform.architecture.empty() && oci::PlatformScore(host, config.platform) == 0)
+      return Fail(Errc::kNotFound,
+                  Cat("the archive has it for ", oci::PlatformName(config.platform),
+                      " only, and this device is ", oci::PlatformName(host)));
+    return {};
+  }
 
   // The images of index.json: a manifest is one, and so is an index, of whose manifests the one for
   // this machine is taken.
@@ -86,6 +119,8 @@ class LoadJob {
       return !parts_->Has(oci::BlobPath(entry.descriptor.digest));
     });
     auto selected = oci::SelectManifest(index, oci::HostPlatform());
+    if (pinned_ != nullptr)
+      return FindManifest(TRY(std::move(selected)), depth + 1);
     if (!selected && !index.manifests.empty())
       selected = index.manifests.front().descriptor;  // of another platform: said when it is run
     if (!selected)
@@ -206,6 +241,7 @@ class LoadJob {
   }
 
   store::Store& store_;
+  const std::vector<registry::Reference>* pinned_;
   const ArchiveParts* parts_ = nullptr;
   std::vector<Candidate> images_;
 };
@@ -214,9 +250,24 @@ class LoadJob {
 
 Result<std::vector<LoadedImage>> Images::Load(ByteSource& archive, const CancelFlag& cancel) {
   TRY(BeginTransfer(cancel, TransferKind::kArchive));
-  auto result = LoadJob(*store_).Run(archive);
+  auto result = LoadJob(*store_, nullptr).Run(archive);
   EndTransfer(cancel, TransferKind::kArchive);
   return result;
+}
+
+Result<> Images::LoadPinned(ByteSource& archive, const std::vector<registry::Reference>& images,
+                            const CancelFlag& cancel) {
+  for (const registry::Reference& image : images) {
+    if (!KeysFor(signatures_, image).empty())
+      return Fail(Errc::kDenied, Cat(image.Familiar(),
+                                     " has to be signed by [signatures], and signatures of "
+                                     "images in archives are not supported by wherry"));
+  }
+  TRY(BeginTransfer(cancel, TransferKind::kArchive));
+  auto result = LoadJob(*store_, &images).Run(archive);
+  EndTransfer(cancel, TransferKind::kArchive);
+  TRY(std::move(result));
+  return {};
 }
 
 }  // namespace wherry::engine

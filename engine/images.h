@@ -178,6 +178,11 @@ class Images {
   // (image_load.cpp). An error leaves nothing, unless it is one of writing down the later of
   // several images.
   Result<std::vector<LoadedImage>> Load(ByteSource& archive, const CancelFlag& cancel);
+  // Worker. Takes exactly these images, named by digest, for this machine; the archive has to have
+  // all of them. kDenied for one that the policy wants a signature of, which archives have none of.
+  // Otherwise as Load.
+  Result<> LoadPinned(ByteSource& archive, const std::vector<registry::Reference>& images,
+                      const CancelFlag& cancel);
   // Saves, loads and other archives at a time; kBusy beyond.
   static constexpr size_t kMaxArchives = 6;
   // One of them that is nobody's image, for as long as the result lives. `cancel` is set by

@@ -1,11 +1,20 @@
 // /wherry/v1/ota: our own, about updates of this device (docs/updates.md).
 #include "core/base/text.h"
 #include "engine/api/api.h"
+#include "engine/api/body_pipe.h"
 #include "engine/update/updates.h"
 
 namespace wherry::engine::api {
 
 namespace {
+
+constexpr size_t kMaxDeployment = 64;
+
+std::string DigestJson(const Digest& digest) {
+  JsonWriter json;
+  json.Object().Field("digest", digest.string()).End();
+  return json.Take();
+}
 
 // JSON that a worker makes.
 void ReplyFromWorker(const Services& services, Call call,
@@ -42,16 +51,34 @@ void Evidence(const Services& services, Call call) {
 // The body is the signed release; its digest is the answer, before anything was fetched.
 void Apply(const Services& services, Call call) {
   std::string deployment(call.request().param("deployment"));
-  if (deployment.size() > 64)
+  if (deployment.size() > kMaxDeployment)
     return ReplyError(*call.exchange, Error(Errc::kInvalid, "deployment: more than 64 characters"));
   ReplyFromWorker(services, call,
                   [updates = services.updates, deployment,
                    body = std::string(call.request().body)]() -> Result<std::string> {
                     Digest digest = TRY(updates->Apply(body, deployment));
-                    JsonWriter json;
-                    json.Object().Field("digest", digest.string()).End();
-                    return json.Take();
+                    return DigestJson(digest);
                   });
+}
+
+// The body is a bundle, of any length; the answer comes when its images are here.
+void ApplyBundle(const Services& services, Call call) {
+  std::string deployment(call.request().param("deployment"));
+  if (deployment.size() > kMaxDeployment)
+    return ReplyError(*call.exchange, Error(Errc::kInvalid, "deployment: more than 64 characters"));
+  auto exchange = call.exchange;
+  auto pipe = std::make_shared<UploadPipe>(services.loop, exchange);
+  pipe->Begin();
+  services.archives->Run([services, pipe = std::move(pipe), exchange = std::move(exchange),
+                          deployment = std::move(deployment)]() mutable {
+    auto applied = std::make_shared<Result<Digest>>(
+        services.updates->ApplyBundle(*pipe, std::move(deployment), pipe->cancel()));
+    services.loop->Post([pipe = std::move(pipe), exchange = std::move(exchange), applied] {
+      if (!*applied)
+        return ReplyError(*exchange, applied->error());
+      ReplyJson(*exchange, 200, DigestJson(**applied));
+    });
+  });
 }
 
 // A wish without a body of its own: {} is the answer.
@@ -93,6 +120,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/wherry/v1/ota/history", History},
     {"GET", "/wherry/v1/ota/evidence", Evidence},
     {"POST", "/wherry/v1/ota/apply", Apply},
+    {"POST", "/wherry/v1/ota/bundle", ApplyBundle, true},
     {"POST", "/wherry/v1/ota/confirm", Confirm},
     {"POST", "/wherry/v1/ota/cancel", Cancel},
     {"POST", "/wherry/v1/ota/rollback", Rollback},

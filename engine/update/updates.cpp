@@ -4,6 +4,7 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
+#include "engine/update/bundle.h"
 #include "net/tls/time_floor.h"
 
 namespace wherry::engine {
@@ -74,7 +75,7 @@ void Updates::Stop() {
   updater_->Stop();
 }
 
-Result<Digest> Updates::Apply(std::string_view envelope, std::string deployment) {
+Result<ota::Release> Updates::Verify(std::string_view envelope) const {
   const std::string& directory = env_.config->update_keys;
   std::vector<ota::PublicKey> keys = TRY(ota::LoadKeys(directory));
   if (keys.empty())
@@ -84,10 +85,35 @@ Result<Digest> Updates::Apply(std::string_view envelope, std::string deployment)
   ota::Release release = TRY(ota::OpenRelease(envelope, keys, "the release"));
   tls::RaiseTimeFloor(release.issued);
   TRY(CheckSupported(release));
+  return release;
+}
+
+Result<Digest> Updates::Take(const ota::Release& release, std::string_view envelope,
+                             std::string deployment) {
   if (deployment.empty())
     deployment = RandomId().substr(0, 16);
   TRY(updater_->Apply(release, envelope, deployment));
   return release.digest;
+}
+
+Result<Digest> Updates::Apply(std::string_view envelope, std::string deployment) {
+  ota::Release release = TRY(Verify(envelope));
+  return Take(release, envelope, std::move(deployment));
+}
+
+Result<Digest> Updates::ApplyBundle(ByteSource& bundle, std::string deployment,
+                                    const CancelFlag& cancel) {
+  std::string envelope = TRY(ReadBundledRelease(bundle));
+  ota::Release release = TRY(Verify(envelope));
+  // What the updater would say afterwards, when the images were already written.
+  std::optional<ota::Release> active = updater_->FindRelease(updater_->Now().update.active);
+  if (active && active->sequence >= release.sequence)
+    return Take(release, envelope, std::move(deployment));
+  std::vector<registry::Reference> images;
+  for (const ota::App& app : release.apps)
+    images.push_back(app.image);
+  TRY_CTX("the bundle", env_.images->LoadPinned(bundle, images, cancel));
+  return Take(release, envelope, std::move(deployment));
 }
 
 void Updates::OnReport(const ota::Report& report) {

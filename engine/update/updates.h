@@ -44,6 +44,9 @@ class Updates {
   // Worker, as all that follow. A signed release; `deployment` names the attempt, empty: one is
   // made up. The digest of the release. kDenied without a key that has signed it.
   Result<Digest> Apply(std::string_view envelope, std::string deployment);
+  // The same from a bundle (bundle.h): nothing of it is looked at before its release was verified,
+  // nothing of it stays when something is wrong with it.
+  Result<Digest> ApplyBundle(ByteSource& bundle, std::string deployment, const CancelFlag& cancel);
   ota::Updater& updater() { return *updater_; }
 
   // docs/updates.md has the members.
@@ -59,6 +62,9 @@ class Updates {
 
  private:
   explicit Updates(const Environment& environment);
+  Result<ota::Release> Verify(std::string_view envelope) const;
+  Result<Digest> Take(const ota::Release& release, std::string_view envelope,
+                      std::string deployment);
   void OnReport(const ota::Report& report);
   void Remember(const ota::Report& report);
   void WriteRelease(JsonWriter& json, std::string_view key, const Digest& digest);

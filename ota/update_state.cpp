@@ -10,13 +10,13 @@ namespace wherry::ota {
 namespace {
 
 // In the order of the enumerations.
-constexpr std::array<std::string_view, 10> kStates = {
-    "NONE",      "FETCHING", "VERIFIED", "TRIAL",    "CONFIRMED",
+constexpr std::array<std::string_view, 11> kStates = {
+    "NONE",      "FETCHING", "VERIFIED", "ARMED",    "TRIAL",   "CONFIRMED",
     "REVERTING", "REVERTED", "REJECTED", "CANCELED", "BOTH_BAD"};
-constexpr std::array<std::string_view, 10> kCodes = {
-    "",        "E_HEALTH", "E_DEADLINE", "E_STARTS",    "E_FETCH",
-    "E_SPACE", "E_CREATE", "E_SWITCH",   "E_REQUESTED", "E_REVOKED"};
-constexpr std::array<bool, kStates.size()> kAtRest = {true,  false, false, false, true,
+constexpr std::array<std::string_view, 11> kCodes = {
+    "",         "E_HEALTH", "E_DEADLINE",  "E_STARTS",  "E_FETCH",    "E_SPACE",
+    "E_CREATE", "E_SWITCH", "E_REQUESTED", "E_REVOKED", "E_FELL_BACK"};
+constexpr std::array<bool, kStates.size()> kAtRest = {true,  false, false, false, false, true,
                                                       false, true,  true,  true,  true};
 // The record has 4 KiB for everything.
 constexpr size_t kMaxReason = 1024;
@@ -31,6 +31,16 @@ Result<T> Find(const std::array<std::string_view, N>& names, std::string_view na
 
 std::string HexOrNone(const Digest& digest) {
   return digest.none() ? "" : digest.hex();
+}
+
+std::string SlotOrNone(std::optional<board::Slot> slot) {
+  return slot ? std::string(1, board::Letter(*slot)) : std::string();
+}
+
+std::optional<board::Slot> ParseSlot(JsonValue value) {
+  if (value.str().empty())
+    return std::nullopt;
+  return value.str() == "B" ? board::Slot::kB : board::Slot::kA;
 }
 
 Result<Digest> ParseHexOrNone(JsonValue value) {
@@ -65,6 +75,10 @@ std::string UpdateState::ToJson() const {
       .Field("spent_s", spent_s)
       .Field("code", CodeName(code))
       .Field("reason", std::string_view(reason).substr(0, kMaxReason))
+      .Field("slot", SlotOrNone(slot))
+      .Field("previous_slot", SlotOrNone(previous_slot))
+      .Field("next_slot", SlotOrNone(next_slot))
+      .Field("boot", boot)
       .End();
   return writer.Take();
 }
@@ -82,6 +96,10 @@ Result<UpdateState> UpdateState::Parse(std::string_view json) {
   state.spent_s = static_cast<uint64_t>(document["spent_s"].integer());
   state.code = TRY(Find<Code>(kCodes, document["code"].str()));
   state.reason = document["reason"].str();
+  state.slot = ParseSlot(document["slot"]);
+  state.previous_slot = ParseSlot(document["previous_slot"]);
+  state.next_slot = ParseSlot(document["next_slot"]);
+  state.boot = document["boot"].str();
   return state;
 }
 

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "board/slot.h"
 #include "core/base/digest.h"
 #include "core/base/json.h"
 #include "core/base/result.h"
@@ -15,6 +17,7 @@ enum class State : uint8_t {
   kNone,       // no release was ever here
   kFetching,   // the candidate's images are being brought
   kVerified,   // all is here and created; waits to be armed
+  kArmed,      // the boot loader tries the candidate's slot next; the device restarts
   kTrial,      // the candidate runs (is `active`), and is watched
   kConfirmed,  // nothing to do
   kReverting,  // on the way back to `previous`
@@ -39,6 +42,7 @@ enum class Code : uint8_t {
   kSwitch,     // an app cannot be started
   kRequested,  // somebody asked for it
   kRevoked,    // the fleet took it back
+  kFellBack,   // the device came up on the other slot
 };
 std::string_view CodeName(Code code);  // "E_HEALTH"
 
@@ -53,6 +57,11 @@ struct UpdateState {
   uint64_t spent_s = 0;    // in this state, of uptime, over restarts
   Code code = Code::kNone;
   std::string reason;
+  // Where the operating system of a release is. None: no release has brought one yet.
+  std::optional<board::Slot> slot;           // of the active one
+  std::optional<board::Slot> previous_slot;  // of the one before
+  std::optional<board::Slot> next_slot;      // of the candidate, when its own was written
+  std::string boot;  // the boot in which the candidate's slot was last to be armed
 
   bool AtRest() const;  // nothing happens by itself
 

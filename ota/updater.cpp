@@ -119,6 +119,8 @@ Result<> Updater::Apply(const Release& release, std::string_view envelope,
   if (known)
     return Fail(Errc::kNotModified,
                 Cat("deployment ", deployment, " is here already, as ", StateName(state_.state)));
+  if (state_.state == State::kArmed)
+    return Fail(Errc::kConflict, "the device restarts to try a release: wait for that");
   if (state_.state == State::kTrial || state_.state == State::kReverting)
     return Fail(Errc::kConflict, Cat("release ", ShortName(state_.active), " is in ",
                                      StateName(state_.state), ": wait for its end, or cancel it"));
@@ -140,6 +142,8 @@ Result<> Updater::Apply(const Release& release, std::string_view envelope,
   next.starts = 0;
   next.code = Code::kNone;
   next.reason.clear();
+  next.next_slot.reset();
+  next.boot.clear();
   return Enter(std::move(next));
 }
 
@@ -164,11 +168,17 @@ Result<> Updater::Confirm() {
   if (state_.state != State::kTrial)
     return Fail(Errc::kConflict,
                 Cat("no release is in trial: the state is ", StateName(state_.state)));
-  return Enter(Confirmed(state_));
+  UpdateState confirmed = TRY(Confirmed(state_));
+  return Enter(std::move(confirmed));
 }
 
-// The floor stays below the release before, or there would be no way back to it.
-UpdateState Updater::Confirmed(UpdateState state) const {
+// The floor stays below the release before, or there would be no way back to it. The boot loader is
+// told first: a cut in between goes on with a trial that can still be taken back.
+Result<UpdateState> Updater::Confirmed(UpdateState state) const {
+  if (environment_.slots != nullptr && state.slot)
+    TRY(environment_.slots->Commit(*state.slot, board::TheOther::kStays));
+  else if (state.slot != state.previous_slot)
+    return Fail(Errc::kUnsupported, "the slots of this device are not known any more");
   Result<Release> active = files_.Read(state.active);
   Result<Release> previous = files_.Read(state.previous);
   if (active) {
@@ -191,6 +201,8 @@ Result<> Updater::Rollback(const Digest& expected) {
   if (!expected.none() && expected != state_.previous)
     return Fail(Errc::kConflict, Cat("the release before this one is ", ShortName(state_.previous),
                                      ", not ", ShortName(expected)));
+  if (environment_.slots == nullptr && state_.slot != state_.previous_slot)
+    return Fail(Errc::kUnsupported, "the slots of this device are not known any more");
   UpdateState next = state_;
   next.state = State::kReverting;
   next.starts = 0;

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "core/base/result.h"
+#include "ota/os_slots.h"
 #include "ota/record.h"
 #include "ota/release_files.h"
 #include "ota/update_state.h"
@@ -32,8 +33,9 @@ struct Report {
 class Updater {
  public:
   struct Environment {
-    std::string directory;  // persistent; record, releases/, evidence
-    Workload* workload;     // outlives this
+    std::string directory;     // persistent; record, releases/, evidence
+    Workload* workload;        // outlives this
+    OsSlots* slots = nullptr;  // outlives this; null: a release with an os is not applied
     // Called on the updater's thread. After a restart the last one comes again.
     std::function<void(const Report&)> report;
     std::function<void(std::string_view)> log;  // one line for the daemon's log
@@ -77,6 +79,9 @@ class Updater {
     bool settled = false;  // at rest, and the active release was made to run
   };
   Status Now() const;
+  // A trial of an operating system, or a restart, is not over long after it had to be: what hangs
+  // is to be reset by the watchdog.
+  bool Overdue() const;
   // Empty when there is no such release here.
   std::optional<Release> FindRelease(const Digest& digest) const;
   // What was saved of the last release that was taken back, JSON; empty when there was none.
@@ -90,12 +95,23 @@ class Updater {
 
   // updater.cpp
   UpdateState Recovered() const;
-  Result<> Enter(UpdateState next);                // with mutex_ held
-  UpdateState Confirmed(UpdateState state) const;  // with mutex_ held
+  Result<> Enter(UpdateState next);                        // with mutex_ held
+  Result<UpdateState> Confirmed(UpdateState state) const;  // with mutex_ held
   bool Move(Number from, UpdateState next);
   bool Stopping() const;
   void GiveUp(UpdateState state, Number number, Code code, std::string reason);
   void TakeBack(UpdateState state, Number number, Code code, std::string reason);
+
+  // updater_os.cpp
+  void CheckSlot(const UpdateState& state, Number number);
+  void FellBack(UpdateState state, Number number);
+  bool GaveUpPrevious(const UpdateState& state, Number number);
+  Result<std::optional<board::Slot>> WriteSlot(const UpdateState& state, const Release& release);
+  void Arm(UpdateState state, Number number);
+  void RestartDevice(const UpdateState& state, Number number);
+  bool MustRestart(const UpdateState& state) const;
+  void RenewBoots();
+  void NoteDeadline(const UpdateState& state);
 
   // updater_steps.cpp
   void Run();
@@ -120,12 +136,15 @@ class Updater {
   CancelFlag cancel_ = std::make_shared<std::atomic<bool>>(false);
 
   // Of the updater's thread.
+  bool slot_checked_ = false;
+  bool boots_renewed_ = false;
   bool start_counted_ = false;
   Number announced_ = 0;
   std::optional<Digest> running_;  // the release last switched to
   std::optional<std::chrono::nanoseconds> healthy_since_;
   std::chrono::nanoseconds counted_{0};  // up to when the state's time is recorded
   std::chrono::milliseconds delay_{0};
+  std::atomic<int64_t> overdue_at_ = 0;  // seconds of uptime; 0: never
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;

@@ -33,6 +33,7 @@ bool IsFinal(Errc code) {
 UpdateState WentBack(UpdateState state, State end) {
   state.state = end;
   state.candidate = std::exchange(state.active, std::exchange(state.previous, Digest()));
+  state.slot = std::exchange(state.previous_slot, std::nullopt);
   return state;
 }
 
@@ -61,6 +62,10 @@ void Updater::Run() {
       *cancel_ = false;
       state = state_;
       number = record_.number();
+    }
+    if (!slot_checked_) {
+      CheckSlot(state, number);
+      continue;
     }
     if (!start_counted_) {
       CountStart(state, number);
@@ -98,6 +103,7 @@ void Updater::Announce(const UpdateState& state, Number number) {
   healthy_since_.reset();
   counted_ = Uptime();
   delay_ = milliseconds(0);
+  NoteDeadline(state);
   if (state.state != State::kNone)
     environment_.report({number, state});
   if (state.AtRest() || state.state == State::kFetching)
@@ -105,6 +111,8 @@ void Updater::Announce(const UpdateState& state, Number number) {
 }
 
 void Updater::Step(const UpdateState& state, Number number) {
+  if (MustRestart(state))
+    return RestartDevice(state, number);
   const Digest& goal = state.state == State::kReverting ? state.previous : state.active;
   if (running_ != goal)
     return Arrange(state, number, goal);
@@ -112,7 +120,9 @@ void Updater::Step(const UpdateState& state, Number number) {
     case State::kFetching:
       return Fetch(state, number);
     case State::kVerified:
-      return BeginTrial(state, number);
+      return state.next_slot ? Arm(state, number) : BeginTrial(state, number);
+    case State::kArmed:
+      return BackOff(number, "the slots of this device are not known any more");
     case State::kTrial:
       return Watch(state, number);
     case State::kReverting:
@@ -174,14 +184,25 @@ void Updater::Fetch(const UpdateState& state, Number number) {
     return fail(Code::kCreate, created.error());
   UpdateState next = state;
   next.state = State::kVerified;
+  if (release->os) {
+    if (GaveUpPrevious(state, number))
+      return;
+    Result<std::optional<board::Slot>> written = WriteSlot(state, *release);
+    if (!written)
+      return fail(Code::kFetch, written.error());
+    next.next_slot = *written;
+  }
   Move(number, std::move(next));
 }
 
 void Updater::BeginTrial(UpdateState state, Number number) {
   state.state = State::kTrial;
   state.previous = state.active;
+  state.previous_slot = state.slot;
   state.active = state.candidate;
   state.candidate = Digest();
+  if (state.next_slot)
+    state.slot = std::exchange(state.next_slot, std::nullopt);
   state.starts = 1;
   Move(number, std::move(state));
 }
@@ -200,12 +221,14 @@ void Updater::Watch(const UpdateState& state, Number number) {
     healthy_since_ = now;
   }
   if (healthy_since_ && now - *healthy_since_ >= release->trial.soak) {
-    UpdateState confirmed;
+    Result<UpdateState> confirmed = UpdateState();
     {
       std::lock_guard lock(mutex_);
       confirmed = Confirmed(state);
     }
-    Move(number, std::move(confirmed));
+    if (!confirmed)
+      return BackOff(number, confirmed.error().message());
+    Move(number, *std::move(confirmed));
     return;
   }
   if (Spent(state) >= release->trial.deadline) {
@@ -304,6 +327,7 @@ void Updater::Wait(Number number, milliseconds time) {
 }
 
 void Updater::Rest(Number number) {
+  RenewBoots();
   {
     std::lock_guard lock(mutex_);
     settled_ = record_.number() == number;

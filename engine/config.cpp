@@ -7,6 +7,7 @@
 #include <chrono>
 #include <span>
 
+#include "board/slots.h"
 #include "core/base/digest.h"
 #include "core/base/file.h"
 #include "core/base/ini.h"
@@ -208,6 +209,13 @@ Result<> SetNames(std::vector<std::string>& target, std::string_view value) {
   return {};
 }
 
+Result<> SetSlots(Config& config, std::string_view value) {
+  if (!board::IsKind(value))
+    return Fail(Errc::kInvalid, Cat("must be one of ", board::KindNames()));
+  config.slots.kind = value;
+  return {};
+}
+
 std::string Seconds(int64_t count) {
   return Cat(count, "s");
 }
@@ -286,6 +294,19 @@ constexpr Key kKeys[] = {
                                   [](const Config& c) { return c.reboot_command; }},
     {"updates", "credentials", [](Config& c, std::string_view v) { return SetPath(c.update_credentials, v); },
                                [](const Config& c) { return c.update_credentials; }},
+    {"board", "slots", SetSlots, [](const Config& c) { return c.slots.kind; }},
+    {"board", "slot-a", [](Config& c, std::string_view v) { return SetPath(c.slots.devices[0], v); },
+                        [](const Config& c) { return c.slots.devices[0]; }},
+    {"board", "slot-b", [](Config& c, std::string_view v) { return SetPath(c.slots.devices[1], v); },
+                        [](const Config& c) { return c.slots.devices[1]; }},
+    {"board", "environment", [](Config& c, std::string_view v) { return SetPath(c.slots.environment, v); },
+                             [](const Config& c) { return c.slots.environment; }},
+    {"board", "autoboot", [](Config& c, std::string_view v) { return SetPath(c.slots.autoboot, v); },
+                          [](const Config& c) { return c.slots.autoboot; }},
+    {"board", "watchdog", [](Config& c, std::string_view v) { return SetPath(c.watchdog, v); },
+                          [](const Config& c) { return c.watchdog; }},
+    {"board", "watchdog-timeout", [](Config& c, std::string_view v) { return SetSeconds(c.watchdog_timeout, v); },
+                                  [](const Config& c) { return Seconds(c.watchdog_timeout.count()); }},
     {"https", "listen", SetListen, [](const Config& c) { return c.https.listen; }},
     {"https", "certificate", [](Config& c, std::string_view v) { return SetPath(c.https.certificate, v); },
                              [](const Config& c) { return c.https.certificate; }},
@@ -374,11 +395,11 @@ Result<> Apply(Config& config, std::string_view section, std::string_view name,
   }
   std::string known = KnownKeys(section);
   if (known.empty()) {
-    return Fail(
-        Errc::kNotFound,
-        Cat("unknown section [", section,
-            "]; sections are [daemon], [containers], [networks], [store], [registries], ",
-            "[https], [mqtt], [updates], [registry \"HOST\"] and ", "[signatures \"PREFIX\"]"));
+    return Fail(Errc::kNotFound,
+                Cat("unknown section [", section,
+                    "]; sections are [daemon], [containers], [networks], [store], [registries], ",
+                    "[board], [https], [mqtt], [updates], [registry \"HOST\"] and ",
+                    "[signatures \"PREFIX\"]"));
   }
   return Fail(Errc::kNotFound,
               Cat("unknown key in section [", section, "]; known keys are ", known));
@@ -447,7 +468,7 @@ std::vector<Line> Lines(const Config& config) {
     std::string full = Cat(key.section, ".", key.name);
     std::string value = key.get(config);
     // What is not set there has no form in the file.
-    if (key.section == "https" && value.empty())
+    if ((key.section == "https" || key.section == "board") && value.empty())
       continue;
     lines.push_back(
         {std::string(key.section), std::string(key.name), std::move(value), Origin(config, full)});

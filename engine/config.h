@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "board/slot.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/result.h"
@@ -47,6 +48,9 @@ struct Config {
   std::string reboot_command;  // of the fleet's request; empty: it is refused
   std::string update_credentials = "/etc/wherry/credentials.json";  // for their images
   HttpsConfig https;
+  board::SlotsConfig slots;
+  std::string watchdog;  // device; empty: none is petted
+  std::chrono::seconds watchdog_timeout{60};
   std::map<std::string, std::string>
       origins;  // "daemon.root" -> "default", "/etc/wherry/wherry.conf:3", "command line"
 };

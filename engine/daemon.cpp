@@ -31,6 +31,7 @@
 #include "engine/time_keeper.h"
 #include "engine/update/fleet.h"
 #include "engine/update/updates.h"
+#include "engine/watchdog_keeper.h"
 #include "net/http/server.h"
 #include "net/tls/listener.h"
 #include "store/space.h"
@@ -67,6 +68,21 @@ Result<> OwnDirectory(const std::string& path, uint32_t mode, std::string_view o
                 Cat("directory ", path, " is writable by everyone; run `chmod o-w ", path, "`"));
   }
   return {};
+}
+
+// Null: none is configured, or none is there, which is no reason not to run.
+std::unique_ptr<WatchdogKeeper> KeepWatchdog(const Config& config, Loop& loop, Updates& updates) {
+  if (config.watchdog.empty())
+    return nullptr;
+  auto watchdog = board::Watchdog::Open(config.watchdog, config.watchdog_timeout);
+  if (!watchdog) {
+    LogError("watchdog: ", watchdog.error().message());
+    return nullptr;
+  }
+  if (watchdog->did_reset())
+    LogWarning("watchdog: it was what reset the board before this boot");
+  return std::make_unique<WatchdogKeeper>(&loop, *std::move(watchdog),
+                                          [&updates] { return !updates.updater().Overdue(); });
 }
 
 // sd_notify(3): tells systemd that the daemon is ready. Without NOTIFY_SOCKET nothing happens.
@@ -246,6 +262,7 @@ Result<> RunDaemon(Config config) {
   LogInfo("wherry ", WHERRY_VERSION, " serves ", config.socket,
           config.https.listen.empty() ? "" : " and ", config.https.listen);
   NotifyReady();
+  std::unique_ptr<WatchdogKeeper> watchdog = KeepWatchdog(config, *loop, *updates);
   updates->Start();
   if (fleet)
     fleet->Start();

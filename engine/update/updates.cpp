@@ -26,14 +26,6 @@ std::string Short(const Digest& digest) {
   return digest.none() ? std::string("none") : digest.hex().substr(0, 12);
 }
 
-// What this version of wherry reads in a release and cannot do.
-Result<> CheckSupported(const ota::Release& release) {
-  if (release.os)
-    return Fail(Errc::kUnsupported,
-                Cat("release ", release.name, " has an os image: not supported by wherry yet"));
-  return {};
-}
-
 void WriteState(JsonWriter& json, const ota::UpdateState& update) {
   json.Field("state", ota::StateName(update.state)).Field("deployment", update.deployment);
   json.Field("code", ota::CodeName(update.code)).Field("reason", update.reason);
@@ -47,11 +39,33 @@ Updates::Updates(const Environment& environment)
                  environment.volumes, environment.networks, environment.config->update_credentials,
                  &ended_}) {}
 
+// A mistake in the configuration of the board must not keep the apps from running.
+void Updates::OpenSlots() {
+  Result<std::unique_ptr<board::Slots>> slots = board::Slots::Open(env_.config->slots);
+  if (!slots) {
+    no_os_ = Cat("[board]: ", slots.error().message());
+    LogError(no_os_);
+  } else if (*slots == nullptr) {
+    no_os_ = "this device has no slots for one ([board] slots = none)";
+  } else {
+    os_ = std::make_unique<OsUpdate>(env_.config, *std::move(slots));
+  }
+}
+
+Result<> Updates::CheckSupported(const ota::Release& release) const {
+  if (release.os && os_ == nullptr)
+    return Fail(Errc::kUnsupported,
+                Cat("release ", release.name, " has an operating system: ", no_os_));
+  return {};
+}
+
 Result<std::unique_ptr<Updates>> Updates::Open(const Environment& environment) {
   std::unique_ptr<Updates> updates(new Updates(environment));
+  updates->OpenSlots();
   updates->updater_ = ota::Updater::Open(
       {.directory = Directory(*environment.config),
        .workload = &updates->workload_,
+       .slots = updates->os_.get(),
        .report = [self = updates.get()](const ota::Report& report) { self->OnReport(report); },
        .log = [](std::string_view line) { LogWarning("update: ", line); }});
   if (auto active = updates->updater_->FindRelease(updates->updater_->Now().update.active))
@@ -196,6 +210,8 @@ std::string Updates::StatusJson() {
   json.Field("number", status.number).Field("settled", status.settled);
   json.Field("waiting", status.waiting).Field("floor", status.update.floor);
   json.Field("starts", status.update.starts);
+  if (os_ != nullptr)
+    json.Field("slot", std::string_view(os_->Booted() == board::Slot::kA ? "A" : "B"));
   WriteRelease(json, "active", status.update.active);
   WriteRelease(json, "previous", status.update.previous);
   WriteRelease(json, "candidate", status.update.candidate);

@@ -12,6 +12,7 @@
 
 #include "core/base/result.h"
 #include "engine/config.h"
+#include "engine/update/os_update.h"
 #include "engine/update/release_workload.h"
 #include "ota/updater.h"
 
@@ -65,6 +66,8 @@ class Updates {
   Result<ota::Release> Verify(std::string_view envelope) const;
   Result<Digest> Take(const ota::Release& release, std::string_view envelope,
                       std::string deployment);
+  void OpenSlots();
+  Result<> CheckSupported(const ota::Release& release) const;
   void OnReport(const ota::Report& report);
   void Remember(const ota::Report& report);
   void WriteRelease(JsonWriter& json, std::string_view key, const Digest& digest);
@@ -73,6 +76,8 @@ class Updates {
   Environment env_;
   std::atomic<bool> ended_ = false;
   ReleaseWorkload workload_;
+  std::unique_ptr<OsUpdate> os_;  // null: no release with an operating system is taken
+  std::string no_os_;             // why
   std::unique_ptr<ota::Updater> updater_;
   std::function<void(const ota::Report&)> listener_;
   mutable std::mutex history_mutex_;

@@ -276,7 +276,7 @@ def test_what_is_refused(device):
     assert device.apply(path).code == 0
     refused(device.release(4, web), 'only a newer one is taken')
     system = {'version': '1', 'image': web['image'], 'size': 1, 'sha256': '0' * 64}
-    refused(device.release(8, web, os=system), 'has an os image: not supported')
+    refused(device.release(8, web, os=system), 'has an operating system: this device has no slots')
     device.machine.write(f'{engine.dir}/unsigned', '{"v":1}')
     refused(f'{engine.dir}/unsigned', 'no signed document')
     device.machine.shell(f"head -c 300 {path} >{engine.dir}/cut").ok()

@@ -65,6 +65,7 @@ rollout-key = {self.dir}/opener.key
 ''', encoding='utf-8')
         (self.dir / 'wherry.conf').write_text(f'[registry "{self.name}"]\nca = {self.authority.certificate}\n',
                                               encoding='utf-8')
+        self.certificates = {name: self.authority.issue(name, [], client=True) for name in DEVICES}
         self.base = reference.load('busybox')['only-arm64']
 
     def wherry(self, *words, code=0, quiet=False, timeout=300):
@@ -118,7 +119,7 @@ class Device:
     def _start(self):
         site, machine = self.site, self.machine
         self.engine = engine = Engine(machine, '', '/usr/bin/wherry', network='bridge')
-        certificate, key = site.authority.issue(self.name, [], client=True)
+        certificate, key = site.certificates[self.name]
         for name, source in (('ca.crt', site.authority.certificate), ('device.crt', certificate), ('device.key', key)):
             machine.write(f'{engine.dir}/{name}', pathlib.Path(source).read_text(encoding='utf-8'), 0o600)
         machine.run(['mkdir', f'{engine.dir}/keys', f'{engine.dir}/rollout']).ok()

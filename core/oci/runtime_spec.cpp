@@ -105,14 +105,19 @@ Result<> RefuseUnsupported(const Field& root) {
     if (AsksForSomething(field.value()))
       return field.Unsupported();
   }
-  Field hooks = root["hooks"];
-  std::vector<Field> members = TRY(hooks.Members());
-  for (const Field& hook : members) {
-    if (AsksForSomething(hook.value()))
-      return hook.Unsupported();
-  }
   return {};
 }
+
+struct HookRow {
+  std::string_view name;
+  std::vector<Hook> Hooks::* list;
+};
+constexpr HookRow kHooks[] = {
+    {"prestart", &Hooks::prestart},
+    {"createRuntime", &Hooks::create_runtime},
+    {"poststart", &Hooks::poststart},
+    {"poststop", &Hooks::poststop},
+};
 
 Result<> ReadAbsolute(const Field& field, std::string& out) {
   out = TRY(field.Text());
@@ -127,6 +132,43 @@ Result<> ReadStringMap(const Field& field, std::map<std::string, std::string>& o
     if (!member.value().IsString())
       return member.Bad("must be a string");
     out[std::string(member.key())] = std::string(member.value().str());
+  }
+  return {};
+}
+
+Result<> CheckEnvironment(const Field& field, const std::vector<std::string>& env) {
+  for (const std::string& entry : env) {
+    size_t equals = entry.find('=');
+    if (equals == std::string::npos || equals == 0)
+      return field.Bad(Cat("entry is not NAME=value: ", entry));
+  }
+  return {};
+}
+
+Result<> ReadHookList(const Field& field, std::vector<Hook>& out) {
+  std::vector<Field> elements = TRY(field.Elements());
+  for (const Field& element : elements) {
+    TRY(element.ExpectObject());
+    Hook hook;
+    TRY(ReadAbsolute(element["path"], hook.path));
+    hook.args = TRY(element["args"].Texts());
+    hook.env = TRY(element["env"].Texts());
+    TRY(CheckEnvironment(element["env"], hook.env));
+    TRY(element["timeout"].Store(hook.timeout_seconds, 1, 86400));
+    out.push_back(std::move(hook));
+  }
+  return {};
+}
+
+Result<> ReadHooks(const Field& field, Hooks& hooks) {
+  std::vector<Field> members = TRY(field.Members());
+  for (const Field& member : members) {
+    auto row = std::ranges::find(kHooks, member.key(), &HookRow::name);
+    if (row != std::end(kHooks)) {
+      TRY(ReadHookList(member, hooks.*row->list));
+    } else if (AsksForSomething(member.value())) {
+      return member.Unsupported();
+    }
   }
   return {};
 }
@@ -184,15 +226,6 @@ Result<> ReadRlimits(const Field& field, std::vector<Rlimit>& out) {
     if (limit.soft > limit.hard)
       return element.Bad("has a soft limit above the hard limit");
     out.push_back(std::move(limit));
-  }
-  return {};
-}
-
-Result<> CheckEnvironment(const Field& field, const std::vector<std::string>& env) {
-  for (const std::string& entry : env) {
-    size_t equals = entry.find('=');
-    if (equals == std::string::npos || equals == 0)
-      return field.Bad(Cat("entry is not NAME=value: ", entry));
   }
   return {};
 }
@@ -361,9 +394,34 @@ Result<RuntimeSpec> RuntimeSpec::Parse(std::string_view json) {
   spec.domainname = TRY(root["domainname"].Text());
   TRY(ReadMounts(root["mounts"], spec.mounts));
   TRY(ReadStringMap(root["annotations"], spec.annotations));
+  TRY(ReadHooks(root["hooks"], spec.hooks));
   TRY(ReadLinux(root["linux"], spec));
   TRY(CheckWhole(spec));
   return spec;
+}
+
+Result<Process> ParseProcess(std::string_view json) {
+  JsonDocument document = TRY(JsonDocument::Parse(json, "process"));
+  const JsonValue top = document.root();
+  Field root(top, "process");
+  TRY(root.ExpectObject());
+  for (const auto& row : kUnsupportedMembers) {
+    if (row[0] == "process" && AsksForSomething(root[row[1]].value()))
+      return root[row[1]].Unsupported();
+  }
+  Process process;
+  TRY(ReadProcess(root, process));
+  return process;
+}
+
+Result<LinuxResources> ParseResources(std::string_view json) {
+  JsonDocument document = TRY(JsonDocument::Parse(json, "resources"));
+  const JsonValue top = document.root();
+  Field root(top, "resources");
+  TRY(root.ExpectObject());
+  LinuxResources resources;
+  TRY(ReadResources(root, resources));
+  return resources;
 }
 
 }  // namespace wherry::oci

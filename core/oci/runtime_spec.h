@@ -149,6 +149,23 @@ struct LinuxResources {
   std::map<std::string, std::string> unified;  // cgroup v2 file name -> content
 };
 
+// A program of the caller's that is told of the container's state on its standard input.
+struct Hook {
+  std::string path;  // absolute, on the host
+  std::vector<std::string> args;
+  std::vector<std::string> env;  // the whole of it
+  std::optional<uint32_t> timeout_seconds;
+};
+
+// Those that run on the host. createContainer and startContainer, which run inside, are not
+// implemented.
+struct Hooks {
+  std::vector<Hook> prestart;
+  std::vector<Hook> create_runtime;
+  std::vector<Hook> poststart;
+  std::vector<Hook> poststop;
+};
+
 enum class Propagation : uint8_t { kUnset, kPrivate, kSlave, kShared, kUnbindable };
 
 struct RuntimeSpec {
@@ -160,6 +177,7 @@ struct RuntimeSpec {
   std::string domainname;
   std::vector<Mount> mounts;
   std::map<std::string, std::string> annotations;
+  Hooks hooks;
 
   std::vector<Namespace> namespaces;  // no type twice
   std::vector<Device> devices;
@@ -177,6 +195,11 @@ struct RuntimeSpec {
 
   static Result<RuntimeSpec> Parse(std::string_view json);
 };
+
+// The member "process" on its own, as `exec --process` takes it.
+Result<Process> ParseProcess(std::string_view json);
+// The member "linux.resources" on its own, as `update --resources` takes it.
+Result<LinuxResources> ParseResources(std::string_view json);
 
 // "network" for kNetwork: the specification's word.
 std::string_view NamespaceName(NamespaceType type);

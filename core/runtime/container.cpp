@@ -69,6 +69,11 @@ Result<> CheckRequest(const ContainerRequest& request) {
   }
   if (!request.bundle.starts_with('/'))
     return Fail(Errc::kInvalid, Cat("bundle ", request.bundle, " is not an absolute path"));
+  const oci::Hooks& hooks = request.spec.hooks;
+  bool has_hooks = !hooks.prestart.empty() || !hooks.create_runtime.empty() ||
+                   !hooks.poststart.empty() || !hooks.poststop.empty();
+  if (has_hooks && !request.in_namespaces)
+    return Fail(Errc::kUnsupported, "hooks are not supported here");
   if (request.spec.process.args.empty())
     return Fail(Errc::kInvalid, "no program is given");
   if (request.cgroup.empty() && AsksForLimits(request.spec.resources)) {
@@ -145,6 +150,21 @@ StartResult<> Prepared::Start() {
   return {};
 }
 
+Result<sys::PidFd> Prepared::Detach() {
+  TRY(SendSync(sync_.get(), SyncKind::kDetached));
+  sync_.Reset();
+  cgroup_.reset();
+  return child_.Release();
+}
+
+Prepared Prepared::Attach(UniqueFd connection, sys::PidFd init) {
+  Prepared prepared;
+  prepared.sync_ = std::move(connection);
+  prepared.pid_ = init.pid();
+  prepared.child_ = sys::Child(std::move(init));
+  return prepared;
+}
+
 StartResult<Prepared> Prepare(const ContainerRequest& request) {
   TRY(CheckRequest(request));
   uint64_t flags = TRY(CloneFlags(request.spec));
@@ -178,18 +198,23 @@ StartResult<Prepared> Prepare(const ContainerRequest& request) {
   if (prepared.cgroup_)
     TRY(prepared.cgroup_->SetDevices(request.spec.resources));
   prepared.start_time_ = TRY(sys::ProcessStartTime(prepared.child_.pid()));
-  TRY(prepared.AwaitReady());
+  TRY(prepared.AwaitReady(request.in_namespaces));
   // Last, so that building the container needs no more memory than its program.
   if (prepared.cgroup_)
     TRY(prepared.cgroup_->SetLimits(request.spec.resources));
   return prepared;
 }
 
-StartResult<> Prepared::AwaitReady() {
+StartResult<> Prepared::AwaitReady(const std::function<Result<>(pid_t)>& in_namespaces) {
   while (true) {
     std::optional<SyncMessage> message = TRY(ReceiveSync(sync_.get()));
     if (message && message->kind == SyncKind::kConsole) {
       console_ = std::move(message->fd);
+      continue;
+    }
+    if (message && message->kind == SyncKind::kInNamespaces && in_namespaces) {
+      TRY(in_namespaces(pid_));
+      TRY(SendSync(sync_.get(), SyncKind::kProceed));
       continue;
     }
     if (message && message->kind == SyncKind::kReady)

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -63,6 +64,14 @@ struct ContainerRequest {
   // start fails. Empty: the caller's own cgroup, and limits in the specification are an error.
   std::string cgroup;
   SeccompProgram seccomp;
+  // The descriptors from 3 on that the program inherits beside its streams.
+  int preserved_fds = 0;
+  // A listening SOCK_SEQPACKET socket (borrowed) where init waits for its start once it is detached
+  // (Prepared::Detach); -1: it cannot be.
+  int start_socket = -1;
+  // Called with init's pid when init is in its namespaces and before it mounts anything; needed by
+  // a specification with hooks, which are the caller's to run.
+  std::function<Result<>(pid_t)> in_namespaces = {};
 };
 
 struct ExecRequest;  // core/runtime/exec.h
@@ -86,6 +95,12 @@ class Prepared {
   // Lets init execute the program. Blocks until execve has succeeded (then the container is no
   // longer tied to this object) or failed (then everything has been removed). Call once.
   StartResult<> Start();
+  // Lets go of a container with a start socket: its init waits there, and whoever built it may end.
+  // Should the caller die before, init dies too. Gives the process.
+  Result<sys::PidFd> Detach();
+  // A detached container, by a connection to its start socket, for Start. `init` need not be a
+  // child of the caller.
+  static Prepared Attach(UniqueFd connection, sys::PidFd init);
   // After a successful Start: the running init, to be waited for by the caller.
   sys::PidFd TakeProcess() { return std::move(started_); }
 
@@ -93,7 +108,7 @@ class Prepared {
   friend StartResult<Prepared> Prepare(const ContainerRequest& request);
   friend StartResult<Prepared> PrepareExec(const ExecRequest& request);
   Prepared() = default;
-  StartResult<> AwaitReady();
+  StartResult<> AwaitReady(const std::function<Result<>(pid_t)>& in_namespaces);
   void Discard();
 
   sys::Child child_;  // until it has been started

@@ -51,8 +51,14 @@ class Joiner {
   explicit Joiner(const ExecPlan& plan)
       : plan_(plan),
         request_(plan.request),
-        program_request_{request_.container, request_.process,  request_.streams,
-                         request_.seccomp,   plan.capabilities, plan.sync},
+        program_request_{request_.container,
+                         request_.process,
+                         request_.streams,
+                         request_.seccomp,
+                         plan.capabilities,
+                         plan.sync,
+                         -1,
+                         request_.preserved_fds},
         program_(program_request_) {}
 
   // Returns only with an error.
@@ -161,7 +167,7 @@ StartResult<Prepared> PrepareExec(const ExecRequest& request) {
     TRY(SendSync(prepared.sync_.get(), SyncKind::kProceed));
   }
   prepared.start_time_ = TRY(sys::ProcessStartTime(prepared.pid_));
-  TRY(prepared.AwaitReady());
+  TRY(prepared.AwaitReady({}));
   return prepared;
 }
 

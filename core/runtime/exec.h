@@ -22,6 +22,7 @@ struct ExecRequest {
   // The container's cgroup below the cgroup2 mount; empty: the caller's own.
   std::string cgroup;
   SeccompProgram seccomp;
+  int preserved_fds = 0;  // as ContainerRequest's
 };
 
 // The caller's later children are in the container's pid namespace from here on. kConflict when the

@@ -36,8 +36,9 @@ class Init {
       : plan_(plan),
         request_(plan.request),
         spec_(plan.request.spec),
-        program_request_{request_.id,      spec_.process,     request_.streams,
-                         request_.seccomp, plan.capabilities, plan.sync},
+        program_request_{request_.id,           spec_.process,         request_.streams,
+                         request_.seccomp,      plan.capabilities,     plan.sync,
+                         request_.start_socket, request_.preserved_fds},
         program_(program_request_) {}
 
   // Returns only with an error.
@@ -87,7 +88,10 @@ Result<> Init::EnterNamespaces() {
   const oci::Namespace* network = spec_.FindNamespace(oci::NamespaceType::kNetwork);
   if (network != nullptr && network->path.empty())
     TRY(sys::BringLoopbackUp());
-  return {};
+  if (!request_.in_namespaces)
+    return {};
+  TRY(SendSync(plan_.sync, SyncKind::kInNamespaces));
+  return program_.Await(SyncKind::kProceed);
 }
 
 Result<> Init::BuildFileSystem() {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,7 +34,7 @@ Result<> ProgramSetup::Reset() {
     return FailSys("prctl", "PR_SET_DUMPABLE");
   // Also what the caller inherited without the flag; all that is opened from here on has it
   // (CVE-2024-21626).
-  TRY(sys::CloexecFrom(3));
+  TRY(sys::CloexecFrom(3 + request_.preserved_fds));
   umask(0);  // modes of nodes and directories are exact; the program's own mask is set at the end
   if (setsid() < 0)
     return FailSys("setsid");
@@ -71,7 +72,7 @@ StartResult<> ProgramSetup::Become(int root, const UniqueFd& directory, const Un
   TRY(CheckDirectory());
   std::string program = TRY(FindProgram(request_.process.args[0], env_));
   TRY(SendSync(request_.sync, SyncKind::kReady));
-  TRY(Await(SyncKind::kGo));
+  TRY(AwaitStart());
   TRY(Confine());
   return std::unexpected(Execute(program, request_.process.args, env_));
 }
@@ -165,6 +166,21 @@ Result<> ProgramSetup::Confine() {
   TRY(SetCapabilities(with_admin));
   TRY(InstallSeccomp(request_.seccomp.code, request_.seccomp.flags));
   return SetCapabilities(request_.capabilities);
+}
+
+// The connection takes the place of the socket to the runtime that has gone, for the report of a
+// failure, too.
+Result<> ProgramSetup::AwaitStart() {
+  if (request_.start_socket >= 0) {
+    TRY(Await(SyncKind::kDetached));
+    UniqueFd connection;
+    do {
+      connection.Reset(accept4(request_.start_socket, nullptr, nullptr, SOCK_CLOEXEC));
+    } while (!connection && errno == EINTR);
+    if (!connection || dup3(connection.get(), request_.sync, O_CLOEXEC) < 0)
+      return FailSys("accept", "start socket");
+  }
+  return Await(SyncKind::kGo);
 }
 
 Result<> ProgramSetup::Await(SyncKind kind) {

@@ -26,7 +26,9 @@ struct ProgramRequest {
   StandardStreams streams;
   SeccompProgram seccomp;
   CapabilitySets capabilities;
-  int sync = -1;  // the clone's end
+  int sync = -1;          // the clone's end
+  int start_socket = -1;  // where kGo comes from; -1: from `sync`
+  int preserved_fds = 0;  // that the program inherits, from 3 on
 };
 
 // The steps in their order: Reset, then (inside the container's file system) FindUser, then Become.
@@ -51,6 +53,7 @@ class ProgramSetup {
   Result<> BecomeUser();
   StartResult<> EnterDirectory(int directory);
   Result<> CheckDirectory();
+  Result<> AwaitStart();
   Result<> Confine();
 
   const ProgramRequest& request_;

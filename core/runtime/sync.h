@@ -14,11 +14,13 @@
 namespace wherry::runtime {
 
 enum class SyncKind : uint8_t {
-  kError,    // from init: it could not go on; the last message
-  kConsole,  // from init: carries the pty master
-  kReady,    // from init: everything is done but execve
-  kProceed,  // to init: it is in its cgroup now (kernels without CLONE_INTO_CGROUP)
-  kGo,       // to init: execute the program
+  kError,         // from init: it could not go on; the last message
+  kConsole,       // from init: carries the pty master
+  kReady,         // from init: everything is done but execve
+  kInNamespaces,  // from init: it waits for kProceed before it mounts anything
+  kProceed,   // to init: it is in its cgroup now (kernels without CLONE_INTO_CGROUP), or goes on
+  kDetached,  // to init: kGo comes by the start socket
+  kGo,        // to init: execute the program
 };
 
 struct SyncMessage {

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -223,6 +224,22 @@ Result<UniqueFd> ProtectedExecutable(const std::string& path) {
       return clone;
   }
   return SealedCopy(path);
+}
+
+Result<> ReexecuteProtected(char* const* argv, char* const* env) {
+  UniqueFd self = TRY(Open("/proc/self/exe", O_RDONLY));
+  struct statfs fs{};
+  if (fstatfs(self.get(), &fs) < 0)
+    return FailSys("fstatfs", "/proc/self/exe");
+  int seals = fcntl(self.get(), F_GET_SEALS);
+  bool sealed = seals >= 0 && (seals & F_SEAL_WRITE) != 0;
+  if (sealed || (static_cast<unsigned long>(fs.f_flags) & ST_RDONLY) != 0 ||
+      NeverWritable(self.get())) {
+    return {};
+  }
+  UniqueFd program = TRY(ProtectedSelfExecutable());
+  syscall(SYS_execveat, program.get(), "", argv, env, AT_EMPTY_PATH);
+  return FailSys("execveat", "/proc/self/exe");
 }
 
 }  // namespace wherry::sys

@@ -43,4 +43,9 @@ inline Result<UniqueFd> ProtectedSelfExecutable() {
   return ProtectedExecutable("/proc/self/exe");
 }
 
+// Executes the caller's own program again from such a descriptor, for a program whose process
+// itself is cloned into containers. Returns without doing anything when it already runs from one or
+// lies on a read-only file system, else only with an error.
+Result<> ReexecuteProtected(char* const* argv, char* const* env);
+
 }  // namespace wherry::sys

@@ -12,6 +12,7 @@ ALLOWED = {
     'core/sys': ('core/base',),
     'core/oci': ('core/base',),
     'core/runtime': ('core/base', 'core/sys', 'core/oci'),
+    'core/oci_runtime': ('core/base', 'core/sys', 'core/oci', 'core/runtime'),
     'core/shim': ('core/base', 'core/sys', 'core/oci', 'core/runtime'),
     'store': CORE[:3],
     'net/dns': CORE[:1],

@@ -1,0 +1,166 @@
+// kill, delete, pause, resume, update.
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include "core/oci_runtime/command.h"
+#include "core/oci_runtime/hooks.h"
+#include "core/oci_runtime/state.h"
+#include "core/sys/cgroup.h"
+
+namespace wherry::oci_runtime {
+
+namespace {
+
+constexpr size_t kMaxResources = size_t{1} << 20;
+
+struct SignalRow {
+  std::string_view name;
+  int number;
+};
+constexpr SignalRow kSignals[] = {
+    {"HUP", SIGHUP},       {"INT", SIGINT},     {"QUIT", SIGQUIT}, {"ILL", SIGILL},
+    {"TRAP", SIGTRAP},     {"ABRT", SIGABRT},   {"IOT", SIGABRT},  {"BUS", SIGBUS},
+    {"FPE", SIGFPE},       {"KILL", SIGKILL},   {"USR1", SIGUSR1}, {"SEGV", SIGSEGV},
+    {"USR2", SIGUSR2},     {"PIPE", SIGPIPE},   {"ALRM", SIGALRM}, {"TERM", SIGTERM},
+    {"STKFLT", SIGSTKFLT}, {"CHLD", SIGCHLD},   {"CLD", SIGCHLD},  {"CONT", SIGCONT},
+    {"STOP", SIGSTOP},     {"TSTP", SIGTSTP},   {"TTIN", SIGTTIN}, {"TTOU", SIGTTOU},
+    {"URG", SIGURG},       {"XCPU", SIGXCPU},   {"XFSZ", SIGXFSZ}, {"VTALRM", SIGVTALRM},
+    {"PROF", SIGPROF},     {"WINCH", SIGWINCH}, {"IO", SIGIO},     {"POLL", SIGIO},
+    {"PWR", SIGPWR},       {"SYS", SIGSYS},     {"RTMIN", 34},     {"RTMAX", 64},
+};
+constexpr int kRtMin = 34;
+constexpr int kLast = 64;
+
+// "9", "KILL", "SIGKILL", "kill", "RTMIN+3", "RTMAX-1".
+Result<int> SignalNumber(const std::string& text) {
+  auto unknown = [&text] { return Fail(Errc::kInvalid, Cat("unknown signal \"", text, "\"")); };
+  if (Result<uint64_t> number = ParseUint(text)) {
+    if (*number >= 1 && *number <= kLast)
+      return static_cast<int>(*number);
+    return unknown();
+  }
+  std::string_view name = text;
+  if (EqualsIgnoreCase(name.substr(0, 3), "SIG"))
+    name.remove_prefix(3);
+  int offset = 0;
+  if (size_t sign = name.find_first_of("+-"); sign != std::string_view::npos) {
+    Result<uint64_t> digits = ParseUint(name.substr(sign + 1));
+    if (!EqualsIgnoreCase(name.substr(0, 2), "RT") || !digits || *digits > kLast)
+      return unknown();
+    offset = name[sign] == '+' ? static_cast<int>(*digits) : -static_cast<int>(*digits);
+    name = name.substr(0, sign);
+  }
+  auto row = std::ranges::find_if(
+      kSignals, [name](const SignalRow& signal) { return EqualsIgnoreCase(signal.name, name); });
+  if (row == std::end(kSignals))
+    return unknown();
+  int number = row->number + offset;
+  if (offset != 0 && (number < kRtMin || number > kLast))
+    return unknown();
+  return number;
+}
+
+Result<> KillAll(const Container& container, int number) {
+  runtime::Cgroup cgroup = TRY(container.OpenCgroup());
+  if (number == SIGKILL)
+    return cgroup.Kill();
+  std::vector<int> pids = TRY(sys::CgroupPids(cgroup.fd()));
+  for (int pid : pids) {
+    if (kill(pid, number) < 0 && errno != ESRCH)
+      return FailSys("kill", Cat(pid));
+  }
+  return {};
+}
+
+Result<Container> FindRunning(const Call& call) {
+  Container container = TRY(FindContainer(call.globals.root, call.id(), Locked::kYes));
+  if (!container.init)
+    return Fail(Errc::kConflict,
+                Cat("container not running: ", call.id(), " is ", StatusName(container.status)));
+  return container;
+}
+
+}  // namespace
+
+Result<int> Kill(const Call& call) {
+  const std::vector<std::string>& words = call.options.arguments();
+  int number = TRY(SignalNumber(words.size() > 1 ? words[1] : "TERM"));
+  Container container = TRY(FindContainer(call.globals.root, call.id(), Locked::kNo));
+  if (call.options.Has("all")) {
+    Result<> killed = KillAll(container, number);
+    if (killed || killed.error().code() != Errc::kNotFound)
+      TRY(std::move(killed));
+    return 0;
+  }
+  Result<> sent = container.init ? container.init.Signal(number) : Fail(Errc::kNotFound, "");
+  if (!sent && sent.error().code() == Errc::kNotFound)
+    return Fail(Errc::kConflict, Cat("container not running: ", call.id()));
+  TRY(std::move(sent));
+  return 0;
+}
+
+Result<int> Delete(const Call& call) {
+  bool force = call.options.Has("force");
+  Result<Container> found = FindContainer(call.globals.root, call.id(), Locked::kYes);
+  if (!found && force && found.error().code() == Errc::kNotFound)
+    return 0;
+  Container container = TRY(std::move(found));
+  bool over = container.status == Status::kStopped || container.status == Status::kCreated;
+  if (!over && !force) {
+    return Fail(Errc::kConflict, Cat("cannot delete container ", call.id(),
+                                     " that is not stopped: ", StatusName(container.status)));
+  }
+  Result<oci::RuntimeSpec> spec = container.dir.LoadConfig();
+  if (container.init)
+    (void)container.init.Signal(SIGKILL);
+  Result<runtime::Cgroup> cgroup = container.OpenCgroup();
+  if (cgroup)
+    TRY(cgroup->Remove());
+  container.status = Status::kStopped;
+  TRY(container.dir.Remove());
+  if (!spec)
+    return 0;
+  Result<> hooks = RunHooks(spec->hooks.poststop, "poststop", container.StateJson());
+  if (!hooks)
+    Warn(call.globals, hooks.error().message());
+  return 0;
+}
+
+Result<int> Pause(const Call& call) {
+  Container container = TRY(FindRunning(call));
+  if (container.status == Status::kPaused)
+    return 0;
+  runtime::Cgroup cgroup = TRY(container.OpenCgroup());
+  TRY(cgroup.Freeze());
+  return 0;
+}
+
+Result<int> Resume(const Call& call) {
+  Container container = TRY(FindRunning(call));
+  if (container.status != Status::kPaused)
+    return Fail(Errc::kConflict, Cat("container not paused: ", call.id()));
+  runtime::Cgroup cgroup = TRY(container.OpenCgroup());
+  TRY(cgroup.Thaw());
+  return 0;
+}
+
+Result<int> Update(const Call& call) {
+  std::string path = call.options.Value("resources");
+  if (path.empty())
+    return Fail(Errc::kUnsupported, "update needs --resources; single limits are not supported");
+  Container container = TRY(FindRunning(call));
+  std::string text = path == "-" ? TRY(ReadAll(STDIN_FILENO, kMaxResources, "resources"))
+                                 : TRY(ReadFile(path, kMaxResources));
+  oci::LinuxResources resources = TRY(oci::ParseResources(text));
+  runtime::Cgroup cgroup = TRY(container.OpenCgroup());
+  TRY(cgroup.SetLimits(resources));
+  if (!resources.devices.empty())
+    TRY(cgroup.SetDevices(resources));
+  return 0;
+}
+
+}  // namespace wherry::oci_runtime

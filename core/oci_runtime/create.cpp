@@ -1,0 +1,245 @@
+// create, run, start. Everything a container needs is read before anything is made; what is made is
+// undone by the destructors of the objects that made it, the state directory last.
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "core/base/file.h"
+#include "core/base/scope.h"
+#include "core/base/text.h"
+#include "core/base/time.h"
+#include "core/oci_runtime/command.h"
+#include "core/oci_runtime/hooks.h"
+#include "core/oci_runtime/launch.h"
+#include "core/oci_runtime/state.h"
+#include "core/runtime/container.h"
+
+namespace wherry::oci_runtime {
+
+namespace {
+
+constexpr size_t kMaxConfig = size_t{4} << 20;
+constexpr std::string_view kCgroupParent = "/wherry-runtime/";
+
+Result<std::string> RealPath(const std::string& path) {
+  std::array<char, PATH_MAX> buffer;
+  if (realpath(path.c_str(), buffer.data()) == nullptr)
+    return FailSys("bundle", path);
+  return std::string(buffer.data());
+}
+
+// As the specification leaves to the runtime: a relative path, or none, is below our own parent.
+std::string CgroupPath(const std::string& wanted, const std::string& id) {
+  if (wanted.empty())
+    return Cat(kCgroupParent, id);
+  return wanted.starts_with('/') ? wanted : Cat(kCgroupParent, wanted);
+}
+
+class Creation {
+ public:
+  explicit Creation(const Call& call) : call_(call) {}
+
+  Result<> Read();
+  Result<StateDir> MakeDirectory();
+  // `start_socket`: -1 for a container that is started at once.
+  Result<runtime::Prepared> Build(StateDir& dir, int start_socket);
+  Result<> RunPoststart();
+  const oci::RuntimeSpec& spec() const { return spec_; }
+
+ private:
+  Result<> InNamespaces(StateDir& dir, pid_t pid);
+
+  const Call& call_;
+  std::string config_;
+  oci::RuntimeSpec spec_;
+  State state_;
+  int preserved_ = 0;
+};
+
+Result<> Creation::Read() {
+  const Options& options = call_.options;
+  state_.id = call_.id();
+  state_.bundle = TRY(RealPath(options.Has("bundle") ? options.Value("bundle") : "."));
+  std::string path =
+      options.Has("config") ? options.Value("config") : Cat(state_.bundle, "/config.json");
+  config_ = TRY(ReadFile(path, kMaxConfig));
+  spec_ = TRY(oci::RuntimeSpec::Parse(config_));
+  TRY(CheckConsole(options, spec_.process));
+  preserved_ = TRY(PreservedFds(options, spec_.process));
+  state_.oci_version = spec_.oci_version;
+  state_.annotations = spec_.annotations;
+  state_.rootfs =
+      spec_.root_path.starts_with('/') ? spec_.root_path : Cat(state_.bundle, "/", spec_.root_path);
+  state_.cgroup = CgroupPath(spec_.cgroups_path, state_.id);
+  return {};
+}
+
+Result<StateDir> Creation::MakeDirectory() {
+  StateDir dir = TRY(StateDir::Create(call_.globals.root, state_.id));
+  state_.created = UnixNanosNow();
+  Result<> saved = dir.SaveConfig(config_);
+  if (saved)
+    saved = dir.Save(state_);
+  if (saved)
+    return dir;
+  (void)dir.Remove();
+  return std::unexpected(std::move(saved).error());
+}
+
+// Hooks see the container's process before its file system is there.
+Result<> Creation::InNamespaces(StateDir& dir, pid_t pid) {
+  State state = state_;
+  state.pid = pid;
+  state.start_time = TRY(sys::ProcessStartTime(pid));
+  TRY(dir.Save(state));
+  std::string json = StateJson(state, Status::kCreating);
+  TRY(RunHooks(spec_.hooks.prestart, "prestart", json));
+  return RunHooks(spec_.hooks.create_runtime, "createRuntime", json);
+}
+
+Result<runtime::Prepared> Creation::Build(StateDir& dir, int start_socket) {
+  runtime::SeccompFilter filter = TRY(CompileFilter(spec_.seccomp, spec_.process));
+  runtime::ContainerRequest request{.id = state_.id,
+                                    .spec = spec_,
+                                    .bundle = state_.bundle,
+                                    .overlay = {},
+                                    .streams = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
+                                    .cgroup = state_.cgroup,
+                                    .seccomp = {filter.code(), filter.flags()},
+                                    .preserved_fds = preserved_,
+                                    .start_socket = start_socket};
+  const oci::Hooks& hooks = spec_.hooks;
+  if (!hooks.prestart.empty() || !hooks.create_runtime.empty() || !hooks.poststart.empty() ||
+      !hooks.poststop.empty()) {
+    request.in_namespaces = [this, &dir](pid_t pid) { return InNamespaces(dir, pid); };
+  }
+  runtime::StartResult<runtime::Prepared> prepared = runtime::Prepare(request);
+  if (!prepared)
+    return std::unexpected(std::move(prepared).error().error);
+  if (spec_.process.terminal)
+    TRY(SendConsole(call_.options.Value("console-socket"), prepared->TakeConsole()));
+  state_.pid = prepared->pid();
+  state_.start_time = prepared->start_time();
+  TRY(dir.Save(state_));
+  TRY(WritePidFile(call_.options.Value("pid-file"), state_.pid));
+  return std::move(*prepared);
+}
+
+Result<> Creation::RunPoststart() {
+  return RunHooks(spec_.hooks.poststart, "poststart", StateJson(state_, Status::kRunning));
+}
+
+// What delete does, for a container whose program has ended or must not go on.
+void RemoveAll(const Call& call) {
+  Result<Container> container = FindContainer(call.globals.root, call.id(), Locked::kNo);
+  if (!container)
+    return;
+  if (Result<runtime::Cgroup> cgroup = container->OpenCgroup())
+    (void)cgroup->Remove();
+  (void)container->dir.Remove();
+}
+
+}  // namespace
+
+Result<int> Create(const Call& call) {
+  Creation creation(call);
+  TRY(creation.Read());
+  StateDir dir = TRY(creation.MakeDirectory());
+  ScopeExit remove([&dir] { (void)dir.Remove(); });
+  UniqueFd listener = TRY(dir.Listen());
+  runtime::Prepared prepared = TRY(creation.Build(dir, listener.get()));
+  TRY(prepared.Detach());
+  dir.Unlock();
+  remove.Disarm();
+  return 0;
+}
+
+Result<int> Run(const Call& call) {
+  bool detach = call.options.Has("detach");
+  Creation creation(call);
+  TRY(creation.Read());
+  StateDir dir = TRY(creation.MakeDirectory());
+  ScopeExit remove([&dir] { (void)dir.Remove(); });
+  if (!detach)
+    BlockSignals();
+  runtime::Prepared prepared = TRY(creation.Build(dir, -1));
+  runtime::StartResult<> started = prepared.Start();
+  if (!started)
+    return std::unexpected(std::move(started).error().error);
+  remove.Disarm();
+  sys::PidFd init = prepared.TakeProcess();
+  Result<> hooks = creation.RunPoststart();
+  if (!hooks) {
+    (void)init.Signal(SIGKILL);
+    RemoveAll(call);
+    return std::unexpected(std::move(hooks).error());
+  }
+  if (detach)
+    return 0;
+  int code = TRY(AwaitExit(init));
+  if (call.options.Has("keep"))
+    return code;
+  RemoveAll(call);
+  State state;
+  state.id = call.id();
+  if (Result<> stopped =
+          RunHooks(creation.spec().hooks.poststop, "poststop", StateJson(state, Status::kStopped));
+      !stopped) {
+    Warn(call.globals, stopped.error().message());
+  }
+  return code;
+}
+
+Result<int> Start(const Call& call) {
+  Container container = TRY(FindContainer(call.globals.root, call.id(), Locked::kYes));
+  if (container.status == Status::kStopped)
+    return Fail(Errc::kConflict, "cannot start a container that has stopped");
+  if (container.status != Status::kCreated) {
+    return Fail(Errc::kConflict, Cat("cannot start an already running container: ", call.id(),
+                                     " is ", StatusName(container.status)));
+  }
+  oci::RuntimeSpec spec = TRY(container.dir.LoadConfig());
+  UniqueFd connection = TRY(container.dir.Connect());
+  runtime::Prepared prepared =
+      runtime::Prepared::Attach(std::move(connection), std::move(container.init));
+  runtime::StartResult<> started = prepared.Start();
+  if (!started)
+    return std::unexpected(std::move(started).error().error);
+  container.init = prepared.TakeProcess();
+  container.status = Status::kRunning;
+  Result<> hooks = RunHooks(spec.hooks.poststart, "poststart", container.StateJson());
+  if (!hooks) {
+    (void)container.init.Signal(SIGKILL);
+    return std::unexpected(std::move(hooks).error());
+  }
+  return 0;
+}
+
+namespace {
+
+constexpr OptionRow kCreateRows[] = {
+    kConsoleSocket,
+    kPidFile,
+    kPreserveFds,
+    kPidfdSocket,
+    {"bundle", 'b', Takes::kValue},
+    {"config", 'f', Takes::kValue},
+    {"no-pivot", 0, Takes::kRefused},
+    {"no-new-keyring", 0, Takes::kRefused},
+    {"no-subreaper", 0, Takes::kNothing},  // there is none
+    // Of run alone.
+    {"detach", 'd', Takes::kNothing},
+    {"keep", 0, Takes::kNothing},
+};
+constexpr size_t kOfRun = 2;
+
+}  // namespace
+
+const std::span<const OptionRow> kCreateOptions =
+    std::span(kCreateRows).first(std::size(kCreateRows) - kOfRun);
+const std::span<const OptionRow> kRunOptions = kCreateRows;
+
+}  // namespace wherry::oci_runtime

@@ -1,0 +1,128 @@
+#include "core/oci_runtime/launch.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "core/base/file.h"
+#include "core/base/json.h"
+#include "core/base/text.h"
+#include "core/runtime/capabilities.h"
+
+namespace wherry::oci_runtime {
+
+namespace {
+
+constexpr int kMostPreserved = 1024;
+constexpr int kFirst = 3;
+
+}  // namespace
+
+Result<int> PreservedFds(const Options& options, oci::Process& process) {
+  int count = TRY(options.Number("preserve-fds", kMostPreserved));
+  const char* activation = getenv("LISTEN_FDS");
+  if (activation != nullptr) {
+    Result<uint64_t> sockets = ParseUint(activation);
+    if (sockets && *sockets > 0 && *sockets <= kMostPreserved) {
+      process.env.push_back(Cat("LISTEN_FDS=", *sockets));
+      process.env.emplace_back("LISTEN_PID=1");
+      if (const char* names = getenv("LISTEN_FDNAMES"))
+        process.env.push_back(Cat("LISTEN_FDNAMES=", names));
+      count += static_cast<int>(*sockets);
+    }
+  }
+  // One that is not open would become one of ours, and the program would have it.
+  for (int fd = kFirst; fd < kFirst + count; ++fd) {
+    if (fcntl(fd, F_GETFD) < 0)
+      return Fail(Errc::kInvalid, Cat("descriptor ", fd, " is to be preserved and is not open"));
+  }
+  return count;
+}
+
+Result<> CheckConsole(const Options& options, const oci::Process& process) {
+  bool socket = options.Has("console-socket");
+  if (process.terminal && !socket) {
+    return Fail(Errc::kUnsupported,
+                "cannot allocate tty if runtime will detach without setting console socket: give "
+                "--console-socket; a terminal in the foreground is not supported");
+  }
+  if (socket && !process.terminal) {
+    return Fail(Errc::kInvalid,
+                "cannot use console socket if runtime will not allocate tty: process.terminal is "
+                "false");
+  }
+  return {};
+}
+
+Result<> SendConsole(const std::string& path, const UniqueFd& master) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path)
+    return Fail(Errc::kInvalid, Cat("--console-socket ", path, " is too long for a socket"));
+  memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  UniqueFd connection(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const void* generic = &address;
+  if (!connection ||
+      connect(connection.get(), static_cast<const sockaddr*>(generic), sizeof address) < 0) {
+    return FailSys("connect", path);
+  }
+  char name[] = "/dev/ptmx";
+  struct iovec part{name, sizeof name - 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  struct msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* rights = CMSG_FIRSTHDR(&message);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof(int));
+  int fd = master.get();
+  memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+  if (sendmsg(connection.get(), &message, MSG_NOSIGNAL) < 0)
+    return FailSys("sendmsg", path);
+  return {};
+}
+
+Result<> WritePidFile(const std::string& path, int pid) {
+  if (path.empty())
+    return {};
+  return ReplaceFile(path, Cat(pid), 0644, Durability::kVolatile);
+}
+
+Result<runtime::SeccompFilter> CompileFilter(const std::string& seccomp,
+                                             const oci::Process& process) {
+  if (seccomp.empty())
+    return runtime::SeccompFilter();
+  runtime::CapabilitySet bounding = 0;
+  if (process.capabilities)
+    bounding = TRY(runtime::ParseCapabilities(process.capabilities->bounding));
+  JsonDocument profile = TRY(JsonDocument::Parse(seccomp, "linux.seccomp"));
+  return runtime::CompileSeccomp(profile.root(), bounding);
+}
+
+void BlockSignals() {
+  sigset_t all;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, nullptr);
+}
+
+Result<int> AwaitExit(const sys::PidFd& process) {
+  sigset_t all;
+  sigfillset(&all);
+  while (true) {
+    std::optional<sys::ExitStatus> ended = TRY(process.TryWait());
+    if (ended)
+      return ended->signal != 0 ? 128 + ended->signal : ended->code;
+    int number = sigwaitinfo(&all, nullptr);
+    if (number > 0 && number != SIGCHLD)
+      (void)process.Signal(number);
+  }
+}
+
+}  // namespace wherry::oci_runtime

@@ -1,0 +1,231 @@
+// state, list, ps, events, features, spec: what only shows.
+#include <fcntl.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "core/base/file.h"
+#include "core/base/json.h"
+#include "core/base/text.h"
+#include "core/base/time.h"
+#include "core/oci_runtime/command.h"
+#include "core/oci_runtime/state.h"
+#include "core/runtime/capabilities.h"
+#include "core/sys/cgroup.h"
+
+namespace wherry::oci_runtime {
+
+namespace {
+
+Result<> Print(std::string_view text) {
+  return WriteAll(STDOUT_FILENO, Cat(text, "\n"), "standard output");
+}
+
+Result<bool> WantsJson(const Options& options) {
+  std::string format = options.Value("format");
+  if (format == "json")
+    return true;
+  if (format.empty() || format == "table")
+    return false;
+  return Fail(Errc::kInvalid, Cat("--format ", format, " is neither json nor table"));
+}
+
+void AppendColumn(std::string& line, std::string_view text, size_t width) {
+  line += text;
+  line.append(text.size() < width ? width - text.size() : 1, ' ');
+}
+
+void WriteNumber(JsonWriter& json, std::string_view key, const std::optional<uint64_t>& value) {
+  json.Field(key, value.value_or(0));
+}
+
+std::string StatsJson(const std::string& id, const runtime::CgroupStats& stats) {
+  constexpr uint64_t kNanos = 1000;
+  JsonWriter json;
+  json.Object().Field("type", "stats").Field("id", id).Key("data").Object();
+  json.Key("cpu").Object().Key("usage").Object();
+  json.Field("total", stats.cpu_usage_us.value_or(0) * kNanos);
+  json.Field("kernel", stats.cpu_system_us.value_or(0) * kNanos);
+  json.Field("user", stats.cpu_user_us.value_or(0) * kNanos).End();
+  json.Key("throttling").Object();
+  WriteNumber(json, "periods", stats.cpu_periods);
+  WriteNumber(json, "throttledPeriods", stats.cpu_throttled_periods);
+  json.Field("throttledTime", stats.cpu_throttled_us.value_or(0) * kNanos).End().End();
+  json.Key("memory").Object().Key("usage").Object();
+  WriteNumber(json, "limit", stats.memory_max);
+  WriteNumber(json, "usage", stats.memory_current);
+  WriteNumber(json, "max", stats.memory_peak);
+  json.Field("failcnt", stats.oom_kills.value_or(0)).End();
+  json.Key("raw").Object();
+  WriteNumber(json, "inactive_file", stats.memory_inactive_file);
+  json.End().End();
+  json.Key("pids").Object();
+  WriteNumber(json, "current", stats.pids_current);
+  json.Field("limit", stats.pids_max.value_or(0) == UINT64_MAX ? 0 : stats.pids_max.value_or(0));
+  json.End().Key("blkio").Object().Key("ioServiceBytesRecursive").Array();
+  struct Row {
+    std::string_view op;
+    const std::optional<uint64_t>& value;
+  };
+  for (const Row& row : {Row{"Read", stats.io_read_bytes}, Row{"Write", stats.io_write_bytes}})
+    json.Object().Field("op", row.op).Field("value", row.value.value_or(0)).End();
+  json.End().End().End().End();
+  return json.Take();
+}
+
+// The words of a process's command line, made printable.
+std::string CommandLine(int pid) {
+  Result<std::string> text = ReadFile(Cat("/proc/", pid, "/cmdline"), size_t{1} << 21);
+  std::string line = text ? *text : "";
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < ' ' || c == 127)
+      c = ' ';
+  }
+  return std::string(Trim(line));
+}
+
+// What `spec` writes: a shell in a root file system beside it.
+constexpr std::string_view kSpec =
+    R"({"ociVersion":"1.2.0","process":{"terminal":true,"user":{"uid":0,"gid":0},"args":["sh"],)"
+    R"("env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin","TERM=xterm"],)"
+    R"("cwd":"/","capabilities":{"bounding":["CAP_AUDIT_WRITE","CAP_KILL","CAP_NET_BIND_SERVICE"],)"
+    R"("effective":["CAP_AUDIT_WRITE","CAP_KILL","CAP_NET_BIND_SERVICE"],)"
+    R"("permitted":["CAP_AUDIT_WRITE","CAP_KILL","CAP_NET_BIND_SERVICE"]},)"
+    R"("rlimits":[{"type":"RLIMIT_NOFILE","hard":1024,"soft":1024}],"noNewPrivileges":true},)"
+    R"("root":{"path":"rootfs","readonly":true},"hostname":"wherry","mounts":[)"
+    R"({"destination":"/proc","type":"proc","source":"proc"},)"
+    R"({"destination":"/dev","type":"tmpfs","source":"tmpfs",)"
+    R"("options":["nosuid","strictatime","mode=755","size=65536k"]},)"
+    R"({"destination":"/dev/pts","type":"devpts","source":"devpts",)"
+    R"("options":["nosuid","noexec","newinstance","ptmxmode=0666","mode=0620","gid=5"]},)"
+    R"({"destination":"/dev/shm","type":"tmpfs","source":"shm",)"
+    R"("options":["nosuid","noexec","nodev","mode=1777","size=65536k"]},)"
+    R"({"destination":"/dev/mqueue","type":"mqueue","source":"mqueue",)"
+    R"("options":["nosuid","noexec","nodev"]},)"
+    R"({"destination":"/sys","type":"sysfs","source":"sysfs",)"
+    R"("options":["nosuid","noexec","nodev","ro"]},)"
+    R"({"destination":"/sys/fs/cgroup","type":"cgroup","source":"cgroup",)"
+    R"("options":["nosuid","noexec","nodev","relatime","ro"]}],)"
+    R"("linux":{"resources":{"devices":[{"allow":false,"access":"rwm"}]},)"
+    R"("namespaces":[{"type":"pid"},{"type":"network"},{"type":"ipc"},{"type":"uts"},)"
+    R"({"type":"mount"},{"type":"cgroup"}],"maskedPaths":["/proc/acpi","/proc/asound",)"
+    R"("/proc/interrupts","/proc/kcore","/proc/keys","/proc/latency_stats","/proc/timer_list",)"
+    R"("/proc/timer_stats","/proc/sched_debug","/sys/firmware","/proc/scsi"],)"
+    R"("readonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"]}})";
+
+}  // namespace
+
+Result<int> ShowState(const Call& call) {
+  Container container = TRY(FindContainer(call.globals.root, call.id(), Locked::kNo));
+  TRY(Print(container.StateJson()));
+  return 0;
+}
+
+Result<int> List(const Call& call) {
+  bool json = TRY(WantsJson(call.options));
+  std::vector<std::string> ids = TRY(StateDir::Ids(call.globals.root));
+  std::string text = json ? "["
+                     : call.options.Has("quiet")
+                         ? ""
+                         : "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n";
+  for (const std::string& id : ids) {
+    // One that is deleted meanwhile, and what is no container's directory.
+    Result<Container> container = FindContainer(call.globals.root, id, Locked::kNo);
+    if (!container)
+      continue;
+    if (json) {
+      Append(text, text.size() > 1 ? "," : "", container->StateJson());
+    } else if (call.options.Has("quiet")) {
+      Append(text, id, "\n");
+    } else {
+      constexpr size_t kWidth = 12;
+      AppendColumn(text, id, kWidth);
+      AppendColumn(text, Cat(container->init ? container->state.pid : 0), kWidth);
+      AppendColumn(text, StatusName(container->status), kWidth);
+      AppendColumn(text, container->state.bundle, kWidth);
+      Append(text, FormatRfc3339Nano(container->state.created), "  root\n");
+    }
+  }
+  if (json)
+    text += "]\n";
+  TRY(WriteAll(STDOUT_FILENO, text, "standard output"));
+  return 0;
+}
+
+Result<int> Ps(const Call& call) {
+  bool json = TRY(WantsJson(call.options));
+  Container container = TRY(FindContainer(call.globals.root, call.id(), Locked::kNo));
+  runtime::Cgroup cgroup = TRY(container.OpenCgroup());
+  std::vector<int> pids = TRY(sys::CgroupPids(cgroup.fd()));
+  JsonWriter array;
+  array.Array();
+  std::string table = "PID     CMD";
+  for (int pid : pids) {
+    array.Int(pid);
+    table += '\n';
+    AppendColumn(table, Cat(pid), 8);
+    table += CommandLine(pid);
+  }
+  array.End();
+  TRY(Print(json ? array.text() : table));
+  return 0;
+}
+
+Result<int> Events(const Call& call) {
+  if (!call.options.Has("stats")) {
+    return Fail(Errc::kUnsupported,
+                "events that follow a container are not supported; --stats shows them once");
+  }
+  Container container = TRY(FindContainer(call.globals.root, call.id(), Locked::kNo));
+  if (!container.init)
+    return Fail(Errc::kConflict, Cat("container not running: ", call.id()));
+  runtime::Cgroup cgroup = TRY(container.OpenCgroup());
+  TRY(Print(StatsJson(call.id(), cgroup.Stats())));
+  return 0;
+}
+
+Result<int> Features(const Call& call) {
+  (void)call;
+  JsonWriter json;
+  json.Object().Field("ociVersionMin", "1.0.0").Field("ociVersionMax", "1.2.0");
+  json.Field("hooks",
+             std::vector<std::string>{"prestart", "createRuntime", "poststart", "poststop"});
+  json.Field(
+      "mountOptions",
+      std::vector<std::string>{
+          "async",   "atime", "bind",       "copyup", "dev",         "diratime",      "exec",
+          "noatime", "nodev", "nodiratime", "noexec", "norelatime",  "nostrictatime", "nosuid",
+          "private", "rbind", "relatime",   "ro",     "rprivate",    "rro",           "rshared",
+          "rslave",  "rw",    "shared",     "slave",  "strictatime", "suid",          "sync"});
+  json.Key("linux").Object();
+  json.Field("namespaces",
+             std::vector<std::string>{"cgroup", "ipc", "mount", "network", "pid", "time", "uts"});
+  json.Field("capabilities", runtime::CapabilityNames(runtime::AllCapabilities()));
+  json.Key("cgroup").Object().Field("v1", false).Field("v2", true).Field("systemd", false);
+  json.Field("systemdUser", false).Field("rdma", false).End();
+  json.Key("seccomp").Object().Field("enabled", true);
+  json.Field("actions",
+             std::vector<std::string>{"SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL",
+                                      "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
+                                      "SCMP_ACT_LOG", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP"});
+  json.End();
+  json.Key("apparmor").Object().Field("enabled", false).End();
+  json.Key("selinux").Object().Field("enabled", false).End();
+  json.Key("intelRdt").Object().Field("enabled", false).End();
+  json.Key("mountExtensions").Object().Key("idmap").Object().Field("enabled", false).End().End();
+  json.End();
+  json.Key("annotations").Object().Field("dev.wherry.version", WHERRY_VERSION).End().End();
+  TRY(Print(json.text()));
+  return 0;
+}
+
+Result<int> WriteSpec(const Call& call) {
+  std::string dir = call.options.Has("bundle") ? call.options.Value("bundle") : ".";
+  UniqueFd file =
+      TRY(Open(Cat(dir, "/config.json"), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666));
+  TRY(WriteAll(file.get(), Cat(kSpec, "\n"), "config.json"));
+  return 0;
+}
+
+}  // namespace wherry::oci_runtime

@@ -1,0 +1,263 @@
+#include "core/oci_runtime/state.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/base/file.h"
+#include "core/base/json.h"
+#include "core/base/text.h"
+#include "core/base/time.h"
+#include "core/sys/cgroup.h"
+
+namespace wherry::oci_runtime {
+
+namespace {
+
+constexpr char kStateName[] = "state.json";
+constexpr char kConfigName[] = "config.json";
+constexpr char kSocketName[] = "start";
+constexpr size_t kMaxId = 200;
+
+constexpr std::string_view kStatusNames[] = {"creating", "created", "running", "paused", "stopped"};
+
+// runc's and crun's rule. Nothing that could leave the directory.
+Result<> CheckId(const std::string& id) {
+  constexpr std::string_view kAllowed =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.";
+  if (!id.empty() && id.size() <= kMaxId && id[0] != '.' &&
+      id.find_first_not_of(kAllowed) == std::string::npos) {
+    return {};
+  }
+  return Fail(Errc::kInvalid,
+              Cat("invalid container ID \"", id.substr(0, kMaxId), "\": it must have 1 to ", kMaxId,
+                  " letters, digits and _+-. and not begin with a dot"));
+}
+
+std::unexpected<Error> Absent(const std::string& id) {
+  return Fail(Errc::kNotFound, Cat("container \"", id, "\" does not exist"));
+}
+
+// By the directory's descriptor: a socket address holds 107 characters, a root may be longer.
+sockaddr_un SocketAddress(int dir) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::string path = Cat("/proc/self/fd/", dir, "/", kSocketName);
+  memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  return address;
+}
+
+const sockaddr* Generic(const sockaddr_un& address) {
+  return static_cast<const sockaddr*>(static_cast<const void*>(&address));
+}
+
+// Empty when the process has ended, reaped or not, or its pid is another's now.
+sys::PidFd RunningInit(const State& state) {
+  if (state.pid <= 0)
+    return {};
+  Result<sys::PidFd> init = sys::PidFd::Open(state.pid);
+  Result<uint64_t> started = sys::ProcessStartTime(state.pid);
+  if (!init || !started || *started != state.start_time)
+    return {};
+  pollfd ended{init->fd(), POLLIN, 0};
+  if (poll(&ended, 1, 0) != 0)
+    return {};
+  return std::move(*init);
+}
+
+bool IsFrozen(const Container& container) {
+  Result<runtime::Cgroup> cgroup = container.OpenCgroup();
+  if (!cgroup)
+    return false;
+  Result<uint64_t> frozen = sys::ReadCgroupKey(cgroup->fd(), "cgroup.events", "frozen");
+  return frozen && *frozen == 1;
+}
+
+Status StatusOf(const Container& container) {
+  if (container.state.pid == 0)
+    return Status::kCreating;
+  if (!container.init)
+    return Status::kStopped;
+  if (container.dir.HasSocket())
+    return Status::kCreated;
+  return IsFrozen(container) ? Status::kPaused : Status::kRunning;
+}
+
+// What the specification shows of a state.
+void WriteShown(JsonWriter& json, const State& state) {
+  json.Field("ociVersion", state.oci_version).Field("id", state.id);
+  json.Field("bundle", state.bundle).Field("rootfs", state.rootfs);
+  json.Field("created", FormatRfc3339Nano(state.created));
+  json.Key("annotations").Object();
+  for (const auto& [key, value] : state.annotations)
+    json.Field(key, value);
+  json.End().Field("owner", "root");
+}
+
+}  // namespace
+
+std::string_view StatusName(Status status) {
+  return kStatusNames[static_cast<size_t>(status)];
+}
+
+Result<StateDir> StateDir::Create(const std::string& root, const std::string& id) {
+  TRY(CheckId(id));
+  TRY(MakeDirs(root, 0700));
+  UniqueFd top = TRY(OpenDir(root));
+  if (mkdirat(top.get(), id.c_str(), 0700) < 0) {
+    if (errno == EEXIST)
+      return Fail(Errc::kExists, Cat("container with given ID already exists: ", id));
+    return FailSys("mkdir", Cat(root, "/", id));
+  }
+  UniqueFd dir = TRY(OpenAt(top.get(), id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  StateDir made(id, std::move(top), std::move(dir));
+  TRY(made.Lock());
+  return made;
+}
+
+Result<StateDir> StateDir::Open(const std::string& root, const std::string& id) {
+  TRY(CheckId(id));
+  Result<UniqueFd> top = OpenDir(root);
+  if (!top && top.error().code() == Errc::kNotFound)
+    return Absent(id);
+  if (!top)
+    return std::unexpected(std::move(top).error());
+  Result<UniqueFd> dir = OpenAt(top->get(), id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!dir && dir.error().code() == Errc::kNotFound)
+    return Absent(id);
+  if (!dir)
+    return std::unexpected(std::move(dir).error());
+  return StateDir(id, std::move(*top), std::move(*dir));
+}
+
+Result<std::vector<std::string>> StateDir::Ids(const std::string& root) {
+  Result<std::vector<std::string>> names = ListDir(root);
+  if (!names && names.error().code() == Errc::kNotFound)
+    return std::vector<std::string>();
+  if (names)
+    std::ranges::sort(*names);
+  return names;
+}
+
+Result<> StateDir::Lock() {
+  while (flock(dir_.get(), LOCK_EX) < 0) {
+    if (errno != EINTR)
+      return FailSys("flock", id_);
+  }
+  struct stat info{};
+  if (fstat(dir_.get(), &info) < 0)
+    return FailSys("fstat", id_);
+  if (info.st_nlink == 0)
+    return Absent(id_);
+  return {};
+}
+
+void StateDir::Unlock() {
+  (void)flock(dir_.get(), LOCK_UN);
+}
+
+Result<> StateDir::Save(const State& state) {
+  JsonWriter json;
+  json.Object();
+  WriteShown(json, state);
+  json.Field("pid", state.pid).Field("start_time", Cat(state.start_time));
+  json.Field("created_nanos", Cat(state.created)).Field("cgroup", state.cgroup).End();
+  return ReplaceFileAt(dir_.get(), kStateName, json.text(), 0600, Durability::kVolatile);
+}
+
+Result<State> StateDir::Load() const {
+  State state;
+  state.id = id_;
+  Result<std::string> text = ReadFileAt(dir_.get(), kStateName);
+  if (!text && text.error().code() == Errc::kNotFound)
+    return state;
+  if (!text)
+    return std::unexpected(std::move(text).error());
+  JsonDocument json = TRY(JsonDocument::Parse(*text, kStateName));
+  state.oci_version = json["ociVersion"].str();
+  state.pid = static_cast<pid_t>(json["pid"].integer());
+  state.start_time = TRY(ParseUint(json["start_time"].str()));
+  state.created = TRY(ParseInt(json["created_nanos"].str()));
+  state.bundle = json["bundle"].str();
+  state.rootfs = json["rootfs"].str();
+  state.cgroup = json["cgroup"].str();
+  for (JsonValue annotation : json["annotations"])
+    state.annotations[std::string(annotation.key())] = annotation.str();
+  return state;
+}
+
+Result<> StateDir::SaveConfig(std::string_view json) {
+  return ReplaceFileAt(dir_.get(), kConfigName, json, 0600, Durability::kVolatile);
+}
+
+Result<oci::RuntimeSpec> StateDir::LoadConfig() const {
+  std::string text = TRY(ReadFileAt(dir_.get(), kConfigName, size_t{16} << 20));
+  return oci::RuntimeSpec::Parse(text);
+}
+
+Result<> StateDir::Remove() {
+  return RemoveTreeAt(root_.get(), id_);
+}
+
+Result<UniqueFd> StateDir::Listen() {
+  UniqueFd listener(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  sockaddr_un address = SocketAddress(dir_.get());
+  if (!listener || bind(listener.get(), Generic(address), sizeof address) < 0 ||
+      listen(listener.get(), 1) < 0) {
+    return FailSys("start socket", id_);
+  }
+  return listener;
+}
+
+Result<UniqueFd> StateDir::Connect() {
+  UniqueFd connection(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  sockaddr_un address = SocketAddress(dir_.get());
+  if (!connection || connect(connection.get(), Generic(address), sizeof address) < 0)
+    return FailSys("start socket", id_);
+  if (unlinkat(dir_.get(), kSocketName, 0) < 0)
+    return FailSys("unlink", kSocketName);
+  return connection;
+}
+
+bool StateDir::HasSocket() const {
+  return faccessat(dir_.get(), kSocketName, F_OK, 0) == 0;
+}
+
+Result<runtime::Cgroup> Container::OpenCgroup() const {
+  if (state.cgroup.empty())
+    return Fail(Errc::kNotFound, Cat("container ", state.id, " has no cgroup"));
+  sys::CgroupHost host = TRY(sys::FindCgroupHost());
+  return runtime::Cgroup::Open(host, state.cgroup);
+}
+
+std::string Container::StateJson() const {
+  return oci_runtime::StateJson(state, status);
+}
+
+std::string StateJson(const State& state, Status status) {
+  JsonWriter json;
+  json.Object();
+  WriteShown(json, state);
+  json.Field("status", StatusName(status));
+  json.Field("pid", status == Status::kStopped ? 0 : state.pid).End();
+  return json.Take();
+}
+
+Result<Container> FindContainer(const std::string& root, const std::string& id, Locked locked) {
+  StateDir dir = TRY(StateDir::Open(root, id));
+  if (locked == Locked::kYes)
+    TRY(dir.Lock());
+  State state = TRY(dir.Load());
+  Container container{std::move(dir), std::move(state), Status::kStopped, {}};
+  container.init = RunningInit(container.state);
+  container.status = StatusOf(container);
+  return container;
+}
+
+}  // namespace wherry::oci_runtime

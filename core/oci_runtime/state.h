@@ -1,0 +1,94 @@
+// What wherry-runtime knows of a container between two of its command lines: a directory
+// <root>/<id> (0700, on a tmpfs) with state.json, the config.json the container was created from,
+// and, until it is started, the socket its init waits at. All files are reached by the directory's
+// descriptor and replaced whole.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/fd.h"
+#include "core/base/result.h"
+#include "core/oci/runtime_spec.h"
+#include "core/runtime/cgroup.h"
+#include "core/sys/process.h"
+
+namespace wherry::oci_runtime {
+
+enum class Status : uint8_t { kCreating, kCreated, kRunning, kPaused, kStopped };
+// "created": the specification's word.
+std::string_view StatusName(Status status);
+
+// state.json.
+struct State {
+  std::string id;
+  std::string oci_version;
+  pid_t pid = 0;            // 0: there is none yet
+  uint64_t start_time = 0;  // sys::ProcessStartTime: a pid that was given again is another process
+  std::string bundle;
+  std::string rootfs;
+  std::string cgroup;   // below the cgroup2 mount
+  int64_t created = 0;  // UnixNanosNow
+  std::map<std::string, std::string> annotations;
+};
+
+class StateDir {
+ public:
+  // Makes and locks it. kExists when there is one.
+  static Result<StateDir> Create(const std::string& root, const std::string& id);
+  // kNotFound: container "x" does not exist.
+  static Result<StateDir> Open(const std::string& root, const std::string& id);
+  static Result<std::vector<std::string>> Ids(const std::string& root);
+
+  // For what changes the container's life; waits for the others, kNotFound when it has gone
+  // meanwhile. Until the object's end; a clone of the process holds it as well.
+  Result<> Lock();
+  // For the clones, too.
+  void Unlock();
+  Result<> Save(const State& state);
+  // Without a state.json (create is at work or died): the id and nothing else.
+  Result<State> Load() const;
+  Result<> SaveConfig(std::string_view json);
+  Result<oci::RuntimeSpec> LoadConfig() const;
+  Result<> Remove();
+
+  // The start socket (SOCK_SEQPACKET).
+  Result<UniqueFd> Listen();
+  // Takes the socket away, so that nobody else can start.
+  Result<UniqueFd> Connect();
+  bool HasSocket() const;
+
+ private:
+  StateDir(std::string id, UniqueFd root, UniqueFd dir)
+      : id_(std::move(id)), root_(std::move(root)), dir_(std::move(dir)) {}
+
+  std::string id_;
+  UniqueFd root_;
+  UniqueFd dir_;
+};
+
+// The container as it is now.
+struct Container {
+  StateDir dir;
+  State state;
+  Status status = Status::kStopped;
+  sys::PidFd init;  // empty when it has ended
+
+  // The cgroup; kNotFound when it has gone.
+  Result<runtime::Cgroup> OpenCgroup() const;
+  // state.json as `state` prints it and hooks read it.
+  std::string StateJson() const;
+};
+
+enum class Locked : uint8_t { kNo, kYes };
+Result<Container> FindContainer(const std::string& root, const std::string& id, Locked locked);
+
+std::string StateJson(const State& state, Status status);
+
+}  // namespace wherry::oci_runtime

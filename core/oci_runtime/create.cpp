@@ -62,6 +62,7 @@ class Creation {
 Result<> Creation::Read() {
   const Options& options = call_.options;
   state_.id = call_.id();
+  TRY(CheckId(state_.id));
   state_.bundle = TRY(RealPath(options.Has("bundle") ? options.Value("bundle") : "."));
   std::string path =
       options.Has("config") ? options.Value("config") : Cat(state_.bundle, "/config.json");
@@ -69,6 +70,12 @@ Result<> Creation::Read() {
   spec_ = TRY(oci::RuntimeSpec::Parse(config_));
   TRY(CheckConsole(options, spec_.process));
   preserved_ = TRY(PreservedFds(options, spec_.process));
+  // A limit since 1.3 of the specification; before, none, which podman 4 counts on.
+  bool zero_is_none = spec_.oci_version.starts_with("1.0.") ||
+                      spec_.oci_version.starts_with("1.1.") ||
+                      spec_.oci_version.starts_with("1.2.");
+  if (zero_is_none && spec_.resources.pids_limit == 0)
+    spec_.resources.pids_limit.reset();
   state_.oci_version = spec_.oci_version;
   state_.annotations = spec_.annotations;
   state_.rootfs =

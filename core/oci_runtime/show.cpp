@@ -191,13 +191,13 @@ Result<int> Features(const Call& call) {
   json.Object().Field("ociVersionMin", "1.0.0").Field("ociVersionMax", "1.2.0");
   json.Field("hooks",
              std::vector<std::string>{"prestart", "createRuntime", "poststart", "poststop"});
-  json.Field(
-      "mountOptions",
-      std::vector<std::string>{
-          "async",   "atime", "bind",       "copyup", "dev",         "diratime",      "exec",
-          "noatime", "nodev", "nodiratime", "noexec", "norelatime",  "nostrictatime", "nosuid",
-          "private", "rbind", "relatime",   "ro",     "rprivate",    "rro",           "rshared",
-          "rslave",  "rw",    "shared",     "slave",  "strictatime", "suid",          "sync"});
+  json.Field("mountOptions",
+             std::vector<std::string>{
+                 "async",         "atime",       "bind",    "copyup",     "dev",      "diratime",
+                 "exec",          "noatime",     "nodev",   "nodiratime", "noexec",   "norelatime",
+                 "nostrictatime", "nosuid",      "private", "rbind",      "relatime", "ro",
+                 "rprivate",      "rro",         "rshared", "rslave",     "rw",       "shared",
+                 "slave",         "strictatime", "suid",    "sync",       "tmpcopyup"});
   json.Key("linux").Object();
   json.Field("namespaces",
              std::vector<std::string>{"cgroup", "ipc", "mount", "network", "pid", "time", "uts"});

@@ -27,19 +27,6 @@ constexpr size_t kMaxId = 200;
 
 constexpr std::string_view kStatusNames[] = {"creating", "created", "running", "paused", "stopped"};
 
-// runc's and crun's rule. Nothing that could leave the directory.
-Result<> CheckId(const std::string& id) {
-  constexpr std::string_view kAllowed =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.";
-  if (!id.empty() && id.size() <= kMaxId && id[0] != '.' &&
-      id.find_first_not_of(kAllowed) == std::string::npos) {
-    return {};
-  }
-  return Fail(Errc::kInvalid,
-              Cat("invalid container ID \"", id.substr(0, kMaxId), "\": it must have 1 to ", kMaxId,
-                  " letters, digits and _+-. and not begin with a dot"));
-}
-
 std::unexpected<Error> Absent(const std::string& id) {
   return Fail(Errc::kNotFound, Cat("container \"", id, "\" does not exist"));
 }
@@ -102,12 +89,23 @@ void WriteShown(JsonWriter& json, const State& state) {
 
 }  // namespace
 
+Result<> CheckId(const std::string& id) {
+  constexpr std::string_view kAllowed =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.";
+  if (!id.empty() && id.size() <= kMaxId && id[0] != '.' &&
+      id.find_first_not_of(kAllowed) == std::string::npos) {
+    return {};
+  }
+  return Fail(Errc::kInvalid,
+              Cat("invalid container ID \"", id.substr(0, kMaxId), "\": it must have 1 to ", kMaxId,
+                  " letters, digits and _+-. and not begin with a dot"));
+}
+
 std::string_view StatusName(Status status) {
   return kStatusNames[static_cast<size_t>(status)];
 }
 
 Result<StateDir> StateDir::Create(const std::string& root, const std::string& id) {
-  TRY(CheckId(id));
   TRY(MakeDirs(root, 0700));
   UniqueFd top = TRY(OpenDir(root));
   if (mkdirat(top.get(), id.c_str(), 0700) < 0) {

@@ -38,9 +38,12 @@ struct State {
   std::map<std::string, std::string> annotations;
 };
 
+// kInvalid unless `id` has the form runc and crun ask for, which cannot leave a directory.
+Result<> CheckId(const std::string& id);
+
 class StateDir {
  public:
-  // Makes and locks it. kExists when there is one.
+  // Makes and locks it. REQUIRES: CheckId. kExists when there is one.
   static Result<StateDir> Create(const std::string& root, const std::string& id);
   // kNotFound: container "x" does not exist.
   static Result<StateDir> Open(const std::string& root, const std::string& id);

@@ -18,14 +18,16 @@ struct MountOptions {
   sys::Recursive propagation_recursive = sys::Recursive::kNo;  // for attributes.propagation
   bool bind = false;
   sys::Recursive bind_recursive = sys::Recursive::kNo;
-  bool copy_up = false;  // wherry's own "copyup": the source, an empty directory, is filled first
+  // "tmpcopyup" of a tmpfs, and wherry's own "copyup" of a bind: the source, an empty directory, is
+  // filled first with what the mount covers.
+  bool copy_up = false;
   std::vector<std::string> data;  // for the file system itself
 
   // Whether the data has the option `name` ("mode" finds "mode=755").
   bool HasData(std::string_view name) const;
 };
 
-// kUnsupported naming the option for remount, tmpcopyup, idmap and ridmap.
+// kUnsupported naming the option for remount, idmap and ridmap.
 Result<MountOptions> ParseMountOptions(const std::vector<std::string>& options);
 
 }  // namespace wherry::runtime

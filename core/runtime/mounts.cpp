@@ -163,6 +163,10 @@ Result<> MountPlan::OpenOne(PlannedMount& mount, const std::string& bundle,
     mount.tree = TRY(OpenBind(mount, source.starts_with('/') ? source : Cat(bundle, "/", source)));
   } else {
     mount.tree = TRY(OpenFileSystem(mount, mount.spec->type));
+    if (mount.options.copy_up && mount.spec->type != "tmpfs")
+      return Fail(Errc::kInvalid, "only a tmpfs or a bind mount can be filled: tmpcopyup");
+    if (mount.options.copy_up)
+      mount.source = TRY(OpenAt(mount.tree.get(), ".", O_RDONLY | O_DIRECTORY));
   }
   if (mount.options.bind && sys::HasMountSetattr())
     TRY(ApplyAttributes(mount, -1));

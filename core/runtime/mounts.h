@@ -20,7 +20,7 @@ struct PlannedMount {
   std::string destination;  // cleaned
   MountOptions options;
   UniqueFd tree;                                   // detached until attached
-  UniqueFd source;                                 // of a bind with "copyup": to be written to
+  UniqueFd source;                                 // with "copyup", "tmpcopyup": to be written to
   sys::CreateAs kind = sys::CreateAs::kDirectory;  // what its target has to be
 };
 

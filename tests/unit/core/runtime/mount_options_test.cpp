@@ -46,7 +46,7 @@ TEST(MountOptions, FindsData) {
 }
 
 TEST(MountOptions, NamesWhatIsNotSupported) {
-  for (const char* word : {"remount", "tmpcopyup", "idmap", "ridmap"}) {
+  for (const char* word : {"remount", "idmap", "ridmap"}) {
     auto options = ParseMountOptions({"ro", word});
     ASSERT_FALSE(options);
     EXPECT_EQ(options.error().code(), Errc::kUnsupported);

@@ -1,0 +1,604 @@
+"""wherry-runtime by its command line, and under podman and Docker as Debian packages them."""
+
+import contextlib
+import copy
+import ctypes
+import errno
+import json
+import os
+import pathlib
+import signal
+import socket
+import threading
+
+import pytest
+from harness import compile as compiler
+from harness import debs, paths
+from harness.machine import LocalMachine, TimedOut
+from images import recipes, reference
+
+CALLERS = ['docker.io', 'podman', 'conmon', 'catatonit']
+RUNTIME = str(paths.build_dir('host') / 'wherry-runtime')
+SET_CHILD_SUBREAPER = 36
+CAPABILITIES = ['CAP_CHOWN', 'CAP_KILL', 'CAP_SETUID', 'CAP_SETGID']
+# This host may lack CAP_SYS_RESOURCE and cgroup v2 controllers, which podman asks for by default.
+PODMAN_LIMITS = ['--pids-limit', '0', '--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1000:1000']
+
+
+def base_config(rootfs):
+    return {
+        'ociVersion': '1.0.2',
+        'process': {
+            'args': ['true'], 'cwd': '/', 'env': ['PATH=/usr/bin:/bin:/usr/sbin:/sbin'],
+            'user': {'uid': 0, 'gid': 0},
+            'capabilities': {name: CAPABILITIES for name in ('bounding', 'effective', 'permitted')}},
+        'root': {'path': rootfs, 'readonly': True},
+        'hostname': 'oci',
+        'mounts': [
+            {'destination': '/proc', 'type': 'proc', 'source': 'proc'},
+            {'destination': '/dev', 'type': 'tmpfs', 'source': 'tmpfs', 'options': ['nosuid', 'mode=755']},
+            {'destination': '/dev/pts', 'type': 'devpts', 'source': 'devpts',
+             'options': ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5']},
+            {'destination': '/tmp', 'type': 'tmpfs', 'source': 'tmpfs'}],
+        'linux': {
+            'cgroupsPath': '/oci-test/box',
+            'namespaces': [{'type': kind} for kind in ('mount', 'pid', 'network', 'ipc', 'uts', 'cgroup')]}}
+
+
+def reaped(pid):
+    """Of a container's init whose runtime has ended: this process is its subreaper."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return False
+
+
+class Box:
+    """A bundle, a state directory of its own, and wherry-runtime."""
+
+    def __init__(self, machine, rootfs):
+        self.machine = machine
+        self.dir = machine.temporary_directory()
+        self.bundle = f'{self.dir}/bundle'
+        self.root = f'{self.dir}/state'
+        os.mkdir(self.bundle)
+        self.config = base_config(rootfs)
+        self.write()
+        self._before = self._traces()
+
+    def write(self, config=None):
+        text = config if isinstance(config, str) else json.dumps(config or self.config)
+        pathlib.Path(self.bundle, 'config.json').write_text(text, encoding='utf-8')
+
+    def run(self, *words, options=(), timeout=30):
+        return self.machine.run([RUNTIME, '--root', self.root, *options, *words], timeout=timeout)
+
+    def create(self, name, *args, options=()):
+        """Creates with /dev/null for standard streams: init would keep a pipe open."""
+        self.config['process']['args'] = list(args)
+        self.write()
+        return self.machine.run([
+            'sh', '-c', 'out=$1; shift; exec "$@" <>/dev/null >"$out" 2>"$out.err"', 'sh', f'{self.dir}/out',
+            RUNTIME, '--root', self.root, 'create', '--bundle', self.bundle, *options, name])
+
+    def started(self, name, *args, options=()):
+        self.create(name, *args, options=options).ok()
+        self.run('start', name).ok()
+
+    def state(self, name):
+        return json.loads(self.run('state', name).ok().out)
+
+    def wait_for(self, name, status):
+        self.machine.wait_for(lambda: self.state(name)['status'] == status, f'{name} is not {status}', 10)
+
+    def _traces(self):
+        groups = self.machine.shell('find /sys/fs/cgroup/oci-test -mindepth 1 -type d 2>/dev/null').out
+        mounts = self.machine.shell('wc -l < /proc/self/mountinfo').out
+        containers = os.listdir(self.root) if os.path.isdir(self.root) else []
+        mine = []
+        for entry in pathlib.Path('/proc').glob('[0-9]*/cgroup'):
+            try:
+                if 'oci-test' in entry.read_text() and not reaped(int(entry.parent.name)):
+                    mine.append(entry)
+            except OSError:
+                pass  # it has ended
+        return groups, mounts, containers, mine
+
+    def assert_nothing_left(self):
+        """A process leaves its cgroup a moment before it can be waited for."""
+        with contextlib.suppress(TimedOut):
+            self.machine.wait_for(lambda: self._traces() == self._before, 'something is left', 5)
+        assert self._traces() == self._before
+
+
+@pytest.fixture(scope='module', name='place')
+def fixture_place():
+    """The host with the programs that call runtimes, and busybox as a root file system."""
+    machine = LocalMachine(compiler.native_arch(), over=debs.missing_tree('oci-callers', CALLERS))
+    ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1)
+    try:
+        rootfs = machine.temporary_directory() + '/rootfs'
+        os.mkdir(rootfs)
+        image = reference.load('busybox')['latest'].parts[recipes.ARCHES.index(machine.arch)]
+        for layer in image.parts[1:]:
+            machine.run(['tar', '-xz', '-C', rootfs], input=layer.data).ok()
+        yield machine, rootfs
+    finally:
+        ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 0)
+        machine.shell('rmdir /sys/fs/cgroup/oci-test')
+        machine.close()
+
+
+@pytest.fixture(name='box')
+def fixture_box(place):
+    box = Box(*place)
+    yield box
+    if os.path.isdir(box.root):
+        for name in os.listdir(box.root):
+            box.run('delete', '--force', name)
+    box.assert_nothing_left()
+
+
+def test_run_gives_output_and_status(box):
+    box.config['process']['args'] = ['sh', '-c', 'echo out; echo err >&2; exit 7']
+    box.write()
+    result = box.run('run', '--bundle', box.bundle, 'a').fails(7)
+    assert (result.out, result.err) == ('out\n', 'err\n')
+    box.config['process']['args'] = ['sh', '-c', 'kill -TERM $$; sleep 9']
+    box.config['linux']['namespaces'] = [n for n in box.config['linux']['namespaces'] if n['type'] != 'pid']
+    box.write()
+    box.run('run', '--bundle', box.bundle, 'a').fails(128 + signal.SIGTERM)
+
+
+def test_life_of_a_container(box):
+    pid_file = f'{box.dir}/pid'
+    box.create('life', 'sh', '-c', 'trap "exit 3" TERM; echo ready; while :; do sleep 0.1; done',
+               options=['--pid-file', pid_file]).ok()
+    state = box.state('life')
+    assert state['status'] == 'created'
+    assert pathlib.Path(pid_file).read_text() == str(state['pid'])
+    assert state['bundle'] == box.bundle and state['ociVersion'] == '1.0.2'
+    assert not pathlib.Path(box.dir, 'out').read_text()
+    # What config.json says now does not matter any more.
+    box.write({'ociVersion': 'nonsense'})
+    box.run('create', '--bundle', box.bundle, 'life').fails(1)
+    box.run('start', 'life').ok()
+    box.run('start', 'life').fails(1, 'already running')
+    box.machine.wait_for(lambda: pathlib.Path(box.dir, 'out').read_text() == 'ready\n', 'no output', 10)
+    assert box.state('life')['status'] == 'running'
+    assert str(state['pid']) in box.run('list', '-q').ok().out + box.run('list').ok().out
+    assert [c['id'] for c in json.loads(box.run('list', '--format=json').ok().out)] == ['life']
+    assert state['pid'] in json.loads(box.run('ps', '--format', 'json', 'life').ok().out)
+    box.run('delete', 'life').fails(1, 'not stopped: running')
+    box.run('kill', 'life', 'SIGTERM').ok()
+    box.wait_for('life', 'stopped')
+    box.run('kill', 'life', '9').fails(1, 'container not running')
+    box.run('start', 'life').fails(1, 'stopped')
+    box.run('delete', 'life').ok()
+    box.run('state', 'life').fails(1, 'does not exist')
+    box.run('delete', 'life').fails(1, 'does not exist')
+    box.run('delete', '--force', 'life').ok()
+
+
+def test_only_one_start_wins(box):
+    box.create('race', 'sleep', '100').ok()
+    codes = []
+    threads = [threading.Thread(target=lambda: codes.append(box.run('start', 'race').code)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(codes) == [0, 1, 1, 1, 1, 1]
+    assert box.state('race')['status'] == 'running'
+
+
+def test_a_pid_that_is_anothers_now_is_never_touched(box):
+    box.started('old', 'sleep', '100')
+    file = pathlib.Path(box.root, 'old', 'state.json')
+    state = json.loads(file.read_text())
+    real, state['pid'] = state['pid'], os.getpid()
+    file.write_text(json.dumps(state))
+    assert box.state('old')['status'] == 'stopped'
+    box.run('kill', 'old', 'KILL').fails(1, 'container not running')
+    box.run('exec', 'old', 'true').fails(255, 'stopped')
+    state['pid'] = real
+    file.write_text(json.dumps(state))
+    assert box.state('old')['status'] == 'running'
+
+
+def test_a_create_that_is_killed_takes_init_along(box):
+    """Its hook holds create in the middle of its work."""
+    box.config['hooks'] = {'createRuntime': [{'path': '/bin/sleep', 'args': ['sleep', '5']}]}
+    box.write()
+    process = box.machine.start([RUNTIME, '--root', box.root, 'create', '--bundle', box.bundle, 'torn'])
+    box.machine.wait_for(lambda: os.path.exists(f'{box.root}/torn/state.json') and
+                         json.loads(pathlib.Path(box.root, 'torn/state.json').read_text())['pid'] != 0,
+                         'no init', 10)
+    pid = json.loads(pathlib.Path(box.root, 'torn/state.json').read_text())['pid']
+    process.kill()
+    box.machine.wait_for(lambda: not os.path.exists(f'/proc/{pid}') or
+                         ' Z ' in pathlib.Path(f'/proc/{pid}/stat').read_text(), 'init lives on', 10)
+    box.run('delete', '--force', 'torn').ok()
+
+
+def test_exec(box):
+    box.started('ex', 'sleep', '100')
+    assert box.run('exec', 'ex', 'hostname').ok().out == 'oci\n'
+    box.run('exec', 'ex', 'sh', '-c', 'exit 5').fails(5)
+    box.run('exec', 'ex', 'nosuch').fails(255, r'exec: "nosuch": executable file not found in \$PATH')
+    box.run('exec', 'ex', '/etc').fails(255, 'is a directory')
+    out = box.run('exec', '--user', '12:34', '--env', 'A=b', '--cwd=/bin', 'ex', 'sh', '-c',
+                  'id -u; id -g; echo $A; pwd').ok().out
+    assert out.split() == ['12', '34', 'b', '/bin']
+    box.run('exec', '--user', '-1', 'ex', 'true').fails(255)
+    process = copy.deepcopy(box.config['process'])
+    process['args'] = ['sh', '-c', 'grep CapEff /proc/self/status']
+    process['capabilities'] = {name: ['CAP_KILL'] for name in ('bounding', 'effective', 'permitted')}
+    file = pathlib.Path(box.dir, 'process.json')
+    file.write_text(json.dumps(process))
+    assert int(box.run('exec', '--process', str(file), 'ex').ok().out.split()[1], 16) == 1 << 5
+    process['selinuxLabel'] = 'x'
+    file.write_text(json.dumps(process))
+    box.run('exec', '--process', str(file), 'ex').fails(255, 'selinuxLabel is not supported')
+    pid_file = f'{box.dir}/exec.pid'
+    box.machine.run(['sh', '-c', f'exec {RUNTIME} --root {box.root} exec --detach --pid-file {pid_file} '
+                     'ex sleep 50 <>/dev/null >/dev/null 2>&1']).ok()
+    assert int(pathlib.Path(pid_file).read_text()) in json.loads(box.run('ps', '-f', 'json', 'ex').ok().out)
+
+
+def test_no_descriptor_of_the_host_is_left_open(box):
+    box.started('fds', 'sleep', '100')
+    shown = box.run('exec', 'fds', 'ls', '/proc/self/fd', '/proc/1/fd').ok().out.split()
+    assert shown == ['/proc/1/fd:', '0', '1', '2', '/proc/self/fd:', '0', '1', '2', '3']  # 3: of ls
+
+
+def test_the_runtime_cannot_be_opened_for_writing_from_inside(box):
+    """CVE-2019-5736: what a container gets hold of by /proc/PID/exe, opened when no process runs it any more."""
+    box.create('held', 'sleep', '100').ok()
+    program = os.open(f'/proc/{box.state("held")["pid"]}/exe', os.O_PATH)
+    try:
+        box.run('start', 'held').ok()
+        assert 'wherry-runtime version' in box.run('exec', 'held', '/proc/self/exe', '--version').ok().out
+        with pytest.raises(OSError) as failure:
+            os.close(os.open(f'/proc/self/fd/{program}', os.O_WRONLY))
+        assert failure.value.errno in (errno.EROFS, errno.EPERM)
+    finally:
+        os.close(program)
+
+
+def test_pause_and_resume(box):
+    box.started('ice', 'sh', '-c', 'while :; do date +%N > /tmp/t; sleep 0.02; done')
+    box.run('resume', 'ice').fails(1, 'not paused')
+    box.run('pause', 'ice').ok()
+    assert box.state('ice')['status'] == 'paused'
+    box.run('exec', 'ice', 'true').fails(255, 'paused')
+    box.run('resume', 'ice').ok()
+    assert box.state('ice')['status'] == 'running'
+    box.run('pause', 'ice').ok()
+    box.run('delete', '--force', 'ice').ok()
+
+
+def test_counters(box):
+    box.started('count', 'sh', '-c', 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 100')
+    box.machine.wait_for(lambda: json.loads(box.run('events', '--stats', 'count').ok().out)['data']['cpu']['usage'][
+        'total'] > 1000000, 'no time is counted', 10)
+    box.run('events', 'count').fails(1, 'not supported')
+
+
+def test_kill_all_reaches_every_process(box):
+    box.started('many', 'sh', '-c', 'trap : USR1; sleep 100 & sleep 101 & wait')
+    box.machine.wait_for(lambda: len(json.loads(box.run('ps', '-f', 'json', 'many').out)) == 3, 'no children', 10)
+    box.run('kill', '--all', 'many', 'USR1').ok()
+    box.machine.wait_for(lambda: box.state('many')['status'] == 'stopped', 'still there', 10)
+    box.run('kill', 'many', 'NOSUCH').fails(1, 'unknown signal')
+
+
+def receive_console(listener, got):
+    connection, _ = listener.accept()
+    name, descriptors, _, _ = socket.recv_fds(connection, 4096, 1)
+    got += [name, *descriptors]
+    connection.close()
+
+
+def test_console_socket(box):
+    address = f'{box.dir}/console'
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(address)
+        listener.listen(1)
+        got = []
+        thread = threading.Thread(target=receive_console, args=(listener, got))
+        thread.start()
+        box.config['process']['terminal'] = True
+        box.started('tty', 'sh', '-c', 'tty; exec sleep 100', options=['--console-socket', address])
+        thread.join(10)
+    assert got[0]
+    text = b''
+    while b'\n' not in text:
+        text += os.read(got[1], 100)
+    assert text.startswith(b'/dev/pts/0')
+    os.close(got[1])
+    box.run('create', '--bundle', box.bundle, 'none').fails(1, 'console socket')
+    box.config['process']['terminal'] = False
+    box.write()
+    box.run('create', '--console-socket', address, '--bundle', box.bundle, 'none').fails(1, 'terminal is false')
+
+
+def test_preserved_descriptors(box):
+    box.config['process']['args'] = ['sh', '-c', 'cat <&3; ls /proc/self/fd; echo $LISTEN_FDS $LISTEN_PID']
+    box.write()
+    pathlib.Path(box.dir, 'gift').write_text('gift\n')
+    base = f'{RUNTIME} --root {box.root} run --bundle {box.bundle}'
+    out = box.machine.shell(f'{base} --preserve-fds 1 keep 3<{box.dir}/gift').ok().out
+    assert out.split() == ['gift', '0', '1', '2', '3', '4']  # 4: of ls
+    out = box.machine.shell(f'LISTEN_FDS=1 {base} listen 3<{box.dir}/gift').ok().out
+    assert out.split()[-2:] == ['1', '1']
+    box.machine.shell(f'{base} --preserve-fds 2 keep 3<{box.dir}/gift').fails(1, 'descriptor 4 .* not open')
+
+
+def hook(box, name, script='true', **more):
+    return [{'path': '/bin/sh', 'args': ['sh', '-c', f'cat > {box.dir}/{name}.json; {script}'], **more}]
+
+
+def test_hooks_in_their_order(box):
+    kinds = {'prestart': 'creating', 'createRuntime': 'creating', 'poststart': 'running', 'poststop': 'stopped'}
+    box.config['hooks'] = {kind: hook(box, kind, f'echo {kind} $A >> {box.dir}/order', env=['A=b', 'PATH=/bin'])
+                           for kind in kinds}
+    box.write()
+    box.create('hooked', 'sleep', '100').ok()
+    order = pathlib.Path(box.dir, 'order')
+    assert order.read_text() == 'prestart b\ncreateRuntime b\n'
+    box.run('start', 'hooked').ok()
+    box.run('delete', '--force', 'hooked').ok()
+    assert order.read_text().split() == [word for kind in kinds for word in (kind, 'b')]
+    for kind, status in kinds.items():
+        state = json.loads(pathlib.Path(box.dir, f'{kind}.json').read_text())
+        assert (state['id'], state['status']) == ('hooked', status)
+
+
+@pytest.mark.parametrize('script, more, says', [
+    ('exit 9', {}, 'hook createRuntime /bin/sh: exited with status 9'),
+    ('kill -9 $$', {}, 'killed by signal 9'),
+    ('sleep 77 & sleep 78', {'timeout': 1}, 'took longer than 1 seconds'),
+    ('yes >&1; exit 3', {'timeout': 1}, 'took longer than 1 seconds')])
+def test_a_hook_that_fails_leaves_nothing(box, script, more, says):
+    box.config['hooks'] = {'createRuntime': hook(box, 'bad', script, env=['PATH=/bin:/usr/bin'], **more)}
+    box.create('failing', 'true').fails(1)
+    assert says in pathlib.Path(box.dir, 'out.err').read_text()
+    box.assert_nothing_left()
+
+
+def change(path, value):
+    def apply(config):
+        *parents, last = path.split('.')
+        for name in parents:
+            config = config[int(name) if isinstance(config, list) else name]
+        config[last] = value
+    return apply
+
+
+BAD = {
+    'capability': (change('process.capabilities.bounding', ['CAP_NONSENSE']), 'CAP_NONSENSE'),
+    'missing program': (change('process.args', ['nosuch']), r'exec: "nosuch": executable file not found in \$PATH'),
+    'directory': (change('process.args', ['/etc']), 'exec: "/etc": is a directory'),
+    'no program': (change('process.args', []), 'process.args must name a program'),
+    'relative mount': (lambda c: c['mounts'].append({'destination': 'x', 'type': 'tmpfs'}),
+                       r'mounts\[4\].destination must be an absolute path'),
+    'mount over proc': (lambda c: c['mounts'].append({'destination': '/proc/self', 'type': 'tmpfs'}), '/proc/self'),
+    'two namespaces': (lambda c: c['linux']['namespaces'].append({'type': 'pid'}), 'repeats pid'),
+    'unknown namespace': (lambda c: c['linux']['namespaces'].append({'type': 'zoo'}), 'names no namespace: zoo'),
+    'uid': (change('process.user.uid', 2 ** 32), 'process.user.uid'),
+    'negative uid': (change('process.user.uid', -1), 'process.user.uid'),
+    'cwd': (change('process.cwd', 'here'), 'process.cwd must be an absolute path'),
+    'no root': (change('root', None), 'root is missing'),
+    'root that is not there': (change('root.path', '/nonexistent'), '/nonexistent|root file system'),
+    'version': (change('ociVersion', '2.0.0'), 'ociVersion must be 1.x'),
+    'user namespace': (lambda c: c['linux']['namespaces'].append({'type': 'user'}), 'user namespaces are not supp'),
+    'cgroup path': (change('linux.cgroupsPath', '/oci-test/../x'), r'cgroup path .* must have no'),
+    'hook inside': (change('hooks', {'createContainer': [{'path': '/bin/true'}]}), 'createContainer is not supported'),
+    'hook that is not there': (change('hooks', {'prestart': [{'path': '/nonexistent'}]}), '/nonexistent'),
+    'seccomp': (change('linux.seccomp', {'defaultAction': 'SCMP_ACT_NONSENSE'}), 'SCMP_ACT_NONSENSE|defaultAction'),
+    'sysctl of the host': (change('linux.sysctl', {'kernel.core_pattern': '|/x'}), 'core_pattern'),
+}
+
+
+@pytest.mark.parametrize('name', BAD)
+def test_a_bad_configuration_is_refused_and_leaves_nothing(box, name):
+    apply, says = BAD[name]
+    apply(box.config)
+    box.write()
+    for verb in ('create', 'run'):
+        box.run(verb, '--bundle', box.bundle, 'bad').fails(1, says)
+        box.assert_nothing_left()
+
+
+@pytest.mark.parametrize('text, says', [
+    ('', 'config.json'), ('[]', 'must be a JSON object'), ('{', 'config.json'), ('[' * 100000, 'config.json'),
+    ('{"ociVersion":"' + 'x' * (5 << 20) + '"}', 'config.json.*(longer|limit|bytes)')],
+    ids=['empty', 'array', 'cut', 'deep', 'huge'])
+def test_what_is_no_configuration(box, text, says):
+    box.write(text or ' ')
+    box.run('create', '--bundle', box.bundle, 'bad').fails(1, says)
+
+
+def test_words_that_are_refused_by_name(box):
+    for words, says in [
+            (['--systemd-cgroup', 'list'], '--systemd-cgroup is not supported'),
+            (['--rootless=true', 'list'], '--rootless true is not supported'),
+            (['--nonsense', 'list'], 'unknown option --nonsense'),
+            (['checkpoint', 'x'], 'checkpoint is not supported'),
+            (['create', '--no-pivot', 'x'], '--no-pivot is not supported'),
+            (['create', '../x'], 'invalid container ID'),
+            (['create', '--bundle', '/nonexistent', 'x'], '/nonexistent'),
+            (['state', '.'], 'invalid container ID'),
+            (['state'], 'wrong number of arguments')]:
+        box.run(*words).fails(1, says)
+    box.run('--rootless=false', '--systemd-cgroup=false', 'list').ok()
+
+
+def test_errors_as_json_lines(box):
+    log = f'{box.dir}/log.json'
+    box.run('state', 'gone "quoted"', options=['--log', log, '--log-format=json']).fails(1)
+    box.run('state', 'gone', options=['--log', log, '--log-format', 'json']).fails(1)
+    lines = [json.loads(line) for line in pathlib.Path(log).read_text().splitlines()]
+    assert [line['level'] for line in lines] == ['error', 'error']
+    assert lines[1]['msg'] == 'container "gone" does not exist'
+    assert lines[1]['time'].endswith('Z')
+
+
+def test_what_it_says_of_itself(box):
+    assert box.run('--version').ok().out.splitlines()[0].startswith('wherry-runtime version ')
+    features = json.loads(box.run('features').ok().out)
+    assert features['linux']['cgroup'] == {'v1': False, 'v2': True, 'systemd': False, 'systemdUser': False,
+                                           'rdma': False}
+    os.unlink(f'{box.bundle}/config.json')
+    box.run('spec', '--bundle', box.bundle).ok()
+    box.run('spec', '--bundle', box.bundle).fails(1, 'config.json')
+    config = json.loads(pathlib.Path(box.bundle, 'config.json').read_text())
+    config['process'].update(terminal=False, args=['hostname'])
+    config['root']['path'] = box.config['root']['path']
+    box.write(config)
+    assert box.run('run', '--bundle', box.bundle, 'spec').ok().out == 'wherry\n'
+
+
+class Podman:
+    def __init__(self, machine, rootfs):
+        self.machine = machine
+        self.dir = machine.temporary_directory()
+        self.base = ['podman', '--root', f'{self.dir}/data', '--runroot', f'{self.dir}/run', '--tmpdir',
+                     f'{self.dir}/tmp', '--cgroup-manager=cgroupfs', '--storage-driver', 'overlay',
+                     '--events-backend', 'none', '--runtime', RUNTIME]
+        machine.shell(f'tar -C {rootfs} -c . > {self.dir}/image.tar').ok()
+        self('import', '-q', f'{self.dir}/image.tar', 'busybox:latest').ok()
+
+    def __call__(self, *words, timeout=60, **more):
+        return self.machine.run([*self.base, *words], timeout=timeout, env={'HOME': self.dir}, **more)
+
+    def run(self, *words, **more):
+        return self('run', '--network', 'none', *PODMAN_LIMITS, *words, **more)
+
+
+@pytest.fixture(scope='module', name='podman')
+def fixture_podman(place):
+    podman = Podman(*place)
+    yield podman
+    podman('rm', '-a', '-f', '-t', '0')
+    podman.machine.shell(f"grep -F '{podman.dir}/' /proc/self/mounts | cut -d' ' -f2 | sort -r | "
+                         'while read m; do umount -l "$m"; done')
+
+
+def nothing_left_of(machine):
+    assert machine.shell('ls /run/wherry-runtime').out == ''
+    assert machine.shell('find /sys/fs/cgroup/libpod_parent -name "libpod-*"').out == ''
+
+
+def test_podman_runs(podman):
+    assert podman.run('--rm', 'busybox', 'echo', 'hi').ok().out == 'hi\n'
+    podman.run('--rm', 'busybox', 'sh', '-c', 'exit 7').fails(7)
+    podman.run('--rm', 'busybox', 'nosuch').fails(127, 'executable file not found')
+    podman.run('--rm', 'busybox', '/etc').fails(126, 'is a directory')
+    assert podman.run('--rm', '-u', '12:34', '-w', '/bin', '-e', 'A=b', '--read-only', 'busybox', 'sh', '-c',
+                      'id -u; id -g; pwd; echo $A').ok().out.split() == ['12', '34', '/bin', 'b']
+    assert podman.run('--rm', '--init', 'busybox', 'cat', '/proc/1/comm').ok().out in ('catatonit\n', 'podman-init\n')
+    podman.run('--rm', '--read-only', 'busybox', 'touch', '/x').fails(1, 'Read-only file system')
+    podman.run('--rm', '--read-only', 'busybox', 'touch', '/tmp/x').ok()
+    nothing_left_of(podman.machine)
+
+
+def test_podman_drives_a_container(podman):
+    podman.run('-d', '--name', 'box', 'busybox', 'sleep', '100').ok()
+    assert podman('exec', 'box', 'id', '-u').ok().out == '0\n'
+    podman('exec', 'box', 'sh', '-c', 'exit 4').fails(4)
+    podman('exec', 'box', 'nosuch').fails(127)
+    assert podman('exec', '-u', '12', '-w', '/bin', 'box', 'sh', '-c', 'id -u; pwd').ok().out.split() == ['12', '/bin']
+    podman('pause', 'box').ok()
+    assert podman('inspect', '--format', '{{.State.Status}}', 'box').ok().out == 'paused\n'
+    podman('unpause', 'box').ok()
+    assert 'sleep 100' in podman('top', 'box').ok().out
+    podman('kill', 'box').ok()
+    assert podman('wait', 'box').ok().out == '137\n'
+    podman('start', 'box').ok()
+    podman('stop', '-t', '1', 'box').ok()
+    podman('rm', 'box').ok()
+    nothing_left_of(podman.machine)
+
+
+def test_podman_gives_a_terminal(podman):
+    process = podman.machine.start([*podman.base, 'run', '--rm', '-it', '--network', 'none', *PODMAN_LIMITS,
+                                    'busybox', 'sh', '-c', 'tty; read line; echo "got $line"'],
+                                   env={'HOME': podman.dir}, tty=(24, 80))
+    process.read_until('/dev/pts/0')
+    process.write(b'word\n')
+    process.read_until('got word')
+    assert process.wait() == 0
+    nothing_left_of(podman.machine)
+
+
+class Docker:
+    def __init__(self, machine, rootfs):
+        self.machine = machine
+        self.dir = machine.temporary_directory()
+        self.env = {'DOCKER_HOST': f'unix://{self.dir}/docker.sock', 'DOCKER_CONFIG': self.dir}
+        self.daemon = machine.start([
+            'dockerd', '--data-root', f'{self.dir}/data', '--exec-root', f'{self.dir}/exec', '--pidfile',
+            f'{self.dir}/pid', '-H', self.env['DOCKER_HOST'], '--storage-driver', 'overlay2', '--iptables=false',
+            '--bridge=none', '--add-runtime', f'wherry={RUNTIME}', '--default-runtime', 'wherry', '--log-level',
+            'error'], env=self.env)
+        machine.wait_for(lambda: not self.daemon.running or self('version').code == 0, 'dockerd does not answer', 40)
+        assert self.daemon.running, self.daemon.err.decode()
+        machine.shell(f'tar -C {rootfs} -c . > {self.dir}/image.tar').ok()
+        self('import', f'{self.dir}/image.tar', 'busybox:latest').ok()
+
+    def __call__(self, *words, timeout=60):
+        return self.machine.run(['docker', *words], timeout=timeout, env=self.env)
+
+    def close(self):
+        names = self('ps', '-aq').out.split()
+        if names:
+            self('rm', '-f', *names)
+        left = self.machine.shell(f'find {self.dir}/exec -name state.json').out
+        os.kill(self.daemon.pid, signal.SIGTERM)
+        self.daemon.wait(30)
+        self.machine.shell(f"grep -F '{self.dir}/' /proc/self/mounts | cut -d' ' -f2 | sort -r | "
+                           'while read m; do umount -l "$m"; done')
+        assert left == ''
+
+
+@pytest.fixture(scope='module', name='docker')
+def fixture_docker(place):
+    docker = Docker(*place)
+    yield docker
+    docker.close()
+
+
+def test_docker_runs(docker):
+    run = ['run', '--rm', '--network', 'none']
+    assert docker(*run, 'busybox', 'echo', 'hi').ok().out == 'hi\n'
+    docker(*run, 'busybox', 'sh', '-c', 'exit 7').fails(7)
+    docker(*run, 'busybox', 'nosuch').fails(127, 'executable file not found')
+    docker(*run, 'busybox', '/etc').fails(126, 'is a directory')
+
+
+def test_docker_drives_a_container(docker):
+    docker('run', '-d', '--name', 'box', '--network', 'none', '--health-cmd', 'true', '--health-interval', '0.2s',
+           'busybox', 'sh', '-c', 'echo begin; exec sleep 100').ok()
+    assert docker('exec', '-u', '12', 'box', 'id', '-u').ok().out == '12\n'
+    assert 'executable file not found' in docker('exec', 'box', 'nosuch').fails(126).out
+    docker('pause', 'box').ok()
+    assert 'Paused' in docker('ps', '--format', '{{.Status}}').ok().out
+    docker('unpause', 'box').ok()
+    docker.machine.wait_for(lambda: 'healthy' in docker('ps', '--format', '{{.Status}}').out, 'not healthy', 20)
+    assert 'sleep 100' in docker('top', 'box').ok().out
+    docker('restart', '-t', '0', 'box').ok()
+    docker('kill', 'box').ok()
+    assert docker('wait', 'box').ok().out == '137\n'
+    assert docker('logs', 'box').ok().out == 'begin\nbegin\n'
+    docker('rm', 'box').ok()
+
+
+def test_docker_gives_a_terminal(docker):
+    process = docker.machine.start(['docker', 'run', '--rm', '-it', '--network', 'none', 'busybox', 'sh', '-c',
+                                    'tty; read line; echo "got $line"'], env=docker.env, tty=(24, 80))
+    process.read_until('/dev/pts/0')
+    process.write(b'word\n')
+    process.read_until('got word')
+    assert process.wait() == 0

@@ -100,10 +100,12 @@ void Updater::Arm(UpdateState state, Number number) {
     return GiveUp(std::move(state), number, Code::kSwitch, "this device has no slots any more");
   if (state.boot != slots->BootId()) {
     std::optional<Release> release = FindRelease(state.candidate);
-    if (++state.starts > (release ? release->trial.starts : Trial().starts))
-      return GiveUp(std::move(state), number, Code::kStarts,
-                    Cat("slot ", board::Letter(*state.next_slot), " was armed ", state.starts - 1,
-                        " times and its trial never began"));
+    uint32_t limit = release ? release->trial.starts : Trial().starts;
+    if (++state.starts > limit) {
+      std::string reason = Cat("slot ", board::Letter(*state.next_slot), " was armed ", limit,
+                               " times and its trial never began");
+      return GiveUp(std::move(state), number, Code::kStarts, std::move(reason));
+    }
     state.boot = slots->BootId();
     Move(number, std::move(state));
     return;

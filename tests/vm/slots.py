@@ -174,7 +174,9 @@ def make_disk(target, slot_a, files):
             disk.write(environment({'BOOT_ORDER': 'A B', 'BOOT_A_LEFT': 3, 'BOOT_B_LEFT': 0}))
 
 
-def environment_config(disk):
-    """A fw_env.config for the environment inside the image of a disk."""
-    begin = next(begin for name, begin, _ in PARTITIONS if name == 'env') * MIB
+ENV_AT = next(begin for name, begin, _ in PARTITIONS if name == 'env') * MIB
+
+
+def environment_config(disk, begin=ENV_AT):
+    """A fw_env.config for the environment inside the image of a disk, or at another place."""
     return ''.join(f'{disk} {begin + i * ENV_COPY:#x} {ENV_COPY:#x}\n' for i in range(2))

@@ -163,8 +163,8 @@ bool Advance(Rollout& rollout, const RolloutCounts& counts, int64_t unix_seconds
         Cat(counts.bad(), " of ", begun, " devices failed (", counts.of(Outcome::kOverdue),
             " of them silent); allowed are ", plan.abort_percent, " % of at least ", plan.least));
   bool patient = unix_seconds - rollout.opened < plan.patience.count();
-  bool waits =
-      (counts.of(Outcome::kBusy) > 0 && patient) || (counts.open > 0 && counts.ended() == 0);
+  uint64_t at_work = counts.of(Outcome::kBusy) + counts.of(Outcome::kTrial);
+  bool waits = (at_work > 0 && patient) || (counts.open > 0 && counts.ended() == 0);
   if (waits) {
     bool was_settled = rollout.settled != 0;
     rollout.settled = 0;

@@ -161,7 +161,6 @@ void Fleet::Reboot(JsonValue, Answer<std::string> answer) {
     if (alive.expired())
       return;
     worker_.Run([command] {
-      sync();
       sys::SpawnOptions options{.program = command,
                                 .argv = {command},
                                 .env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"},

@@ -37,7 +37,9 @@ std::vector<SocketLine> SocketsOf(int64_t pid) {
   std::vector<SocketLine> sockets;
   for (std::string_view name : {"tcp", "tcp6"}) {
     auto table = ReadFile(Cat("/proc/", pid, "/net/", name), kMaxTable);
-    for (std::string_view line : Split(table ? *table : "", '\n')) {
+    if (!table)
+      continue;
+    for (std::string_view line : Split(*table, '\n')) {
       unsigned port = 0;
       unsigned state = 0;
       if (sscanf(std::string(line).c_str(), " %*u: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x", &port,

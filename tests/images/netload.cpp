@@ -1,16 +1,16 @@
 // Load for a server, and a server for it, over kept and over fresh connections.
 //
-//   netload serve PORT TEXT [DELAY_MS]   answers every line with "TEXT LINE"; listens after
-//   DELAY_MS netload load HOST PORT RATE SECONDS  a connection RATE times a second, whatever became
-//   of the ones
-//                                        before: one line, one answer. Prints what became of all,
-//                                        JSON
-//   netload order HOST SECONDS PORT...   asks these ports in turns, one after the other; prints
-//   each
-//                                        text that is not that of the answer before
-//   netload keep HOST PORT SECONDS       one connection that asks ten times a second, prints each
-//                                        new text and how the connection ended
-// HOST is an address. A request of `load` that has no answer after five seconds is lost.
+//   netload serve PORT TEXT [DELAY_MS]
+//     answers every line with "TEXT LINE"; listens after DELAY_MS
+//   netload load HOST PORT RATE SECONDS [PATIENCE]
+//     a connection RATE times a second, whatever became of the ones before: one line, one answer.
+//     Prints what became of all, as JSON
+//   netload order HOST SECONDS PORT...
+//     asks these ports in turns, one after the other; prints each text that is not that of the
+//     answer before
+//   netload keep HOST PORT SECONDS
+//     one connection that asks ten times a second, prints each new text and how it ended
+// HOST is an address. A request of `load` that has no answer after PATIENCE seconds is lost, 5.
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -32,6 +32,7 @@
 namespace {
 
 constexpr double kPatience = 5;
+constexpr rlim_t kConnections = 60'000;  // as many as there are ports
 
 double Now() {
   timespec now{};
@@ -137,7 +138,8 @@ void Print(const char* name, const std::map<std::string, int>& counts) {
 
 class Load {
  public:
-  Load(const char* host, const char* port) : server_(Address(host, port)) {}
+  Load(const char* host, const char* port, double patience)
+      : server_(Address(host, port)), patience_(patience) {}
 
   void Ask() {
     ++tally_.sent;
@@ -161,15 +163,13 @@ class Load {
   }
 
   void DropLate() {
-    while (!asked_.empty()) {
-      auto oldest = asked_.begin();
-      for (auto one = asked_.begin(); one != asked_.end(); ++one) {
-        if (one->second < oldest->second)
-          oldest = one;
-      }
-      if (Now() - oldest->second < kPatience)
-        return;
-      Lost(oldest->first, "no answer");
+    if (Now() < look_)
+      return;
+    look_ = Now() + 0.1;
+    for (auto one = asked_.begin(); one != asked_.end();) {
+      auto here = one++;
+      if (Now() - here->second >= patience_)
+        Lost(here->first, "no answer");
     }
   }
 
@@ -206,17 +206,24 @@ class Load {
       return Lost(fd, count == 0 ? "closed without an answer" : strerror(errno));
     tally_.Good(asked_[fd], std::string(text, strcspn(text, " ")));
     asked_.erase(fd);
+    // Or its port would be taken for a minute.
+    linger at_once{1, 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     close(fd);
   }
 
   sockaddr_in server_;
+  double patience_;
+  double look_ = 0;  // when to look for late ones next
   int queue_ = epoll_create1(0);
   std::map<int, double> asked_;
   Tally tally_;
 };
 
 int LoadServer(char** words) {
-  Load load(words[0], words[1]);
+  rlimit files{kConnections, kConnections};
+  setrlimit(RLIMIT_NOFILE, &files);
+  Load load(words[0], words[1], words[4] != nullptr ? atof(words[4]) : kPatience);
   double period = 1 / atof(words[2]);
   double begun = Now();
   double end = begun + atof(words[3]);

@@ -48,7 +48,11 @@ class Server(Device):
         return self.machine.start([self.client, mode, *map(str, words)], **options)
 
     def load(self, seconds, port=8080):
-        return self.ask('load', '127.0.0.1', port, RATE, seconds)
+        """An emulated machine does everything later; nothing may be lost there either."""
+        slow = self.machine.slow > 1
+        if slow:  # its memory is small, and so is the table of connections: too small for 500 new ones a second
+            self.machine.shell('echo 200000 >/proc/sys/net/netfilter/nf_conntrack_max').ok()
+        return self.ask('load', '127.0.0.1', port, RATE, 3 * seconds if slow else seconds, 60 if slow else 5)
 
     def is_at(self, state):
         self.machine.wait_for(lambda: self.status()['state'] == state, f'the update is not {state}')
@@ -72,11 +76,11 @@ def device(new_engine, registry):
 def test_no_request_is_lost(device):
     assert device.apply(device.release(1, device.web('one'), trial=TRIAL)).code == 0
     path = device.release(2, device.web('two', delay=1500), trial=TRIAL)
-    load = device.load(12 * device.machine.slow)
+    load = device.load(12)
     keep = device.ask('keep', '127.0.0.1', 8080, 60)
     time.sleep(1)
-    assert device.apply(path).code == 0
-    result = json.loads(finish(load, 120))
+    device.apply(path).ok()
+    result = json.loads(finish(load, 180))
     print(f'\nhandover at {result["rate"]} requests/s: {result}')
     assert result['lost'] == 0, result
     assert set(result['texts']) == {'one', 'two'} and min(result['texts'].values()) > 10
@@ -174,7 +178,7 @@ def test_port_that_somebody_else_has(device):
 def test_daemon_is_killed_beside_and_while_draining(device):
     engine = device.engine
     assert device.apply(device.release(1, device.web('one'), trial=TRIAL)).code == 0
-    load = device.load(10 * device.machine.slow)
+    load = device.load(10)
     path = device.release(2, device.web('two', delay=3000, drain_s=8), trial=TRIAL | {'deadline_s': 60})
     keep = device.ask('keep', '127.0.0.1', 8080, 60)
     device.cli('ota', 'apply', path).ok()
@@ -186,7 +190,7 @@ def test_daemon_is_killed_beside_and_while_draining(device):
     engine.kill(signal.SIGKILL)
     engine.start()
     assert device.wait('CONFIRMED', 60)['active']['sequence'] == 2
-    result = json.loads(finish(load, 120))
+    result = json.loads(finish(load, 180))
     assert result['lost'] == 0, result
     assert sorted(device.names().values()) == ['exited', 'running']
     assert finish(order, 60).split() == ['one', 'two']

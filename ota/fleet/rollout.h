@@ -67,7 +67,7 @@ struct Rollout {
   std::vector<Refused> refused;
   static constexpr size_t kMaxRefused = 100;
 
-  uint32_t gate() const { return plan.waves[wave]; }
+  uint32_t gate() const { return plan.waves[static_cast<size_t>(wave)]; }
   bool ended() const { return phase == Phase::kDone || phase == Phase::kAborted; }
 
   std::string ToJson() const;

@@ -68,6 +68,7 @@ Result<> Creation::Read() {
       options.Has("config") ? options.Value("config") : Cat(state_.bundle, "/config.json");
   config_ = TRY(ReadFile(path, kMaxConfig));
   spec_ = TRY(oci::RuntimeSpec::Parse(config_));
+  DropImpossibleAmbient(spec_.process);
   TRY(CheckConsole(options, spec_.process));
   preserved_ = TRY(PreservedFds(options, spec_.process));
   // A limit since 1.3 of the specification; before, none, which podman 4 counts on.

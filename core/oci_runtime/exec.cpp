@@ -99,6 +99,7 @@ Result<int> Exec(const Call& call) {
   }
   oci::RuntimeSpec spec = TRY(container.dir.LoadConfig());
   oci::Process process = TRY(WantedProcess(options, spec));
+  DropImpossibleAmbient(process);
   TRY(CheckConsole(options, process));
   int preserved = TRY(PreservedFds(options, process));
   runtime::SeccompFilter filter = TRY(CompileFilter(spec.seccomp, process));

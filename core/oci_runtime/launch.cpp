@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -41,6 +42,19 @@ Result<int> PreservedFds(const Options& options, oci::Process& process) {
       return Fail(Errc::kInvalid, Cat("descriptor ", fd, " is to be preserved and is not open"));
   }
   return count;
+}
+
+void DropImpossibleAmbient(oci::Process& process) {
+  if (!process.capabilities)
+    return;
+  oci::Capabilities& sets = *process.capabilities;
+  auto has = [](const std::vector<std::string>& set, const std::string& name) {
+    return std::ranges::find(set, name) != set.end();
+  };
+  std::erase_if(sets.ambient, [&](const std::string& name) {
+    bool is_known = runtime::CapabilityNumber(name).has_value();  // an unknown one stays an error
+    return is_known && (!has(sets.inheritable, name) || !has(sets.permitted, name));
+  });
 }
 
 Result<> CheckConsole(const Options& options, const oci::Process& process) {

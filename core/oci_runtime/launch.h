@@ -22,6 +22,10 @@ constexpr OptionRow kPidfdSocket{"pidfd-socket", 0, Takes::kRefused};
 // activation, for which `process` is told (LISTEN_FDS). kInvalid when one of them is not open.
 Result<int> PreservedFds(const Options& options, oci::Process& process);
 
+// Takes from the ambient set what the kernel does not let be ambient, as runc and crun do: what
+// `runc spec` and podman write names ambient capabilities that are not inheritable.
+void DropImpossibleAmbient(oci::Process& process);
+
 // kInvalid unless there is a console socket exactly when there is a terminal.
 Result<> CheckConsole(const Options& options, const oci::Process& process);
 // Sends the pty master to whoever listens at `path`.

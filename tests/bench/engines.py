@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 
+from harness import paths
 from harness.machine import TimedOut
 
 IMAGE = 'busybox'
@@ -132,23 +133,30 @@ class Podman(Contender):
 class Runtime(Contender):
     """An OCI runtime called directly, without an engine around it."""
 
+    program = ''  # where it is not called by its name
     options = []
 
     def __init__(self, machine, registry, rootfs):
         super().__init__(machine, registry)
-        self.need(self.name)
+        program = self.program or self.name
+        self.need(program)
         bundle = f'{self.dir}/bundle'
         machine.shell(f'mkdir {bundle}').ok()
-        self.must('sh', '-c', f'cd {bundle} && {self.name} spec')
+        self.must('sh', '-c', f'cd {bundle} && {program} spec')
         spec = json.loads(machine.read(f'{bundle}/config.json'))
         spec['process']['terminal'] = False
         spec['process']['args'] = ['true']
         spec['root'] = {'path': rootfs, 'readonly': True}
         spec['linux'].pop('resources', None)
         machine.write(f'{bundle}/config.json', json.dumps(spec))
-        self.command = [self.name, *self.options, '--root', f'{self.dir}/state', 'run', '--bundle',
+        self.command = [program, *self.options, '--root', f'{self.dir}/state', 'run', '--bundle',
                         bundle, '%']
         self.must(*(word.replace('%', 'probe') for word in self.command))
+
+
+class WherryRuntime(Runtime):
+    name = 'w-runtime'
+    program = str(paths.build_dir('host') / 'wherry-runtime')
 
 
 class Crun(Runtime):

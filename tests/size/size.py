@@ -18,7 +18,7 @@ BUDGETS = {
     ('armhf', 'wherry-shim'): 40_000,
 }
 TARGETS = ('aarch64', 'armhf', 'armel')
-PROGRAMS = ('wherry', 'wherry-shim')
+PROGRAMS = ('wherry', 'wherry-shim', 'wherry-runtime')
 
 # An input section of the linker's map: its name, then address, size and file, maybe on the next line.
 _SECTION = re.compile(r'^ (\.[\w.$*-]+)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+) (\S+)', re.MULTILINE)

@@ -266,6 +266,26 @@ def test_the_runtime_cannot_be_opened_for_writing_from_inside(box):
         os.close(program)
 
 
+def test_capabilities_that_cannot_be_ambient_are_not(box):
+    """`runc spec` asks for them."""
+    sets = box.config['process']['capabilities']
+    sets['ambient'] = ['CAP_KILL', 'CAP_CHOWN']
+    sets['inheritable'] = ['CAP_KILL']
+    box.config['process']['args'] = ['grep', 'CapAmb', '/proc/self/status']
+    box.write()
+    assert int(box.run('run', '--bundle', box.bundle, 'amb').ok().out.split()[1], 16) == 1 << 5
+    sets['ambient'] = ['CAP_NONSENSE']
+    box.write()
+    box.run('run', '--bundle', box.bundle, 'amb').fails(1, 'CAP_NONSENSE')
+
+
+def test_a_tmpfs_filled_with_what_it_covers(box):
+    box.config['mounts'].append({'destination': '/bin', 'type': 'tmpfs', 'source': 'tmpfs', 'options': ['tmpcopyup']})
+    box.config['process']['args'] = ['sh', '-c', 'touch /bin/new; test -x /bin/busybox']
+    box.write()
+    box.run('run', '--bundle', box.bundle, 'full').ok()
+
+
 def test_pause_and_resume(box):
     box.started('ice', 'sh', '-c', 'while :; do date +%N > /tmp/t; sleep 0.02; done')
     box.run('resume', 'ice').fails(1, 'not paused')

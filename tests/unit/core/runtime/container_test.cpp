@@ -324,8 +324,10 @@ TEST_F(Container, BindMountProblemsAreNamed) {
   bundle.spec.mounts.back().destination = "/etc/passwd";
   EXPECT_TRUE(Contains(bundle.Run().error,
                        "not a directory: a directory can only be mounted on a directory"));
-  bundle.spec.mounts.back().options = {"bind", "tmpcopyup"};
-  EXPECT_TRUE(Contains(bundle.Run().error, "\"tmpcopyup\" is not supported"));
+  bundle.spec.mounts.back().options = {"bind", "remount"};
+  EXPECT_TRUE(Contains(bundle.Run().error, "\"remount\" is not supported"));
+  bundle.spec.mounts.back() = oci::Mount{"/x", "mqueue", "mqueue", {"tmpcopyup"}};
+  EXPECT_TRUE(Contains(bundle.Run().error, "only a tmpfs or a bind mount can be filled"));
   bundle.spec.mounts.back() = oci::Mount{"/x", "nosuchfs", "", {}};
   EXPECT_TRUE(Contains(bundle.Run().error, "this kernel has no file system \"nosuchfs\""));
   bundle.spec.mounts.back() = oci::Mount{"/x", "tmpfs", "tmpfs", {"size=lots"}};

@@ -53,6 +53,15 @@ def reaped(pid):
         return False
 
 
+def reap_monitors():
+    """What podman and containerd have left to this process."""
+    for entry in pathlib.Path('/proc').glob('[0-9]*/stat'):
+        with contextlib.suppress(OSError, IndexError):
+            name, _, rest = entry.read_text().partition(' (')[2].rpartition(') ')
+            if rest.split()[:2] == ['Z', str(os.getpid())] and name in ('conmon', 'containerd-shim', 'containerd'):
+                reaped(int(entry.parent.name))
+
+
 class Box:
     """A bundle, a state directory of its own, and wherry-runtime."""
 
@@ -125,6 +134,7 @@ def fixture_place():
         yield machine, rootfs
     finally:
         ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 0)
+        reap_monitors()
         machine.shell('rmdir /sys/fs/cgroup/oci-test')
         machine.close()
 
@@ -489,26 +499,31 @@ class Podman:
                      '--events-backend', 'none', '--runtime', RUNTIME]
         machine.shell(f'tar -C {rootfs} -c . > {self.dir}/image.tar').ok()
         self('import', '-q', f'{self.dir}/image.tar', 'busybox:latest').ok()
+        self.parent = f'/oci-podman-{os.getpid()}'  # another run's podman has the usual one
+        self.options = ['--network', 'none', '--cgroup-parent', self.parent, *PODMAN_LIMITS]
 
     def __call__(self, *words, timeout=60, **more):
         return self.machine.run([*self.base, *words], timeout=timeout, env={'HOME': self.dir}, **more)
 
     def run(self, *words, **more):
-        return self('run', '--network', 'none', *PODMAN_LIMITS, *words, **more)
+        return self('run', *self.options, *words, **more)
+
+    def assert_nothing_left(self):
+        assert self.machine.shell('ls /run/wherry-runtime').out == ''
+        assert self.machine.shell(f'find /sys/fs/cgroup{self.parent} -name "libpod-*"').out == ''
+
+    def close(self):
+        self('rm', '-a', '-f', '-t', '0')
+        self.machine.shell(f"grep -F '{self.dir}/' /proc/self/mounts | cut -d' ' -f2 | sort -r | "
+                           'while read m; do umount -l "$m"; done; '
+                           f'find /sys/fs/cgroup{self.parent} -depth -type d -exec rmdir {{}} +')
 
 
 @pytest.fixture(scope='module', name='podman')
 def fixture_podman(place):
     podman = Podman(*place)
     yield podman
-    podman('rm', '-a', '-f', '-t', '0')
-    podman.machine.shell(f"grep -F '{podman.dir}/' /proc/self/mounts | cut -d' ' -f2 | sort -r | "
-                         'while read m; do umount -l "$m"; done')
-
-
-def nothing_left_of(machine):
-    assert machine.shell('ls /run/wherry-runtime').out == ''
-    assert machine.shell('find /sys/fs/cgroup/libpod_parent -name "libpod-*"').out == ''
+    podman.close()
 
 
 def test_podman_runs(podman):
@@ -521,7 +536,7 @@ def test_podman_runs(podman):
     assert podman.run('--rm', '--init', 'busybox', 'cat', '/proc/1/comm').ok().out in ('catatonit\n', 'podman-init\n')
     podman.run('--rm', '--read-only', 'busybox', 'touch', '/x').fails(1, 'Read-only file system')
     podman.run('--rm', '--read-only', 'busybox', 'touch', '/tmp/x').ok()
-    nothing_left_of(podman.machine)
+    podman.assert_nothing_left()
 
 
 def test_podman_drives_a_container(podman):
@@ -539,18 +554,18 @@ def test_podman_drives_a_container(podman):
     podman('start', 'box').ok()
     podman('stop', '-t', '1', 'box').ok()
     podman('rm', 'box').ok()
-    nothing_left_of(podman.machine)
+    podman.assert_nothing_left()
 
 
 def test_podman_gives_a_terminal(podman):
-    process = podman.machine.start([*podman.base, 'run', '--rm', '-it', '--network', 'none', *PODMAN_LIMITS,
-                                    'busybox', 'sh', '-c', 'tty; read line; echo "got $line"'],
+    process = podman.machine.start([*podman.base, 'run', '--rm', '-it', *podman.options, 'busybox', 'sh', '-c',
+                                    'tty; read line; echo "got $line"'],
                                    env={'HOME': podman.dir}, tty=(24, 80))
     process.read_until('/dev/pts/0')
     process.write(b'word\n')
     process.read_until('got word')
     assert process.wait() == 0
-    nothing_left_of(podman.machine)
+    podman.assert_nothing_left()
 
 
 class Docker:

@@ -1,4 +1,6 @@
 // fleet assign, rollback: without waves and without anything that stays behind.
+#include <algorithm>
+
 #include "cli/fleet/fleet.h"
 #include "cli/table.h"
 #include "core/base/text.h"
@@ -115,7 +117,7 @@ class Rollback {
     std::vector<std::vector<std::string>> rows{{"DEVICE", "ANSWER"}};
     for (const auto& [name, text] : said_)
       rows.push_back({name, text.empty() ? "has not answered" : text});
-    (void)WriteAll(1, FormatTable(rows), "standard output");
+    (void)Print(FormatTable(rows));
     end_(good_ == said_.size() ? 0 : 1);
   }
 

@@ -1,6 +1,10 @@
 // fleet: the table of its commands, and what they share.
+#include <algorithm>
+
 #include "cli/commands.h"
 #include "cli/fleet/fleet.h"
+#include "cli/table.h"
+#include "core/base/file.h"
 #include "core/base/text.h"
 #include "engine/mqtt_config.h"
 
@@ -68,7 +72,7 @@ std::string ListOfCommands() {
 }  // namespace
 
 void PrintLine(std::string_view text) {
-  (void)WriteAll(1, Cat(text, "\n"), "standard output");
+  (void)Print(Cat(text, "\n"));
 }
 
 Result<FleetRelease> ReadFleetRelease(const std::string& file) {
@@ -131,7 +135,7 @@ Result<int> Once(FleetCall& call, std::string group,
 
 Result<int> FleetCommand(const Invocation& call) {
   if (call.words().empty() || call.word(0) == "help") {
-    TRY(WriteAll(1, ListOfCommands(), "standard output"));
+    TRY(Print(ListOfCommands()));
     return call.words().empty() ? 1 : 0;
   }
   const auto* row = std::ranges::find(kRows, std::string_view(call.word(0)), &FleetRow::name);

@@ -1,5 +1,7 @@
 // fleet rollout, resume, pause, abort.
 #include "cli/fleet/fleet.h"
+#include "cli/table.h"
+#include "core/base/file.h"
 #include "core/base/text.h"
 #include "ota/fleet/conductor.h"
 

@@ -1,7 +1,9 @@
 #include "cli/fleet/settings.h"
 
+#include <algorithm>
 #include <cstdlib>
 
+#include "core/base/file.h"
 #include "core/base/ini.h"
 #include "core/base/text.h"
 #include "engine/mqtt_config.h"

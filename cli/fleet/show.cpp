@@ -1,4 +1,6 @@
 // fleet devices, watch.
+#include <algorithm>
+
 #include "cli/fleet/fleet.h"
 #include "cli/table.h"
 #include "core/base/text.h"
@@ -86,7 +88,7 @@ void RolloutTeller::Tell(const ota::Rollout& rollout, const ota::FleetView& view
 Result<int> FleetDevices(FleetCall& call) {
   return Once(call, "", [&call](ota::FleetSession& session, auto end) {
     std::string group = call.arguments.Value("group");
-    (void)WriteAll(1, Text(session.view(), group, call.json()), "standard output");
+    (void)Print(Text(session.view(), group, call.json()));
     end(0);
   });
 }

@@ -281,7 +281,7 @@ int Keep(char** words) {
 std::string AskOnce(const char* host, const char* port) {
   sockaddr_in server = Address(host, port);
   int fd = socket(AF_INET, SOCK_STREAM, 0);
-  timeval patience{5, 0};
+  timeval patience{30, 0};  // an emulated machine under load takes its time
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   char text[512];
   ssize_t count = -1;

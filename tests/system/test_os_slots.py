@@ -1,6 +1,7 @@
 """Operating systems in two slots, with Debian's U-Boot: tried together with the apps, committed or fallen back together.
 
-WHERRY_KILLS=50 ./dev test tests/system/test_os_slots.py pulls the plug that often.
+WHERRY_KILLS=50 ./dev test tests/system/test_os_slots.py pulls the plug that often and tries each bad slot; without it the
+plug is pulled once, and one slot is bad: an emulated machine takes half a minute for each.
 """
 
 import json
@@ -19,8 +20,8 @@ from vm import board, slots
 pytestmark = pytest.mark.vm
 HOST = '10.0.2.2'
 AT_REST = ('CONFIRMED', 'REVERTED', 'REJECTED', 'BOTH_BAD')
-FAULTS = ('panic', 'hang', 'root')
-KILLS = int(os.environ.get('WHERRY_KILLS', '3'))
+KILLS = int(os.environ.get('WHERRY_KILLS', '1'))
+FAULTS = ('panic', 'hang', 'root') if KILLS > 1 else ('panic',)
 
 
 class Maker:

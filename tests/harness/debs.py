@@ -244,3 +244,18 @@ def environment_with(package):
     libraries = ':'.join(map(str, (tree / 'usr/lib').glob('*-linux-gnu*')))
     return {**os.environ, 'PATH': f'{os.environ["PATH"]}:{tree}/usr/bin:{tree}/usr/sbin',
             **({'LD_LIBRARY_PATH': libraries} if libraries else {})}
+
+
+def as_installed(package):
+    """What to put before a command of the package: for one that runs itself again, in an environment of its own."""
+    tree = missing_tree(f'with-{package}', [package])
+    script = 'for top in usr etc; do mount -t overlay -o "lowerdir=$0/$top:/$top" overlay /$top; done; exec "$@"'
+    return ['unshare', '-m', 'sh', '-ec', script, str(tree)]
+
+
+def home_that_trusts_all(directory):
+    """The environment's part that lets podman, buildah and skopeo take images without signatures."""
+    policy = pathlib.Path(directory, '.config/containers/policy.json')
+    policy.parent.mkdir(parents=True, exist_ok=True)
+    policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}', encoding='utf-8')
+    return {'HOME': str(directory)}

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import pathlib
 import shutil
 import subprocess
 import tarfile
@@ -178,10 +177,7 @@ def test_we_load_what_skopeo_writes(session_engine, fresh_engine, saved, tmp_pat
 def fixture_podman():
     """podman with a store of its own."""
     place = tempfile.mkdtemp(prefix='wp.')  # podman wants short names
-    env = {**debs.environment_with('podman'), 'HOME': place}
-    policy = pathlib.Path(place, '.config/containers/policy.json')
-    policy.parent.mkdir(parents=True)
-    policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}', encoding='utf-8')
+    env = {**debs.environment_with('podman'), **debs.home_that_trusts_all(place)}
     base = ['podman', '--root', f'{place}/root', '--runroot', f'{place}/run', '--tmpdir',
             f'{place}/tmp', '--storage-driver', 'vfs', '--cgroup-manager', 'cgroupfs',
             '--events-backend', 'none']

@@ -3,6 +3,7 @@ attributes), the same configuration."""
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -84,10 +85,11 @@ class Buildah:
     def __init__(self, directory):
         self._dir = directory
         self._options = ['--root', f'{directory}/root', '--runroot', f'{directory}/run', '--storage-driver', 'vfs']
-        self._env = {**debs.environment_with('buildah'), 'HOME': directory, 'TMPDIR': directory, 'BUILDAH_ISOLATION': 'chroot'}
+        self._program = [*debs.as_installed('buildah'), 'buildah']
+        self._env = {**os.environ, **debs.home_that_trusts_all(directory), 'TMPDIR': directory, 'BUILDAH_ISOLATION': 'chroot'}
 
     def __call__(self, *args):
-        result = subprocess.run(['buildah', *self._options, *args], capture_output=True, check=False, env=self._env,
+        result = subprocess.run([*self._program, *self._options, *args], capture_output=True, check=False, env=self._env,
                                 stdin=subprocess.DEVNULL)
         assert result.returncode == 0, (args, result.stdout.decode(), result.stderr.decode())
 

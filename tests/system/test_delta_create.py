@@ -109,7 +109,7 @@ def test_skopeo_publishes_the_layout(layouts, new_engine):
     layouts.create().ok()
     server = registries.Registry(access_log=True)
     try:
-        subprocess.run(['skopeo', 'copy', '-q', '--all', '--dest-tls-verify=false',
+        subprocess.run(['skopeo', '--insecure-policy', 'copy', '-q', '--all', '--dest-tls-verify=false',
                         f'oci:{layouts.out}',
                         f'docker://127.0.0.1:{server.port}/app:_deltaindex'], check=True,
                        env=debs.environment_with('skopeo'))

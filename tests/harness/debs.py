@@ -249,6 +249,10 @@ def environment_with(package):
 def as_installed(package):
     """What to put before a command of the package: for one that runs itself again, in an environment of its own."""
     tree = missing_tree(f'with-{package}', [package])
+    # What installing chooses among alternatives.
+    if (tree / 'usr/sbin/iptables-nft').exists():
+        with contextlib.suppress(FileExistsError):
+            (tree / 'usr/sbin/iptables').symlink_to('iptables-nft')
     script = 'for top in usr etc; do mount -t overlay -o "lowerdir=$0/$top:/$top" overlay /$top; done; exec "$@"'
     return ['unshare', '-m', 'sh', '-ec', script, str(tree)]
 

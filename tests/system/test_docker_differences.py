@@ -1,6 +1,7 @@
 """The same docker commands against Docker's engine and wherry: same exit status, same output, and an error from one where
 there is one from the other. docs/docker-differences.md lists every command that differs, with the reason, and no other."""
 
+import os
 import pathlib
 import re
 import shlex
@@ -67,9 +68,8 @@ def with_wherry(machine, new_engine, saved):
 
 def with_docker(machine, saved):
     place = tempfile.mkdtemp(prefix='wd.')
-    env = {**debs.environment_with('docker.io'), 'DOCKER_HOST': f'unix://{place}/s', 'DOCKER_CONFIG': place,
-           'HOME': place}
-    daemon = machine.start(['dockerd', '--data-root', f'{place}/data', '--exec-root', f'{place}/exec', '--pidfile',
+    env = {**os.environ, 'DOCKER_HOST': f'unix://{place}/s', 'DOCKER_CONFIG': place, 'HOME': place}
+    daemon = machine.start([*debs.as_installed('docker.io'), 'dockerd', '--data-root', f'{place}/data', '--exec-root', f'{place}/exec', '--pidfile',
                             f'{place}/pid', '-H', f'unix://{place}/s', '--storage-driver', 'vfs', '--iptables=false',
                             '--log-level', 'error'], env=env)
     try:

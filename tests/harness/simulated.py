@@ -31,7 +31,7 @@ class PlainBroker(brokers.Broker):
             persistence true
             persistence_location {self.dir}/
             autosave_on_changes true
-            autosave_interval 1
+            autosave_interval 100
             log_dest file {self.dir}/log
             '''.replace('    ', ''), encoding='utf-8')
         self._process = None

@@ -104,7 +104,7 @@ class Device:
     """A virtual machine with a daemon that is in the fleet."""
 
     def __init__(self, name, site):
-        self.name, self.site = name, site
+        self.name, self.site, self.engine = name, site, None
         hosts = '127.0.0.1 localhost\n' + ''.join(f'10.0.2.2 {host}\n' for host in HOST_NAMES)
         vm = Vm(memory=512, binaries=paths.build_dir('aarch64'), files={'etc/hosts': (hosts, 0o644)},
                 share=str(site.usb))
@@ -169,7 +169,11 @@ report-period = 1s
         expect(f'release {sequence}<' in result.out, f'{self.name} does not serve release {sequence}')
 
     def close(self):
-        self.machine.close()
+        try:
+            if self.engine:
+                self.engine.close()
+        finally:
+            self.machine.close()
 
 
 def in_parallel(devices, work):

@@ -24,8 +24,8 @@ constexpr size_t kMinSize = 64;
 constexpr std::array<const char*, 2> kLocks = {"/var/lock/fw_printenv.lock",
                                                "/run/fw_printenv.lock"};
 constexpr uint32_t kLockMode = 0644;
-constexpr int kLockTries = 100;
-constexpr std::chrono::milliseconds kLockPeriod{50};
+constexpr int kLockTries = 500;
+constexpr std::chrono::milliseconds kLockPeriod{10};
 
 struct Locked {
   std::array<UniqueFd, kLocks.size()> files;

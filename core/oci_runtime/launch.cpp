@@ -13,6 +13,7 @@
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "core/runtime/capabilities.h"
+#include "core/sys/pass_fd.h"
 
 namespace wherry::oci_runtime {
 
@@ -84,23 +85,7 @@ Result<> SendConsole(const std::string& path, const UniqueFd& master) {
       connect(connection.get(), static_cast<const sockaddr*>(generic), sizeof address) < 0) {
     return FailSys("connect", path);
   }
-  char name[] = "/dev/ptmx";
-  struct iovec part{name, sizeof name - 1};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  struct msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  cmsghdr* rights = CMSG_FIRSTHDR(&message);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof(int));
-  int fd = master.get();
-  memcpy(CMSG_DATA(rights), &fd, sizeof fd);
-  if (sendmsg(connection.get(), &message, MSG_NOSIGNAL) < 0)
-    return FailSys("sendmsg", path);
-  return {};
+  return sys::SendFd(connection.get(), "/dev/ptmx", master.get(), path);
 }
 
 Result<> WritePidFile(const std::string& path, int pid) {

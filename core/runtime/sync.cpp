@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/sys/pass_fd.h"
+
 namespace wherry::runtime {
 
 namespace {
@@ -30,27 +32,9 @@ Result<> Send(int socket, const Header& header, std::string_view text, int fd) {
   packet.header = header;
   size_t length = std::min(text.size(), kMaxText);
   std::copy_n(text.data(), length, packet.text.data());
-  struct iovec part{};
-  part.iov_base = &packet;
-  part.iov_len = sizeof(Header) + length;
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  struct msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (fd >= 0) {
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(rights), &fd, sizeof(int));
-  }
-  while (sendmsg(socket, &message, MSG_NOSIGNAL) < 0) {
-    if (errno != EINTR)
-      return FailSys("sendmsg", "container set-up");
-  }
-  return {};
+  const void* bytes = &packet;
+  return sys::SendFd(socket, {static_cast<const char*>(bytes), sizeof(Header) + length}, fd,
+                     "container set-up");
 }
 
 UniqueFd TakeRights(const msghdr& message) {

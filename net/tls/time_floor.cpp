@@ -23,17 +23,23 @@ void RaiseTimeFloor(int64_t unix_seconds) {
   }
 }
 
+int64_t TimeFloor() {
+  return floor_seconds;
+}
+
 bool ClockIsKept() {
   timex state{};
   return adjtimex(&state) >= 0 && (state.status & STA_UNSYNC) == 0;
 }
 
-Moment JudgedAt() {
-  int64_t clock = UnixNanosNow() / 1'000'000'000;
-  int64_t known = floor_seconds;
-  if (clock >= known || ClockIsKept())
+Moment MomentOf(int64_t clock, bool clock_is_kept, int64_t floor) {
+  if (clock >= floor || clock_is_kept)
     return {clock, false};
-  return {known, true};
+  return {floor, true};
+}
+
+Moment JudgedAt() {
+  return MomentOf(UnixNanosNow() / 1'000'000'000, ClockIsKept(), floor_seconds);
 }
 
 uint32_t CheckedAt(const mbedtls_x509_crt& certificate, const Moment& moment, uint32_t flags) {

@@ -11,6 +11,7 @@ namespace wherry::tls {
 // It is this or later, in Unix seconds. Lower than what is known already: no change. At first it is
 // the time this version was made.
 void RaiseTimeFloor(int64_t unix_seconds);
+int64_t TimeFloor();
 
 // True when the kernel's clock is kept by a time server (adjtimex(2)).
 bool ClockIsKept();
@@ -20,7 +21,9 @@ struct Moment {
   int64_t unix_seconds = 0;
   bool at_least = false;  // nothing but that it is not before is known
 };
-// The clock, unless it is behind the floor and not kept by a time server.
+// The clock, unless it is behind the floor and not kept by a time server. Pure.
+Moment MomentOf(int64_t clock_seconds, bool clock_is_kept, int64_t floor_seconds);
+// The same by what this process knows.
 Moment JudgedAt();
 
 // `flags` of mbedTLS with what it says about the time replaced by what holds at `moment`. When the

@@ -28,25 +28,30 @@ class Broker:
     """One mosquitto that keeps its state over restarts; close() ends it."""
 
     def __init__(self, authority, certificate, key):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix='wt-broker.'))
-        self.port = registries.free_port()
         self._authority = authority
-        (self.dir / 'rules').write_text(RULES, encoding='utf-8')
-        (self.dir / 'conf').write_text(f'''
-            user root
-            listener {self.port} 127.0.0.1
+        self._set_up(f'''
             cafile {authority.certificate}
             certfile {certificate}
             keyfile {key}
             require_certificate true
             use_identity_as_username true
-            acl_file {self.dir}/rules
+            acl_file rules
+            autosave_interval 1
+            ''')
+
+    def _set_up(self, rules_of_access):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix='wt-broker.'))
+        self.port = registries.free_port()
+        (self.dir / 'rules').write_text(RULES, encoding='utf-8')
+        text = f'''
+            user root
+            listener {self.port} 127.0.0.1
             persistence true
             persistence_location {self.dir}/
             autosave_on_changes true
-            autosave_interval 1
             log_dest file {self.dir}/log
-            '''.replace('    ', ''), encoding='utf-8')
+            ''' + rules_of_access.replace('acl_file rules', f'acl_file {self.dir}/rules')
+        (self.dir / 'conf').write_text(text.replace('    ', ''), encoding='utf-8')
         self._process = None
         self.start()
 

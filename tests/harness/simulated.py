@@ -10,7 +10,6 @@ import time
 
 from . import broker as brokers
 from . import paths
-from . import registry as registries
 
 TENANT = 'test'
 GROUP = 'all'
@@ -21,21 +20,11 @@ class PlainBroker(brokers.Broker):
     """A mosquitto without TLS, for clients of this machine."""
 
     def __init__(self):  # pylint: disable=super-init-not-called
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix='wt-broker.'))
-        self.port = registries.free_port()
-        (self.dir / 'conf').write_text(f'''
-            user root
-            listener {self.port} 127.0.0.1
+        self._set_up('''
             allow_anonymous true
             max_queued_messages 0
-            persistence true
-            persistence_location {self.dir}/
-            autosave_on_changes true
             autosave_interval 100
-            log_dest file {self.dir}/log
-            '''.replace('    ', ''), encoding='utf-8')
-        self._process = None
-        self.start()
+            ''')
 
     def client(self, name, connect_only=False):
         client = brokers.Client(self.port)

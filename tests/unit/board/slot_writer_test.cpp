@@ -89,7 +89,7 @@ TEST_F(SlotWriter, TheRootFileSystemIsRefused) {
   ASSERT_EQ(stat("/", &root), 0);
   std::string node = dir_ / "root";
   if (mknod(node.c_str(), S_IFBLK | 0600, root.st_dev) != 0)
-    GTEST_SKIP() << "cannot make device nodes here";
+    GTEST_SKIP() << "device nodes take CAP_MKNOD: run as root";
   TextSource source(image_);
   EXPECT_EQ(WriteSlot(node, source, Image(), cancelled_).error().code(), Errc::kBusy);
 }

@@ -123,7 +123,7 @@ TEST(UbootEnv, WaitsForTheLock) {
   // Locks of its own: those of the machine are everybody's, other tests' too.
   if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
       mount("tmpfs", "/var/lock", "tmpfs", 0, nullptr) != 0)
-    GTEST_SKIP() << "no mount namespace here";
+    GTEST_SKIP() << "a mount namespace takes CAP_SYS_ADMIN: run as root";
   EnvFile file("A=1\n");
   UbootEnv env = UbootEnv::Open(file.config()).value();
   UniqueFd lock = Open("/var/lock/fw_printenv.lock", O_RDWR | O_CREAT, 0644).value();

@@ -32,18 +32,32 @@ TEST(TimeFloor, OfATimeKnownFromBelowOnlyTheEndIsJudged) {
   EXPECT_EQ(CheckedAt(Of2020(), {k2020 + kYear + 1, true}, 0), kExpired);
 }
 
-TEST(TimeFloor, OnlyAClockThatIsBehindIsDoubted) {
-  Moment now = JudgedAt();
-  EXPECT_FALSE(now.at_least) << "this machine's clock is behind the version's own time";
-  if (ClockIsKept())
-    GTEST_SKIP() << "a time server keeps this machine's clock: the floor does not count";
-  // The floor is the process's: one of its own.
-  auto raised = [&] {
-    RaiseTimeFloor(now.unix_seconds + kYear);
-    RaiseTimeFloor(k2020);  // no way back
-    Moment judged = JudgedAt();
-    _exit(judged.at_least && judged.unix_seconds == now.unix_seconds + kYear ? 0 : 1);
+TEST(TimeFloor, OnlyAClockThatIsBehindAndNotKeptIsDoubted) {
+  struct Row {
+    int64_t clock;
+    bool kept;
+    int64_t floor;
+    Moment judged;
   };
+  for (const Row& row :
+       {Row{k2020, false, k2020, {k2020, false}}, Row{k2020 + 1, false, k2020, {k2020 + 1, false}},
+        Row{1000, false, k2020, {k2020, true}}, Row{1000, true, k2020, {1000, false}}}) {
+    Moment judged = MomentOf(row.clock, row.kept, row.floor);
+    EXPECT_EQ(judged.unix_seconds, row.judged.unix_seconds) << row.clock << " " << row.kept;
+    EXPECT_EQ(judged.at_least, row.judged.at_least) << row.clock << " " << row.kept;
+  }
+}
+
+// The floor is the process's: one of its own.
+TEST(TimeFloor, OnlyRises) {
+  auto raised = [] {
+    constexpr int64_t kFar = 4'000'000'000;
+    RaiseTimeFloor(kFar);
+    RaiseTimeFloor(k2020);
+    bool doubted = JudgedAt().at_least != ClockIsKept();
+    _exit(TimeFloor() == kFar && doubted ? 0 : 1);
+  };
+  EXPECT_FALSE(JudgedAt().at_least) << "this machine's clock is behind the version's own time";
   EXPECT_EXIT(raised(), testing::ExitedWithCode(0), "");
 }
 

@@ -60,6 +60,7 @@ struct Container {
   bool stop_requested = false;     // stop or kill was asked for during this run
   bool restart_requested = false;  // this end is the middle of a restart
   int64_t restart_count = 0;       // starts by the restart policy since somebody started it
+  RunStatus last_end;              // of the run that the newest of these starts followed
   std::chrono::nanoseconds restart_delay{0};
   Loop::TimerId restart_timer = 0;
   bool rests = false;     // see RemembersRest; in the record

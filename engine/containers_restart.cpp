@@ -32,6 +32,7 @@ bool Containers::RestartByPolicy(const ContainerPtr& container) {
 
 void Containers::AwaitRestart(const ContainerPtr& container, std::chrono::nanoseconds run) {
   container->state = ContainerState::kRestarting;
+  container->last_end = container->status;
   container->restart_delay = NextRestartDelay(container->restart_delay, run);
   container->restart_timer =
       env_.loop->After(container->restart_delay, [this, weak = std::weak_ptr(container)] {

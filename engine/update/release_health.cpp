@@ -30,6 +30,12 @@ bool StaysEnded(const ReleaseWorkload::Seen& seen) {
          (seen.restart == RestartMode::kOnFailure && seen.status.exit_code == 0);
 }
 
+// How its newest run that ended did; of one that runs, or waits to, the run before.
+const RunStatus& NewestEnd(const ReleaseWorkload::Seen& seen) {
+  bool ended = seen.state == ContainerState::kExited || seen.state == ContainerState::kDead;
+  return ended ? seen.status : seen.last_end;
+}
+
 std::string EndOf(const RunStatus& status) {
   if (status.oom_killed)
     return "ran out of memory";
@@ -114,7 +120,7 @@ ota::Health ReleaseWorkload::CheckApp(const ota::Release& release, const ota::Ap
     return say(State::kFailed, "is gone");
   if (seen->restarts > static_cast<int64_t>(release.trial.restarts))
     return say(State::kFailed,
-               Cat("was restarted ", seen->restarts, " times; it ", EndOf(seen->status)));
+               Cat("was restarted ", seen->restarts, " times; it ", EndOf(NewestEnd(*seen))));
   if (StaysEnded(*seen)) {
     // What has done its work is well.
     bool done = seen->status.exit_code == 0 && seen->status.error.empty();
@@ -156,7 +162,8 @@ std::string ReleaseWorkload::Evidence(const ota::Release& release) {
     if (!seen || !seen->container)
       continue;
     json.Object().Field("name", app.name).Field("state", StateName(seen->state));
-    json.Field("exit_code", seen->status.exit_code).Field("oom_killed", seen->status.oom_killed);
+    const RunStatus& end = NewestEnd(*seen);
+    json.Field("exit_code", end.exit_code).Field("oom_killed", end.oom_killed);
     json.Field("restarts", seen->restarts).Field("health", HealthName(seen->health.status));
     if (!seen->health.log.empty())
       json.Field("health_output", seen->health.log.back().output);

@@ -53,6 +53,7 @@ Result<ReleaseWorkload::Seen> ReleaseWorkload::Look(const ota::App& app) {
                          seen.directory = container.directory;
                          seen.state = container.state;
                          seen.status = container.status;
+                         seen.last_end = container.last_end;
                          seen.restarts = container.restart_count;
                          seen.restart = container.config->host.restart.mode;
                          seen.health = container.health;

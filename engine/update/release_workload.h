@@ -50,6 +50,7 @@ class ReleaseWorkload final : public ota::Workload {
     std::string directory;
     ContainerState state = ContainerState::kCreated;
     RunStatus status;
+    RunStatus last_end;
     int64_t restarts = 0;
     RestartMode restart = RestartMode::kNo;
     Health health;

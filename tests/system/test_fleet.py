@@ -133,6 +133,7 @@ def test_gate_hold_and_revoke(device, control):
 
 def test_foreign_replayed_and_refused(device, control):
     engine = device.engine
+    device.machine.wait_for(lambda: control.of('/conn'), 'the device does not connect', 40)
     path = device.release(2, device.app('web', *SLEEP))
     device.cli('release', 'keygen', f'{engine.dir}/foreign').ok()
     control.publish(GROUP, device.want('bad', path, key='foreign'))
@@ -224,7 +225,7 @@ def test_without_a_clock(device, control):
     try:
         machine.shell('date -s @1000').ok()
         engine.start()
-        control.publish(GROUP, wanted)
+        control.publish(GROUP, wanted, retain=True)
         device.await_event(control, 'd1', 'CONFIRMED')
         wait_reported(device, control, lambda s: s['state'] == 'CONFIRMED')
         assert machine.shell('date +%Y').ok().out.strip() == '1970'

@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cctype>
 
 #include "cli/commands.h"
@@ -68,7 +70,9 @@ std::string StatusText(JsonValue status) {
 }
 
 bool AtRest(std::string_view state) {
-  return state != "FETCHING" && state != "VERIFIED" && state != "TRIAL" && state != "REVERTING";
+  constexpr std::array<std::string_view, 6> kMoving = {"FETCHING", "VERIFIED", "WAITING",
+                                                       "ARMED",    "TRIAL",    "REVERTING"};
+  return std::ranges::find(kMoving, state) == kMoving.end();
 }
 
 // Tells each state as it comes.
@@ -77,9 +81,9 @@ Result<int> Await(const Invocation& call) {
   std::string last;
   for (;;) {
     auto status = TRY(call.client.Get(Target("/wherry/v1/ota")));
-    std::string_view why = status["reason"].str();
+    std::string_view why = status["waiting"].str();
     if (why.empty())
-      why = status["waiting"].str();
+      why = status["reason"].str();
     std::string line = Cat(status["state"].str(), why.empty() ? "" : ": ", why, "\n");
     if (line != last)
       TRY(Print(line));
@@ -153,6 +157,10 @@ Result<int> OtaApplyCommand(const Invocation& call) {
 
 Result<int> OtaConfirmCommand(const Invocation& call) {
   return Wish(call, "confirm");
+}
+
+Result<int> OtaProceedCommand(const Invocation& call) {
+  return Wish(call, "proceed");
 }
 
 Result<int> OtaCancelCommand(const Invocation& call) {

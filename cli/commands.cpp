@@ -61,6 +61,7 @@ constexpr Command kCommands[] = {
     {"ota confirm", "", "End the trial at once and keep the release", 0, 0, kMixed, NoOptions, OtaConfirmCommand},
     {"ota evidence", "", "Show what was seen of the last release that was taken back, as JSON", 0, 0, kMixed, NoOptions, OtaEvidenceCommand},
     {"ota history", "", "List the last updates", 0, 0, kMixed, NoOptions, OtaHistoryCommand},
+    {"ota proceed", "", "Begin the trial of a release that waits for a window, a lock or a word", 0, 0, kMixed, NoOptions, OtaProceedCommand},
     {"ota rollback", "", "Go back to the release before", 0, 0, kMixed, OtaRollbackOptions, OtaRollbackCommand},
     {"ota status", "", "Show the release, its apps, and the update in progress", 0, 0, kMixed, OtaStatusOptions, OtaStatusCommand},
     {"pause", "CONTAINER...", "Freeze all processes of containers", 1, kAny, kMixed, NoOptions, PauseCommand},

@@ -151,6 +151,7 @@ std::span<const Option> StoreCheckOptions();
 Result<int> OtaStatusCommand(const Invocation&);  // cmd_updates.cpp
 Result<int> OtaApplyCommand(const Invocation&);
 Result<int> OtaConfirmCommand(const Invocation&);
+Result<int> OtaProceedCommand(const Invocation&);
 Result<int> OtaCancelCommand(const Invocation&);
 Result<int> OtaRollbackCommand(const Invocation&);
 Result<int> OtaHistoryCommand(const Invocation&);

@@ -1,6 +1,5 @@
 #include "ota/desired.h"
 
-#include <algorithm>
 #include <array>
 
 #include "core/base/digest.h"
@@ -32,12 +31,8 @@ Result<Desired> Desired::Parse(std::string_view json, std::string_view what) {
   TRY(RefuseDuplicateNames(document.root(), what));
   JsonValue value = document.root();
   oci::Field root(value, what);
-  for (const oci::Field& member : TRY(root.Members())) {
-    constexpr std::array<std::string_view, 7> kKnown = {"v",    "dep",    "rseq",   "gate",
-                                                        "hold", "revoke", "release"};
-    if (std::ranges::find(kKnown, member.key()) == kKnown.end())
-      return member.Bad("is not known to this version of wherry");
-  }
+  TRY(root.ExpectKnown(
+      std::array<std::string_view, 7>{"v", "dep", "rseq", "gate", "hold", "revoke", "release"}));
   TRY(root["v"].Number(1, 1));
   Desired desired;
   desired.deployment = TRY(root["dep"].Text());

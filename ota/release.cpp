@@ -20,15 +20,6 @@ constexpr int64_t kMaxSeconds = 30LL * 24 * 3600;
 constexpr int64_t kMaxPort = 65535;
 constexpr int64_t kMaxDrain = 3600;
 
-// A newer release may need what this engine does not know: it is refused, never half understood.
-Result<> RefuseUnknown(const Field& object, std::span<const std::string_view> known) {
-  for (const Field& member : TRY(object.Members())) {
-    if (std::ranges::find(known, member.key()) == known.end())
-      return member.Bad("is not known to this version of wherry");
-  }
-  return {};
-}
-
 Result<std::string> Name(const Field& field) {
   std::string name = TRY(field.Text());
   auto fits = [](char c) {
@@ -50,7 +41,7 @@ Result<registry::Reference> PinnedImage(const Field& field) {
 
 Result<AppCheck> ParseCheck(const Field& field) {
   AppCheck check;
-  TRY(RefuseUnknown(field, std::array<std::string_view, 4>{"http", "tcp", "path", "command"}));
+  TRY(field.ExpectKnown(std::array<std::string_view, 4>{"http", "tcp", "path", "command"}));
   if (field["http"] && !field["tcp"] && !field["command"]) {
     check.kind = AppCheck::Kind::kHttp;
     TRY(field["http"].Store(check.port, 1, kMaxPort));
@@ -83,8 +74,8 @@ Result<Strategy> ParseStrategy(const Field& field) {
 }
 
 Result<App> ParseApp(const Field& field) {
-  TRY(RefuseUnknown(field, std::array<std::string_view, 7>{"name", "image", "config", "after",
-                                                           "strategy", "drain_s", "checks"}));
+  TRY(field.ExpectKnown(std::array<std::string_view, 8>{"name", "image", "config", "after",
+                                                        "strategy", "drain_s", "checks", "lock"}));
   App app;
   app.name = TRY(Name(field["name"]));
   app.image = TRY(PinnedImage(field["image"]));
@@ -100,6 +91,9 @@ Result<App> ParseApp(const Field& field) {
   app.drain = std::chrono::seconds(drain);
   if (field["drain_s"] && app.strategy != Strategy::kHandover)
     return field["drain_s"].Bad("is for the strategy handover");
+  app.lock = TRY(field["lock"].Text());
+  if (field["lock"] && !app.lock.starts_with('/'))
+    return field["lock"].Bad("must be the absolute path of a file in the container");
   for (const Field& element : TRY(field["checks"].Elements())) {
     AppCheck check = TRY(ParseCheck(element));
     app.checks.push_back(std::move(check));
@@ -111,7 +105,7 @@ Result<std::vector<Shared>> ParseShared(const Field& field) {
   std::vector<Shared> all;
   std::set<std::string> names;
   for (const Field& element : TRY(field.Elements())) {
-    TRY(RefuseUnknown(element, std::array<std::string_view, 2>{"name", "config"}));
+    TRY(element.ExpectKnown(std::array<std::string_view, 2>{"name", "config"}));
     Shared shared;
     shared.name = TRY(Name(element["name"]));
     TRY(element["config"].ExpectObject());
@@ -126,7 +120,7 @@ Result<std::vector<Shared>> ParseShared(const Field& field) {
 Result<std::optional<OsImage>> ParseOs(const Field& field) {
   if (!field)
     return std::nullopt;
-  TRY(RefuseUnknown(field, std::array<std::string_view, 4>{"version", "image", "size", "sha256"}));
+  TRY(field.ExpectKnown(std::array<std::string_view, 4>{"version", "image", "size", "sha256"}));
   OsImage os;
   os.version = TRY(field["version"].Text());
   if (os.version.empty())
@@ -140,8 +134,8 @@ Result<std::optional<OsImage>> ParseOs(const Field& field) {
 }
 
 Result<Trial> ParseTrial(const Field& field) {
-  TRY(RefuseUnknown(field,
-                    std::array<std::string_view, 4>{"soak_s", "deadline_s", "starts", "restarts"}));
+  TRY(field.ExpectKnown(
+      std::array<std::string_view, 4>{"soak_s", "deadline_s", "starts", "restarts"}));
   Trial trial;
   int64_t soak = trial.soak.count();
   int64_t deadline = trial.deadline.count();
@@ -211,9 +205,10 @@ Result<Release> Release::Parse(std::string_view json, std::string_view what) {
   Field root(value, what);
   if (!value.IsObject())
     return Fail(Errc::kInvalid, Cat(what, " is no release: it is not an object"));
-  TRY(RefuseUnknown(root,
-                    std::array<std::string_view, 10>{"v", "name", "seq", "floor", "issued", "apps",
-                                                     "networks", "volumes", "os", "trial"}));
+  // A newer release may need what this engine does not know: it is refused, never half understood.
+  TRY(root.ExpectKnown(std::array<std::string_view, 11>{"v", "name", "seq", "floor", "issued",
+                                                        "apps", "networks", "volumes", "os",
+                                                        "trial", "policy"}));
   TRY(root["v"].Number(1, 1));
   Release release;
   release.name = TRY(Name(root["name"]));
@@ -228,6 +223,7 @@ Result<Release> Release::Parse(std::string_view json, std::string_view what) {
   release.volumes = TRY(ParseShared(root["volumes"]));
   release.os = TRY(ParseOs(root["os"]));
   release.trial = TRY(ParseTrial(root["trial"]));
+  release.policy = TRY(Policy::Parse(root["policy"]));
   if (release.apps.empty() && !release.os)
     return Fail(Errc::kInvalid, Cat(what, " has neither apps nor an os"));
   release.digest = Digest::Of(json);

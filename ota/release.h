@@ -15,6 +15,7 @@
 #include "core/base/result.h"
 #include "net/registry/reference.h"
 #include "ota/dsse.h"
+#include "ota/policy.h"
 
 namespace wherry::ota {
 
@@ -44,6 +45,7 @@ struct App {
   Strategy strategy = Strategy::kStopStart;
   std::chrono::seconds drain{10};  // of kHandover: what the old one has to end its connections
   std::vector<AppCheck> checks;
+  std::string lock;  // a file in the container: no update begins while the app holds a lock on it
 
   // Equal for two apps that a switch from one to the other need not touch.
   Digest Identity() const;
@@ -81,6 +83,7 @@ struct Release {
   std::vector<Shared> volumes;
   std::optional<OsImage> os;
   Trial trial;
+  Policy policy;
 
   Digest digest;  // of the signed document: what a release is known by
 

@@ -10,14 +10,14 @@ namespace wherry::ota {
 namespace {
 
 // In the order of the enumerations.
-constexpr std::array<std::string_view, 11> kStates = {
-    "NONE",      "FETCHING", "VERIFIED", "ARMED",    "TRIAL",   "CONFIRMED",
-    "REVERTING", "REVERTED", "REJECTED", "CANCELED", "BOTH_BAD"};
+constexpr std::array<std::string_view, 12> kStates = {
+    "NONE",      "FETCHING",  "VERIFIED", "WAITING",  "ARMED",    "TRIAL",
+    "CONFIRMED", "REVERTING", "REVERTED", "REJECTED", "CANCELED", "BOTH_BAD"};
 constexpr std::array<std::string_view, 11> kCodes = {
     "",         "E_HEALTH", "E_DEADLINE",  "E_STARTS",  "E_FETCH",    "E_SPACE",
     "E_CREATE", "E_SWITCH", "E_REQUESTED", "E_REVOKED", "E_FELL_BACK"};
-constexpr std::array<bool, kStates.size()> kAtRest = {true,  false, false, false, false, true,
-                                                      false, true,  true,  true,  true};
+constexpr std::array<bool, kStates.size()> kAtRest = {true, false, false, false, false, false,
+                                                      true, false, true,  true,  true,  true};
 // The record has 4 KiB for everything.
 constexpr size_t kMaxReason = 1024;
 
@@ -79,6 +79,7 @@ std::string UpdateState::ToJson() const {
       .Field("previous_slot", SlotOrNone(previous_slot))
       .Field("next_slot", SlotOrNone(next_slot))
       .Field("boot", boot)
+      .Field("proceeds", proceeds)
       .End();
   return writer.Take();
 }
@@ -100,6 +101,7 @@ Result<UpdateState> UpdateState::Parse(std::string_view json) {
   state.previous_slot = ParseSlot(document["previous_slot"]);
   state.next_slot = ParseSlot(document["next_slot"]);
   state.boot = document["boot"].str();
+  state.proceeds = document["proceeds"].boolean();
   return state;
 }
 

@@ -16,7 +16,8 @@ namespace wherry::ota {
 enum class State : uint8_t {
   kNone,       // no release was ever here
   kFetching,   // the candidate's images are being brought
-  kVerified,   // all is here and created; waits to be armed
+  kVerified,   // all is here and created
+  kWaiting,    // may not begin yet: for a window, an app's lock, somebody's word
   kArmed,      // the boot loader tries the candidate's slot next; the device restarts
   kTrial,      // the candidate runs (is `active`), and is watched
   kConfirmed,  // nothing to do
@@ -29,6 +30,11 @@ enum class State : uint8_t {
 
 // "TRIAL": in records, events and answers.
 std::string_view StateName(State state);
+
+// From the moment a release was taken until its trial is prepared.
+constexpr bool BeforeTrial(State state) {
+  return state == State::kFetching || state == State::kVerified || state == State::kWaiting;
+}
 
 // Why an update did not go through, for programs; the sentence beside it is for people.
 enum class Code : uint8_t {
@@ -61,7 +67,8 @@ struct UpdateState {
   std::optional<board::Slot> slot;           // of the active one
   std::optional<board::Slot> previous_slot;  // of the one before
   std::optional<board::Slot> next_slot;      // of the candidate, when its own was written
-  std::string boot;  // the boot in which the candidate's slot was last to be armed
+  std::string boot;       // the boot in which the candidate's slot was last to be armed
+  bool proceeds = false;  // somebody's word: it waits for nothing more
 
   bool AtRest() const;  // nothing happens by itself
 

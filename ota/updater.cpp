@@ -144,6 +144,17 @@ Result<> Updater::Apply(const Release& release, std::string_view envelope,
   next.reason.clear();
   next.next_slot.reset();
   next.boot.clear();
+  next.proceeds = false;
+  return Enter(std::move(next));
+}
+
+// It may be said beforehand.
+Result<> Updater::Proceed() {
+  std::lock_guard lock(mutex_);
+  if (!BeforeTrial(state_.state))
+    return Fail(Errc::kConflict, Cat("no update waits: the state is ", StateName(state_.state)));
+  UpdateState next = state_;
+  next.proceeds = true;
   return Enter(std::move(next));
 }
 
@@ -152,7 +163,7 @@ Result<> Updater::Cancel(Code code, std::string_view reason) {
   UpdateState next = state_;
   if (state_.state == State::kTrial)
     next.state = State::kReverting;
-  else if (state_.state == State::kFetching || state_.state == State::kVerified)
+  else if (BeforeTrial(state_.state))
     next.state = State::kCancelled;
   else
     return Fail(Errc::kConflict,

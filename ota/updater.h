@@ -1,7 +1,7 @@
 // Takes a device from one release to the next, and back when the next one is no good. A thread of
 // its own walks the states of update_state.h; each is in the record before what it stands for is
-// done, so that it goes on from any instant. No decision depends on the wall clock.
-// docs/updates.md tells the states and what leads from one to another.
+// done, so that it goes on from any instant. No decision but that of a window depends on the wall
+// clock. docs/updates.md tells the states and what leads from one to another.
 #pragma once
 
 #include <atomic>
@@ -13,7 +13,9 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
+#include "core/base/fd.h"
 #include "core/base/result.h"
 #include "ota/os_slots.h"
 #include "ota/record.h"
@@ -66,6 +68,8 @@ class Updater {
   Result<> Apply(const Release& release, std::string_view envelope, std::string_view deployment);
   // Ends what is not yet in trial, takes back what is. kConflict when nothing is in progress.
   Result<> Cancel(Code code, std::string_view reason);
+  // What is not yet in trial waits for no window, lock or word. kConflict when nothing is.
+  Result<> Proceed();
   // Ends the trial at once and well. kConflict when there is none.
   Result<> Confirm();
   // Back to the release before. kConflict when there is none or something is in progress;
@@ -120,6 +124,8 @@ class Updater {
   void Step(const UpdateState& state, Number number);
   void Arrange(const UpdateState& state, Number number, const Digest& goal);
   void Fetch(const UpdateState& state, Number number);
+  void BeginWhenAllowed(UpdateState state, Number number);
+  std::string Obstacle(const UpdateState& state);
   void BeginTrial(UpdateState state, Number number);
   void Watch(const UpdateState& state, Number number);
   void Revert(UpdateState state, Number number);
@@ -141,6 +147,7 @@ class Updater {
   bool start_counted_ = false;
   Number announced_ = 0;
   std::optional<Digest> running_;  // the release last switched to
+  std::vector<UniqueFd> held_;     // the locks of its apps, from the decision to the switch
   std::optional<std::chrono::nanoseconds> healthy_since_;
   std::chrono::nanoseconds counted_{0};  // up to when the state's time is recorded
   std::chrono::milliseconds delay_{0};

@@ -29,7 +29,8 @@ void Updater::CheckSlot(const UpdateState& state, Number number) {
   if (slots == nullptr)
     return;
   Slot booted = slots->Booted();
-  bool may_be_trial = state.state == State::kVerified || state.state == State::kArmed;
+  bool may_be_trial = state.state == State::kVerified || state.state == State::kWaiting ||
+                      state.state == State::kArmed;
   slot_checked_ = false;
   if (may_be_trial && state.next_slot == booted) {
     UpdateState trial = state;

@@ -1,10 +1,12 @@
 // What the updater's thread does in each state.
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <utility>
 
 #include "core/base/text.h"
 #include "core/base/time.h"
+#include "net/tls/time_floor.h"
 #include "ota/updater.h"
 
 namespace wherry::ota {
@@ -104,6 +106,8 @@ void Updater::Announce(const UpdateState& state, Number number) {
   counted_ = Uptime();
   delay_ = milliseconds(0);
   NoteDeadline(state);
+  if (state.state != State::kTrial && state.state != State::kArmed)
+    held_.clear();  // something came in between
   if (state.state != State::kNone)
     environment_.report({number, state});
   if (state.AtRest() || state.state == State::kFetching)
@@ -120,7 +124,8 @@ void Updater::Step(const UpdateState& state, Number number) {
     case State::kFetching:
       return Fetch(state, number);
     case State::kVerified:
-      return state.next_slot ? Arm(state, number) : BeginTrial(state, number);
+    case State::kWaiting:
+      return BeginWhenAllowed(state, number);
     case State::kArmed:
       return BackOff(number, "the slots of this device are not known any more");
     case State::kTrial:
@@ -142,6 +147,7 @@ void Updater::Arrange(const UpdateState& state, Number number, const Digest& goa
   Digest from = state.state == State::kReverting ? state.active : state.previous;
   running_.reset();  // a switch that fails leaves neither
   Result<> switched = Switch(from, goal);
+  held_.clear();
   if (switched) {
     running_ = goal;
     return;
@@ -152,7 +158,7 @@ void Updater::Arrange(const UpdateState& state, Number number, const Digest& goa
   environment_.log(reason);
   if (state.state == State::kTrial)
     return TakeBack(state, number, CodeOf(switched.error()), reason);
-  if (state.state == State::kFetching || state.state == State::kVerified) {
+  if (BeforeTrial(state.state)) {
     // The next release is the remedy: it must not wait for this one.
     running_ = goal;
     return;
@@ -193,6 +199,56 @@ void Updater::Fetch(const UpdateState& state, Number number) {
     next.next_slot = *written;
   }
   Move(number, std::move(next));
+}
+
+void Updater::BeginWhenAllowed(UpdateState state, Number number) {
+  std::string obstacle = Obstacle(state);
+  if (obstacle.empty()) {
+    state.reason.clear();
+    return state.next_slot ? Arm(std::move(state), number) : BeginTrial(std::move(state), number);
+  }
+  if (state.state == State::kVerified) {
+    state.state = State::kWaiting;
+    state.reason = std::move(obstacle);
+    Move(number, std::move(state));
+    return;
+  }
+  KeepSpent(state, number);
+  {
+    std::lock_guard lock(mutex_);
+    if (record_.number() == number)
+      waiting_ = std::move(obstacle);
+  }
+  Wait(number, environment_.period);
+}
+
+// Why the candidate may not begin now, as a sentence; empty when it may.
+std::string Updater::Obstacle(const UpdateState& state) {
+  std::optional<Release> candidate = FindRelease(state.candidate);
+  const Policy policy = candidate ? candidate->policy : Policy();
+  bool patient = policy.patience == seconds(0) || state.state != State::kWaiting ||
+                 Spent(state) < policy.patience;
+  if (state.proceeds || policy.start == Policy::Start::kForce || !patient)
+    return {};
+  if (policy.start == Policy::Start::kHold)
+    return "somebody has to say that it may begin (wherry ota proceed)";
+  tls::Moment now = tls::JudgedAt();
+  if (now.at_least && !policy.windows.empty())
+    return "it has windows, and the time is not known: no time server has answered yet";
+  std::time_t clock = now.unix_seconds;
+  std::tm local{};
+  localtime_r(&clock, &local);
+  if (!IsOpen(policy.windows, local))
+    return "none of its windows is open";
+  held_.clear();  // a lock of our own would be in the way
+  std::optional<Release> active = FindRelease(state.active);
+  if (!active)
+    return {};
+  Result<std::vector<UniqueFd>> held = environment_.workload->Hold(*active);
+  if (!held)
+    return held.error().message();
+  held_ = *std::move(held);
+  return {};
 }
 
 void Updater::BeginTrial(UpdateState state, Number number) {

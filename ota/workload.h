@@ -7,7 +7,9 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "core/base/fd.h"
 #include "core/base/result.h"
 #include "ota/release.h"
 
@@ -36,6 +38,10 @@ class Workload {
 
   // Its networks, volumes and containers exist, none of them started.
   virtual Result<> Create(const Release& release) = 0;
+
+  // No app of `active` minds being stopped as long as the descriptors are open: they are its locks
+  // (App::lock). kConflict naming the one that does.
+  virtual Result<std::vector<UniqueFd>> Hold(const Release& active) = 0;
 
   // The apps of `to` run, those of `from` that are not the same ones do not. Null: none. An app
   // that cannot be started is an error; one that starts and fails is Check's matter, unless it is

@@ -1,5 +1,7 @@
 #include "core/oci/spec_reader.h"
 
+#include <algorithm>
+
 #include "core/base/text.h"
 
 namespace wherry::oci {
@@ -61,6 +63,14 @@ Result<std::vector<Field>> Field::Members() const {
 Result<> Field::ExpectObject() const {
   if (*this && !value_.IsObject())
     return Bad("must be an object");
+  return {};
+}
+
+Result<> Field::ExpectKnown(std::span<const std::string_view> known) const {
+  for (const Field& member : TRY(Members())) {
+    if (std::ranges::find(known, member.key()) == known.end())
+      return member.Bad("is not known to this version of wherry");
+  }
   return {};
 }
 

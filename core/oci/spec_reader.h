@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,8 @@ class Field {
   Result<std::vector<Field>> Members() const;
 
   Result<> ExpectObject() const;
+  // kInvalid naming the first member that is not in `known`.
+  Result<> ExpectKnown(std::span<const std::string_view> known) const;
   Result<std::string> Text() const;  // "" when absent
   Result<bool> Flag() const;         // false when absent
   Result<std::vector<std::string>> Texts() const;

@@ -94,6 +94,10 @@ void Confirm(const Services& services, Call call) {
   Wish(services, std::move(call), [](ota::Updater& updater) { return updater.Confirm(); });
 }
 
+void Proceed(const Services& services, Call call) {
+  Wish(services, std::move(call), [](ota::Updater& updater) { return updater.Proceed(); });
+}
+
 void Cancel(const Services& services, Call call) {
   Wish(services, std::move(call), [](ota::Updater& updater) {
     return updater.Cancel(ota::Code::kRequested, "cancelled on request");
@@ -121,6 +125,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/wherry/v1/ota/evidence", Evidence},
     {"POST", "/wherry/v1/ota/apply", Apply},
     {"POST", "/wherry/v1/ota/bundle", ApplyBundle, true},
+    {"POST", "/wherry/v1/ota/proceed", Proceed},
     {"POST", "/wherry/v1/ota/confirm", Confirm},
     {"POST", "/wherry/v1/ota/cancel", Cancel},
     {"POST", "/wherry/v1/ota/rollback", Rollback},

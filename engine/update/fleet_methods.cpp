@@ -68,6 +68,7 @@ void Fleet::Request(std::string method, std::string parameters, bool is_signed,
       {"log.lease", false, nullptr, &Fleet::LeaseLog},
       {"update.cancel", true, [](Updates& u, JsonValue) {
          return Empty(u.updater().Cancel(ota::Code::kRequested, "cancelled by the fleet")); }},
+      {"update.proceed", true, [](Updates& u, JsonValue) { return Empty(u.updater().Proceed()); }},
       {"update.confirm", true, [](Updates& u, JsonValue) { return Empty(u.updater().Confirm()); }},
       {"update.rollback", true, Rollback},
       {"app.start", true, nullptr, &Fleet::StartApp},

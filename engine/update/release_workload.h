@@ -37,6 +37,7 @@ class ReleaseWorkload final : public ota::Workload {
 
   Result<> Fetch(const ota::Release& release, const CancelFlag& cancel) override;
   Result<> Create(const ota::Release& release) override;
+  Result<std::vector<UniqueFd>> Hold(const ota::Release& active) override;
   Result<> Switch(const ota::Release* from, const ota::Release* to,
                   const CancelFlag& cancel) override;
   ota::Health Check(const ota::Release& release) override;
@@ -68,6 +69,7 @@ class ReleaseWorkload final : public ota::Workload {
   Result<> Run(const ota::App& app);
   Result<> AwaitReady(const ota::Release& release, const ota::App& app, const CancelFlag& cancel);
   Result<> Stop(const Seen& seen);
+  Result<UniqueFd> OpenLock(const ota::App& app, int64_t pid);
   Result<> RemoveImage(const ota::App& app);
   // release_handover.cpp
   struct Handover;  // handover.h

@@ -9,6 +9,7 @@
 //   probe lines N USEC [TEXT] prints N numbered lines with a pause between them
 //   probe ignore-term         ignores SIGTERM and waits
 //   probe exit-on-term N      ends with status N when SIGTERM comes
+//   probe lock FILE           locks the file until SIGUSR1 comes, and stays
 
 #include <dirent.h>
 #include <errno.h>
@@ -20,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -172,6 +174,19 @@ int ExitOnTerm(int argc, char** argv) {
     pause();
 }
 
+int g_locked = -1;
+
+int LockFile(int argc, char** argv) {
+  g_locked = open(argc > 2 ? argv[2] : "/lock", O_RDWR | O_CREAT, 0600);
+  if (g_locked < 0 || flock(g_locked, LOCK_EX) < 0)
+    return 1;
+  signal(SIGUSR1, [](int) { flock(g_locked, LOCK_UN); });
+  puts("locked");
+  fflush(stdout);
+  for (;;)
+    pause();
+}
+
 struct Command {
   const char* name;
   int (*run)(int argc, char** argv);
@@ -181,6 +196,7 @@ constexpr Command kCommands[] = {
     {"fds", ListDescriptors}, {"keyring", ShowKeyring},    {"syscalls", TrySystemCalls},
     {"eat", EatMemory},       {"fork", ForkMany},          {"spin", Spin},
     {"lines", PrintLines},    {"ignore-term", IgnoreTerm}, {"exit-on-term", ExitOnTerm},
+    {"lock", LockFile},
 };
 
 }  // namespace

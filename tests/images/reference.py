@@ -1,6 +1,8 @@
 """The reference images out of the cache; built when they are not there yet."""
 
 import hashlib
+import os
+import time
 
 from harness import oci, paths
 
@@ -8,6 +10,8 @@ from . import recipes
 
 SETS = {'small': ('busybox', 'hello', 'probe'), 'debian': ('debian', 'nginx')}
 
+# Sets that nobody used for so long go: another checkout may make its images by other sources.
+A_DAY = 24 * 3600
 
 # What the images of a set are made by: they are made again when it changes.
 SOURCES = {'small': ('images/recipes.py', 'images/elf.py', 'images/probe.cpp',
@@ -32,11 +36,12 @@ def layouts(name, version='v1'):
         if not target.exists():
             recipes.must_be_root()
             for old in place.glob(f'{name}-{version}-*'):
-                if old.is_dir():
+                if old.is_dir() and old.stat().st_mtime < time.time() - A_DAY:
                     paths.shutil.rmtree(old)
             with paths.replacing(target) as temporary:
                 for repository, tags in recipes.build_set(name, version).items():
                     oci.save_layout(temporary / repository, tags)
+        os.utime(target)
     return target
 
 

@@ -147,6 +147,40 @@ def test_failing_release_is_taken_back(device):
     assert evidence['apps'][0]['exit_code'] == 3
 
 
+@BOTH
+def test_app_puts_an_update_off(device):
+    web = device.app('web', 'probe', 'lock', '/update.lock', image=device.image('probe'), lock='/update.lock')
+    assert device.apply(device.release(1, web)).code == 0
+    device.cli('ota', 'apply', device.release(2, device.app('web', *SLEEP))).ok()
+    assert device.wait('WAITING')['reason'] == 'app web holds its lock /update.lock'
+    status = device.status()
+    assert status['active']['sequence'] == 1 and status['apps'][0]['state'] == 'running'
+    device.cli('kill', '--signal', 'USR1', status['apps'][0]['container']).ok()
+    assert device.wait('CONFIRMED')['active']['sequence'] == 2
+
+
+def test_lock_that_is_none(device):
+    """What the app put there is not opened, and somebody has the last word."""
+    command = ('sh', '-c', 'mkfifo /update.lock; exec sleep 1000')
+    assert device.apply(device.release(1, device.app('web', *command, lock='/update.lock'))).code == 0
+    device.cli('ota', 'apply', device.release(2, device.app('web', *SLEEP))).ok()
+    assert device.wait('WAITING')['reason'] == 'app web: lock /update.lock: is not a file'
+    device.cli('ota', 'proceed').ok()
+    assert device.wait('CONFIRMED')['active']['sequence'] == 2
+
+
+def test_release_that_waits_for_a_word(device):
+    held = device.release(1, device.app('web', *SLEEP), policy={'start': 'hold'})
+    device.cli('ota', 'apply', held).ok()
+    assert device.wait('WAITING')['reason'] == 'somebody has to say that it may begin (wherry ota proceed)'
+    device.engine.kill()
+    device.engine.start()
+    assert device.wait('WAITING')['apps'] == []
+    device.cli('ota', 'proceed').ok()
+    device.wait('CONFIRMED')
+    one_clear_error(device.cli('ota', 'proceed'), 'no update waits: the state is CONFIRMED')
+
+
 def test_release_that_never_becomes_healthy(device):
     assert device.apply(device.release(1, device.app('web', *SLEEP))).code == 0
     checked = device.app('web', 'sh', '-c', 'exec sleep 1001', checks=[{'http': 8080, 'path': '/ok'}])

@@ -121,6 +121,7 @@ class CrashPoints : public testing::Test {
     const SignedRelease* end;
     bool fails = false;       // its app
     bool takes_down = false;  // the device, when its app starts
+    int busy = 0;             // so often in each boot an app holds its lock
     bool syncs_record = true;
     bool slots = false;
     std::string_view hangs = {};            // the operating system that never comes up
@@ -215,6 +216,7 @@ class CrashPoints : public testing::Test {
     FileDevice device(directory + "/device");
     if (scenario.fails)
       device.failing.insert("new");
+    device.busy = scenario.busy;
     device.on_action = [&](std::string_view action) {
       Call();
       if (action.starts_with("app-new") && action.ends_with("running")) {
@@ -320,6 +322,10 @@ TEST_F(CrashPoints, Update) {
 
 TEST_F(CrashPoints, UpdateThatIsTakenBack) {
   ExpectWhole({.name = "revert", .release = &third_, .end = &second_, .fails = true});
+}
+
+TEST_F(CrashPoints, UpdateThatWaits) {
+  ExpectWhole({.name = "wait", .release = &third_, .end = &third_, .busy = 2});
 }
 
 TEST_F(CrashPoints, Rollback) {

@@ -2,6 +2,8 @@
 // its releases are signed by a key of its own.
 #pragma once
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <set>
 #include <string>
@@ -67,6 +69,18 @@ class FileDevice : public Workload {
         Put(NameOf(app), "created");
     }
     return {};
+  }
+
+  Result<std::vector<UniqueFd>> Hold(const Release& active) override {
+    Act("hold");
+    if (busy > 0) {
+      --busy;
+      return Fail(Errc::kConflict, Cat("app ", active.apps.front().name, " holds its lock"));
+    }
+    std::vector<UniqueFd> held;
+    held.push_back(wherry::Open(directory_, O_RDONLY | O_DIRECTORY).value());
+    lock = held.front().get();
+    return held;
   }
 
   Result<> Switch(const Release* from, const Release* to, const CancelFlag&) override {
@@ -143,6 +157,8 @@ class FileDevice : public Workload {
 
   // What goes wrong. Set before the updater starts, or atomic.
   std::atomic<bool> unreachable = false;
+  std::atomic<int> busy = 0;   // so often an app holds its lock
+  std::atomic<int> lock = -1;  // what Hold gave last
   std::string fetch_error;
   Errc fetch_code = Errc::kInvalid;
   std::set<std::string> failing;

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <ctime>
 #include <thread>
 
 #include "tests/unit/ota/device.h"
@@ -116,6 +117,73 @@ TEST_F(UpdaterTest, FailingReleaseIsTakenBack) {
   // The same deployment is not tried again, a new one of the same release is.
   EXPECT_EQ(Apply(Make(2, "bad"), "d2").error().code(), Errc::kNotModified);
   Deploy(Make(2, "bad"), "d3", State::kReverted);
+}
+
+constexpr std::string_view kTrial = R"("trial":{"soak_s":0,"deadline_s":60})";
+
+TEST_F(UpdaterTest, WaitsForAnAppsLock) {
+  Boot();
+  Deploy(Make(1), "d1", State::kConfirmed);
+  device_.busy = 3;
+  UpdateState end = Deploy(Make(2), "d2", State::kConfirmed);
+  EXPECT_EQ(StatesOf("d2"), (Strings{"FETCHING", "VERIFIED", "WAITING", "TRIAL", "CONFIRMED"}));
+  EXPECT_EQ(Await(State::kWaiting, "d2").reason, "app web holds its lock");
+  EXPECT_EQ(end.reason, "");
+  EXPECT_EQ(device_.busy, 0);
+  EXPECT_EQ(fcntl(device_.lock, F_GETFD), -1) << "the lock is still held";
+}
+
+TEST_F(UpdaterTest, LocksAreNotAskedForByForce) {
+  Boot();
+  Deploy(Make(1), "d1", State::kConfirmed);
+  device_.busy = 1000;
+  Deploy(Make(2, "web", "", Cat(kTrial, R"(,"policy":{"start":"force"})")), "d2",
+         State::kConfirmed);
+  EXPECT_EQ(device_.busy, 1000);
+}
+
+TEST_F(UpdaterTest, WaitsForAWord) {
+  Boot();
+  SignedRelease first = Make(1);
+  Deploy(first, "d1", State::kConfirmed);
+  EXPECT_EQ(updater_->Proceed().error().code(), Errc::kConflict);
+  SignedRelease second = Make(2, "web", "", Cat(kTrial, R"(,"policy":{"start":"hold"})"));
+  Deploy(second, "d2", State::kWaiting);
+  Reboot();
+  std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_EQ(updater_->Now().update.state, State::kWaiting);
+  EXPECT_EQ(device_.Running(), FileDevice::NamesOf(first.release));
+  ASSERT_TRUE(updater_->Proceed());
+  Await(State::kConfirmed, "d2");
+  EXPECT_EQ(device_.Running(), FileDevice::NamesOf(second.release));
+}
+
+TEST_F(UpdaterTest, WordIsOfOneDeployment) {
+  Boot();
+  std::string hold = Cat(kTrial, R"(,"policy":{"start":"hold"})");
+  Deploy(Make(1, "web", "", hold), "d1", State::kWaiting);
+  ASSERT_TRUE(updater_->Proceed());
+  Await(State::kConfirmed, "d1");
+  Deploy(Make(2, "web", "", hold), "d2", State::kWaiting);
+  ASSERT_TRUE(updater_->Cancel(Code::kRequested, "not today"));
+  Await(State::kCancelled, "d2");
+  EXPECT_EQ(updater_->Now().update.code, Code::kRequested);
+}
+
+TEST_F(UpdaterTest, WaitsForAWindowUntilItsPatienceEnds) {
+  Boot();
+  std::time_t clock = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&clock, &local);
+  // An hour from now at the earliest.
+  auto hour = [&](int ahead) {
+    int then = (local.tm_hour + ahead) % 24;
+    return Cat(then < 10 ? "0" : "", then, ":00");
+  };
+  std::string policy =
+      Cat(kTrial, R"(,"policy":{"patience_s":1,"windows":[")", hour(2), "-", hour(3), R"("]})");
+  Deploy(Make(1, "web", "", policy), "d1", State::kConfirmed);
+  EXPECT_EQ(Await(State::kWaiting, "d1").reason, "none of its windows is open");
 }
 
 TEST_F(UpdaterTest, NeverHealthyIsTakenBackAtTheDeadline) {

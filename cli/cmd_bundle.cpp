@@ -1,4 +1,5 @@
-// release bundle: a signed release and its images in one file, from their registries.
+// release bundle: a signed release and its images in one file, from their registries. release push:
+// the signed release into a registry.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -7,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "cli/credentials.h"
+#include "cli/table.h"
 #include "core/base/file.h"
 #include "core/base/scope.h"
 #include "core/base/text.h"
@@ -15,6 +17,7 @@
 #include "engine/config.h"
 #include "net/registry/client.h"
 #include "ota/release.h"
+#include "ota/release_artifact.h"
 #include "store/tar_writer.h"
 
 namespace wherry::cli {
@@ -144,6 +147,19 @@ class Bundle {
   int fd_ = -1;
 };
 
+struct ReleaseFile {
+  std::string envelope;
+  ota::Release release;
+};
+
+Result<ReleaseFile> ReadRelease(const std::string& file) {
+  ReleaseFile read;
+  read.envelope = TRY(ReadFile(file, ota::kMaxRelease));
+  ota::Envelope opened = TRY(ota::Envelope::Parse(read.envelope, file));
+  read.release = TRY(ota::Release::Parse(opened.payload, file));
+  return read;
+}
+
 }  // namespace
 
 std::span<const Option> ReleaseBundleOptions() {
@@ -155,10 +171,7 @@ Result<int> ReleaseBundleCommand(const Invocation& call) {
   std::string output = call.arguments.Value("output");
   if (output.empty())
     return Fail(Errc::kInvalid, "release bundle: --output is missing: the file to write");
-  const std::string& file = call.word(0);
-  std::string envelope = TRY(ReadFile(file, ota::kMaxRelease));
-  ota::Envelope opened = TRY(ota::Envelope::Parse(envelope, file));
-  ota::Release release = TRY(ota::Release::Parse(opened.payload, file));
+  auto [envelope, release] = TRY(ReadRelease(call.word(0)));
   std::vector<oci::Platform> platforms;
   for (const std::string& name : call.arguments.List("platform")) {
     oci::Platform platform = TRY(oci::ParsePlatform(name));
@@ -178,6 +191,20 @@ Result<int> ReleaseBundleCommand(const Invocation& call) {
   if (rename(part.c_str(), output.c_str()) != 0)
     return FailSys("rename", output);
   remove.Disarm();
+  return 0;
+}
+
+// Prints where it is now, by digest.
+Result<int> ReleasePushCommand(const Invocation& call) {
+  registry::Reference to = TRY(registry::Reference::Parse(call.word(0)));
+  if (to.digest)
+    return Fail(Errc::kInvalid,
+                Cat(call.word(0), " has a digest: a release gets its own; name a tag"));
+  ReleaseFile file = TRY(ReadRelease(call.word(1)));
+  engine::Config config = TRY(engine::LoadConfig(call.config_file, {}));
+  auto credentials = TRY(UserCredentials(to.registry));
+  auto pushed = TRY(ota::PushRelease(config.registry, to, std::move(credentials), file.envelope));
+  TRY(Print(Cat(pushed.Canonical(), "\n")));
   return 0;
 }
 

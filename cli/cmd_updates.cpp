@@ -12,6 +12,7 @@
 #include "cli/table.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "net/registry/reference.h"
 
 namespace wherry::cli {
 
@@ -121,15 +122,29 @@ Result<int> OtaStatusCommand(const Invocation& call) {
   return 0;
 }
 
+Result<std::string> ApplyText(const Invocation& call, const Query& query, std::string_view text) {
+  auto applied = TRY(call.client.Post(Target("/wherry/v1/ota/apply", query), text));
+  return std::string(applied["digest"].str());
+}
+
+// "registry.example/releases/gateway:42", and no file that is there. A name that is only misspelled
+// must not become a question to a registry.
+bool IsReference(const std::string& text) {
+  size_t slash = text.rfind('/');
+  return slash != std::string::npos && text.find_first_of(":@", slash) != std::string::npos &&
+         !PathExists(text) && registry::Reference::Parse(text);
+}
+
 // A release is JSON; what does not begin like it is a bundle, whatever its size.
 Result<std::string> Apply(const Invocation& call, const Query& query) {
   const std::string& file = call.word(0);
+  if (IsReference(file))
+    return ApplyText(call, query, file);
   UniqueFd fd = TRY(Open(file, O_RDONLY));
   char first = 0;
   if (pread(fd.get(), &first, 1, 0) == 1 && (first == '{' || isspace(first) != 0)) {
     std::string release = TRY(ReadAll(fd.get(), kMaxRelease, file));
-    auto applied = TRY(call.client.Post(Target("/wherry/v1/ota/apply", query), release));
-    return std::string(applied["digest"].str());
+    return ApplyText(call, query, release);
   }
   FileSource bundle(std::move(fd));
   auto answer = TRY(call.client.Upload(Target("/wherry/v1/ota/bundle", query), bundle,

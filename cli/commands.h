@@ -83,6 +83,7 @@ Result<int> ContainerPruneCommand(const Invocation&);
 std::span<const Option> ContainerPruneOptions();
 Result<int> BuildCommand(const Invocation&);  // cmd_build.cpp
 std::span<const Option> BuildOptions();
+Result<int> ReleasePushCommand(const Invocation&);    // cmd_bundle.cpp
 Result<int> ReleaseBundleCommand(const Invocation&);  // cmd_bundle.cpp
 std::span<const Option> ReleaseBundleOptions();
 Result<int> ComposeCommand(const Invocation&);  // compose/command.cpp

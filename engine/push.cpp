@@ -54,20 +54,6 @@ class LayerContent final : public ByteSource {
   std::unique_ptr<ByteSource> compressed_;
 };
 
-class TextSource final : public ByteSource {
- public:
-  explicit TextSource(std::string_view text) : left_(text) {}
-  Result<size_t> Read(std::span<std::byte> out) override {
-    size_t count = std::min(out.size(), left_.size());
-    std::copy_n(std::as_bytes(std::span(left_)).begin(), count, out.begin());
-    left_.remove_prefix(count);
-    return count;
-  }
-
- private:
-  std::string_view left_;
-};
-
 // A blob that a layer is known by.
 struct KnownBlob {
   oci::Layer layer;

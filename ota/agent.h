@@ -30,7 +30,7 @@ class AgentHost {
   using Answer = std::move_only_function<void(Result<T>)>;
 
   virtual ~AgentHost() = default;
-  // A wish that was verified as far as the rollout goes; its release was not.
+  // A wish that was verified as far as the rollout goes; its release was not: Desired::release.
   virtual void Apply(std::string release, std::string deployment, Answer<> answer) = 0;
   virtual void Revoke(std::string deployment, Answer<> answer) = 0;
   // The device's state as JSON, without the members the agent adds: {"update":{},"apps":[]}.
@@ -105,9 +105,10 @@ class Agent final : public mqtt::ClientUser {
 
   struct Wanted {
     Desired desired;
-    uint64_t ticket = 0;   // of the message, until it is acknowledged
-    bool busy = false;     // the host is asked
-    bool settled = false;  // the host has taken it or refused it
+    uint64_t ticket = 0;            // of the message, until it is acknowledged
+    bool busy = false;              // the host is asked
+    bool settled = false;           // the host has taken it or refused it
+    std::chrono::seconds delay{0};  // until the host is asked again, when it could not be done
   };
 
   std::string Topic(std::string_view rest) const;
@@ -116,6 +117,7 @@ class Agent final : public mqtt::ClientUser {
   void OnTaken(const std::string& topic, uint64_t ticket, Result<WantedMarks::Taken> taken);
   void Evaluate(const std::string& topic);
   void Evaluated(const std::string& topic, const std::string& deployment, const Result<>& result);
+  void AskAgain(const std::string& topic, const Error& error);
   void Settle(const std::string& topic, const std::string& deployment, const Error* refusal);
   // agent_requests.cpp
   void OnRequest(const mqtt::Publish& message);

@@ -75,8 +75,28 @@ void Agent::Evaluated(const std::string& topic, const std::string& deployment,
   if (asked && (taken || refused)) {
     wanted.settled = true;
     Settle(topic, deployment, refused ? &result.error() : nullptr);
+  } else if (asked && result.error().code() != Errc::kConflict) {
+    AskAgain(topic, result.error());  // a conflict ends with a change of state
   }
   client_.AcknowledgeMessage(std::exchange(wanted.ticket, 0));
+}
+
+// A registry that cannot be reached, a full disk: after a while, for as long as it is wanted.
+void Agent::AskAgain(const std::string& topic, const Error& error) {
+  constexpr std::chrono::seconds kFirst{5};
+  constexpr std::chrono::seconds kLast{600};
+  Wanted& wanted = wanted_[topic];
+  if (wanted.delay.count() == 0)
+    LogWarning("fleet: deployment ", wanted.desired.deployment, ": ", error.message());
+  wanted.delay = std::clamp(wanted.delay * 2, kFirst, kLast);
+  env_.loop->After(wanted.delay, [this, topic, deployment = wanted.desired.deployment,
+                                  alive = std::weak_ptr(alive_)] {
+    if (alive.expired())
+      return;
+    auto found = wanted_.find(topic);
+    if (found != wanted_.end() && found->second.desired.deployment == deployment)
+      Evaluate(topic);
+  });
 }
 
 // What was taken is not given to the host again, whatever takes its place there; what was refused

@@ -5,6 +5,7 @@
 #include "core/base/digest.h"
 #include "core/base/text.h"
 #include "core/oci/spec_reader.h"
+#include "net/registry/reference.h"
 
 namespace wherry::ota {
 
@@ -43,9 +44,15 @@ Result<Desired> Desired::Parse(std::string_view json, std::string_view what) {
   TRY(root["gate"].Store(desired.gate, 0, kWhole));
   desired.hold = TRY(root["hold"].Flag());
   desired.revoke = TRY(root["revoke"].Flag());
-  TRY(root["release"].ExpectObject());
-  if (root["release"])
+  if (root["release"].value().IsString()) {
+    desired.release = TRY(root["release"].Text());
+    auto reference = TRY_CTX("release", registry::Reference::Parse(desired.release));
+    if (!reference.digest)
+      return root["release"].Bad("must name the artifact by digest: a tag may change");
+  } else if (root["release"]) {
+    TRY(root["release"].ExpectObject());
     desired.release = root["release"].value().Dump();
+  }
   if (desired.release.empty() && !desired.revoke)
     return root["release"].Bad("is missing");
   return desired;
@@ -55,8 +62,10 @@ std::string Desired::ToJson() const {
   JsonWriter json;
   json.Object().Field("v", 1).Field("dep", deployment).Field("rseq", sequence);
   json.Field("gate", gate).Field("hold", hold).Field("revoke", revoke);
-  if (!release.empty())
+  if (release.starts_with('{'))
     json.Key("release").Raw(release);
+  else if (!release.empty())
+    json.Field("release", release);
   json.End();
   return json.Take();
 }

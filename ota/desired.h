@@ -23,7 +23,8 @@ struct Desired {
   uint32_t gate = 1000;   // for this many of 1000 devices
   bool hold = false;      // no device begins
   bool revoke = false;    // devices not yet in trial drop it, those in trial go back
-  std::string release;    // the signed document; empty with revoke
+  // The signed document, or the registry's artifact that has it, by digest; empty with revoke.
+  std::string release;
 
   // kDenied when no key of `keys` has signed it; kInvalid for what is no such document.
   static Result<Desired> Open(std::string_view envelope, std::span<const PublicKey> keys,

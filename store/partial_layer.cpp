@@ -38,19 +38,6 @@ class BoundedSource final : public ByteSource {
   std::string_view what_;
 };
 
-class TextSource final : public ByteSource {
- public:
-  explicit TextSource(std::string_view text) : text_(text) {}
-  Result<size_t> Read(std::span<std::byte> out) override {
-    size_t count = text_.copy(reinterpret_cast<char*>(out.data()), out.size());
-    text_.remove_prefix(count);
-    return count;
-  }
-
- private:
-  std::string_view text_;
-};
-
 ByteRange RangeOf(const Transaction::LayerParts::Part& part) {
   return {part.offset, part.offset + part.size};
 }

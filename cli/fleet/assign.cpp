@@ -137,12 +137,12 @@ class Rollback {
 Result<int> FleetAssign(FleetCall& call) {
   constexpr uint64_t kWhole = 1000;
   std::string group = TRY(GroupOf(call));
-  FleetRelease release = TRY(ReadFleetRelease(call.arguments.positional()[0]));
+  FleetRelease release = TRY(ReadFleetRelease(call));
   Desired wanted;
   wanted.deployment = TRY(DeploymentOf(call, release.release));
   uint64_t gate = TRY(NumberOf(call, "gate", kWhole, kWhole));
   wanted.gate = static_cast<uint32_t>(gate);
-  wanted.release = std::move(release.envelope);
+  wanted.release = std::move(release.wanted);
   ota::PrivateKey key = TRY(call.Key());
   std::vector<ota::PublicKey> keys;
   keys.push_back(TRY(key.Public()));

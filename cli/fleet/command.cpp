@@ -7,6 +7,7 @@
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "engine/mqtt_config.h"
+#include "net/registry/reference.h"
 
 namespace wherry::cli {
 
@@ -19,15 +20,20 @@ constexpr Option kFormat = {"format", 0, kValue, "json", "JSON"};
 constexpr Option kDeployment = {"dep", 0, kValue, "NAME",
                                 "Name of the attempt; NAME-SEQUENCE of the release without it"};
 
+constexpr Option kFrom = {"from", 0, kValue, "REFERENCE",
+                          "Devices get it from a registry (`release push`), not by the broker"};
+
 constexpr Option kShow[] = {kGroup, kFormat};
 constexpr Option kAssign[] = {
     kGroup,
     kDeployment,
+    kFrom,
     {"gate", 0, kValue, "N", "For N of 1000 devices; 1000 without it"},
 };
 constexpr Option kRollout[] = {
     kGroup,
     kDeployment,
+    kFrom,
     kFormat,
     {"waves", 0, kValue, "N,N,...", "Gates of the waves, of 1000 devices; 1000 without it"},
     {"abort-rate", 0, kValue, "PERCENT", "Abort when more of the outcomes are failures; 10"},
@@ -75,7 +81,8 @@ void PrintLine(std::string_view text) {
   (void)Print(Cat(text, "\n"));
 }
 
-Result<FleetRelease> ReadFleetRelease(const std::string& file) {
+Result<FleetRelease> ReadFleetRelease(const FleetCall& call) {
+  const std::string& file = call.arguments.positional()[0];
   std::string text = TRY(ReadFile(file, ota::kMaxRelease));
   ota::Envelope envelope = TRY(ota::Envelope::Parse(text, file));
   if (envelope.payload_type != ota::kReleaseType)
@@ -83,7 +90,14 @@ Result<FleetRelease> ReadFleetRelease(const std::string& file) {
   FleetRelease release;
   release.release = TRY(ota::Release::Parse(envelope.payload, file));
   JsonDocument document = TRY(JsonDocument::Parse(text, file));
-  release.envelope = document.root().Dump();
+  release.wanted = document.root().Dump();
+  if (const std::string& from = call.arguments.Value("from"); !from.empty()) {
+    auto reference = TRY_CTX("--from", registry::Reference::Parse(from));
+    if (!reference.digest)
+      return Fail(Errc::kInvalid,
+                  Cat("--from ", from, " has no digest, which `wherry release push` tells"));
+    release.wanted = reference.Canonical();
+  }
   return release;
 }
 

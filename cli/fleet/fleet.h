@@ -12,10 +12,11 @@ namespace wherry::cli {
 
 // A release's document, read and understood, though not verified: devices do that.
 struct FleetRelease {
-  std::string envelope;  // compact
+  std::string wanted;  // as Desired::release: its document, compact, or what --from says
   ota::Release release;
 };
-Result<FleetRelease> ReadFleetRelease(const std::string& file);
+// Of the command's first word.
+Result<FleetRelease> ReadFleetRelease(const FleetCall& call);
 // --group; kInvalid without it, or for what is no level of a topic.
 Result<std::string> GroupOf(const FleetCall& call);
 // --dep, else "NAME-SEQUENCE" of the release.

@@ -107,10 +107,10 @@ Result<int> Wish(FleetCall& call, Conductor::Wish wish, std::string_view reason)
 }  // namespace
 
 Result<int> FleetRollout(FleetCall& call) {
-  FleetRelease release = TRY(ReadFleetRelease(call.arguments.positional()[0]));
+  FleetRelease release = TRY(ReadFleetRelease(call));
   Conductor::Options options;
   options.plan = TRY(Plan(call, release.release));
-  options.release = std::move(release.envelope);
+  options.release = std::move(release.wanted);
   return Conduct(call, std::move(options));
 }
 

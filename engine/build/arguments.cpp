@@ -14,21 +14,6 @@ namespace wherry::build {
 
 namespace {
 
-class TextSource : public ByteSource {
- public:
-  explicit TextSource(std::string_view text) : text_(text) {}
-  Result<size_t> Read(std::span<std::byte> out) override {
-    size_t count = std::min(out.size(), text_.size());
-    if (count > 0)
-      memcpy(out.data(), text_.data(), count);
-    text_.remove_prefix(count);
-    return count;
-  }
-
- private:
-  std::string_view text_;
-};
-
 enum class JsonForm : uint8_t { kNone, kStrings, kOther };
 
 // Whether `text` is a JSON list, and one of strings alone, which go to `words`. Not JsonDocument:

@@ -113,7 +113,8 @@ void Fleet::OnReport(const ota::Report& report) {
 }
 
 void Fleet::Apply(std::string release, std::string deployment, Answer<> answer) {
-  OnWorker<void>(
+  On<void>(
+      bringer_,
       [updates = env_.updates, release = std::move(release),
        deployment = std::move(deployment)]() -> Result<> {
         TRY(updates->Apply(release, deployment));

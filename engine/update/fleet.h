@@ -74,12 +74,17 @@ class Fleet final : public ota::AgentHost {
   void ReadLog(const std::string& session, uint64_t number);
 
   template <class T>
-  void OnWorker(std::move_only_function<Result<T>()> work, Answer<T> answer);
+  void On(WorkerPool& pool, std::move_only_function<Result<T>()> work, Answer<T> answer);
+  template <class T>
+  void OnWorker(std::move_only_function<Result<T>()> work, Answer<T> answer) {
+    On<T>(worker_, std::move(work), std::move(answer));
+  }
 
   Environment env_;
   std::string boot_;
   std::unique_ptr<ota::Outbox> outbox_;
   WorkerPool worker_{1};
+  WorkerPool bringer_{1};  // of releases, for which a registry may have to be waited for
   std::unique_ptr<ota::Agent> agent_;
   std::map<std::string, Lease> leases_;  // of logs, by session
   uint64_t lease_count_ = 0;
@@ -88,9 +93,9 @@ class Fleet final : public ota::AgentHost {
 };
 
 template <class T>
-void Fleet::OnWorker(std::move_only_function<Result<T>()> work, Answer<T> answer) {
-  worker_.Run([loop = env_.loop, alive = std::weak_ptr(alive_), work = std::move(work),
-               answer = std::move(answer)]() mutable {
+void Fleet::On(WorkerPool& pool, std::move_only_function<Result<T>()> work, Answer<T> answer) {
+  pool.Run([loop = env_.loop, alive = std::weak_ptr(alive_), work = std::move(work),
+            answer = std::move(answer)]() mutable {
     auto result = std::make_shared<Result<T>>(work());
     loop->Post([alive, result, answer = std::move(answer)]() mutable {
       if (!alive.expired())

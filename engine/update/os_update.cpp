@@ -2,11 +2,11 @@
 
 #include "board/restart.h"
 #include "board/slot_writer.h"
-#include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "net/registry/client.h"
 #include "net/registry/credentials.h"
+#include "ota/release_artifact.h"
 #include "store/decompress.h"
 
 namespace wherry::engine {
@@ -15,24 +15,6 @@ namespace {
 
 // What an operating system expands to is bounded by the release, not by a ratio.
 constexpr uint64_t kMaxExpansion = 1'000'000;
-
-// Of the image's or artifact's one layer, whatever types it says it has.
-Result<oci::Descriptor> OnlyLayer(std::string_view manifest) {
-  JsonDocument document = TRY(JsonDocument::Parse(manifest, "the manifest"));
-  JsonValue layers = document["layers"];
-  size_t count = 0;
-  oci::Descriptor layer;
-  for (JsonValue value : layers) {
-    ++count;
-    layer.digest = TRY(Digest::Parse(value["digest"].str()));
-    layer.size = static_cast<uint64_t>(std::max<int64_t>(value["size"].integer(), 0));
-    layer.media_type = value["mediaType"].str();
-  }
-  if (count != 1)
-    return Fail(Errc::kInvalid,
-                Cat("an operating system's image has one layer; this one has ", count));
-  return layer;
-}
 
 }  // namespace
 
@@ -52,7 +34,7 @@ Result<> OsUpdate::Write(const ota::OsImage& image, const ota::CancelFlag& cance
   registry::FetchedManifest manifest = TRY(client.GetManifest());
   if (const std::string& keys = KeysFor(config_->signatures, image.image); !keys.empty())
     TRY(CheckSigned(client, image.image, manifest.digest, keys));
-  oci::Descriptor layer = TRY(OnlyLayer(manifest.bytes));
+  oci::Descriptor layer = TRY(ota::OnlyLayer(manifest.bytes, "an operating system's image"));
   std::unique_ptr<ByteSource> blob = TRY(client.OpenBlob(layer));
   store::Limits limits = config_->store;
   limits.max_expansion = kMaxExpansion;

@@ -5,7 +5,9 @@
 #include "core/base/text.h"
 #include "core/base/time.h"
 #include "engine/update/bundle.h"
+#include "net/registry/credentials.h"
 #include "net/tls/time_floor.h"
+#include "ota/release_artifact.h"
 
 namespace wherry::engine {
 
@@ -110,9 +112,19 @@ Result<Digest> Updates::Take(const ota::Release& release, std::string_view envel
   return release.digest;
 }
 
-Result<Digest> Updates::Apply(std::string_view envelope, std::string deployment) {
-  ota::Release release = TRY(Verify(envelope));
-  return Take(release, envelope, std::move(deployment));
+Result<std::string> Updates::Pull(std::string_view reference) const {
+  registry::Reference from = TRY(registry::Reference::Parse(reference));
+  auto credentials =
+      TRY(registry::CredentialsFile(env_.config->update_credentials).Get(from.registry));
+  return ota::PullRelease(env_.config->registry, from, std::move(credentials), &ended_);
+}
+
+Result<Digest> Updates::Apply(std::string_view release, std::string deployment) {
+  std::string text(Trim(release));
+  if (!text.starts_with('{'))
+    text = TRY(Pull(text));
+  ota::Release verified = TRY(Verify(text));
+  return Take(verified, text, std::move(deployment));
 }
 
 Result<Digest> Updates::ApplyBundle(ByteSource& bundle, std::string deployment,

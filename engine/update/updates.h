@@ -42,9 +42,10 @@ class Updates {
   // When the loop has ended.
   void Stop();
 
-  // Worker, as all that follow. A signed release; `deployment` names the attempt, empty: one is
-  // made up. The digest of the release. kDenied without a key that has signed it.
-  Result<Digest> Apply(std::string_view envelope, std::string deployment);
+  // Worker, as all that follow. A signed release, or the reference of the artifact that has it;
+  // `deployment` names the attempt, empty: one is made up. The digest of the release. kDenied
+  // without a key that has signed it.
+  Result<Digest> Apply(std::string_view release, std::string deployment);
   // The same from a bundle (bundle.h): nothing of it is looked at before its release was verified,
   // nothing of it stays when something is wrong with it.
   Result<Digest> ApplyBundle(ByteSource& bundle, std::string deployment, const CancelFlag& cancel);
@@ -63,6 +64,7 @@ class Updates {
 
  private:
   explicit Updates(const Environment& environment);
+  Result<std::string> Pull(std::string_view reference) const;
   Result<ota::Release> Verify(std::string_view envelope) const;
   Result<Digest> Take(const ota::Release& release, std::string_view envelope,
                       std::string deployment);

@@ -46,7 +46,7 @@ Result<std::string> SignDesired(const PrivateKey& key, const Desired& desired) {
   if (text.size() > kMaxDesired) {
     return Fail(Errc::kInvalid, Cat("the release is too large for the broker's way: ", text.size(),
                                     " bytes with signatures, and devices take ", kMaxDesired,
-                                    "; make its configuration smaller, or send it as a bundle"));
+                                    "; put it into a registry (wherry release push) and name it with --from"));
   }
   return text;
 }

@@ -48,6 +48,42 @@ def device(new_engine, registry, maker):
     return Stranger(new_engine, registry, maker)
 
 
+def pushed(maker, path, name='releases/gateway:test'):
+    """A release in the registry; its reference with a digest."""
+    push = maker.cli('--config', maker.engine.config, 'release', 'push', f'{maker.registry.name}/{name}', path)
+    return push.ok().out.strip()
+
+
+@BOTH
+def test_release_from_a_registry(maker):
+    path = maker.release(1, maker.app('web', *SLEEP))
+    reference = pushed(maker, path)
+    assert reference.startswith(f'{maker.registry.name}/releases/gateway@sha256:')
+    assert pushed(maker, path) == reference
+    assert maker.apply(reference).code == 0
+    assert maker.running() == ['web']
+    assert pushed(maker, maker.release(2, maker.app('web', 'sleep', '1002'))) != reference
+    assert maker.apply(f'{maker.registry.name}/releases/gateway:test').code == 0
+    assert maker.status()['active']['sequence'] == 2
+
+
+def test_what_is_no_release_in_a_registry(maker):
+    path = maker.release(1, maker.app('web', *SLEEP))
+    name = maker.registry.name
+    apply = lambda text: maker.cli('ota', 'apply', text)  # noqa: E731
+    apply(maker.image()).fails(1, 'busybox@sha256:[0-9a-f]* is no release')
+    apply(f'{name}/nothing:here').fails(1, 'nothing:here')
+    apply('no-such-file').fails(1, 'no-such-file')
+    maker.cli('release', 'keygen', f'{maker.engine.dir}/foreign').ok()
+    maker.cli('release', 'sign', '--key', f'{maker.engine.dir}/foreign.key', '-o', f'{path}.foreign',
+              f'{path}.full').ok()
+    apply(pushed(maker, f'{path}.foreign')).fails(1, 'signed by no key this device trusts')
+    push = lambda to, file: maker.cli('--config', maker.engine.config, 'release', 'push', to, file)  # noqa: E731
+    push(f'{name}/releases/x', f'{path}.full').fails(1, 'no signed document')
+    push(maker.image(), path).fails(1, 'a release gets its own')
+    assert maker.status()['state'] == 'NONE'
+
+
 def bundle(maker, sequence, *apps, **more):
     """A bundle of a release in a file."""
     path = maker.release(sequence, *apps, **more)

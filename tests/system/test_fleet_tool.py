@@ -5,8 +5,9 @@ import json
 import pytest
 
 from engine import REGISTRY
+from test_bundle import pushed
 from test_fleet import FleetDevice, broker, control, device  # pylint: disable=unused-import
-from test_updates import SLEEP
+from test_updates import SLEEP, device_config
 
 pytestmark = pytest.mark.machines('host-net')
 
@@ -60,6 +61,23 @@ def test_assign_and_roll_back(device, office):  # pylint: disable=redefined-oute
     back = office.seen(lambda seen: seen['state'] == 'REVERTED' and seen['release'] == 'gateway 1')
     assert back['code'] == 'E_REQUESTED'
     assert office.fleet('devices', '--group', 'others').ok().out.count('\n') == 1
+
+
+def test_release_that_is_too_large_for_the_broker(device, office):  # pylint: disable=redefined-outer-name
+    """It is in a registry, and the broker says where. A registry that is away is waited for."""
+    engine = device.engine
+    device.machine.run(['mkdir', '-p', engine.credentials]).ok()
+    device.machine.write(f'{engine.credentials}/config.json', device_config(device.registry), 0o600)
+    large = device.app('web', *SLEEP, config={'Env': ['LARGE=' + 'x' * 40000]})
+    path = device.release(1, large)
+    office.seen(lambda seen: seen['connected'])
+    office.fleet('assign', path, '--group', 'gateways').fails(1, 'wherry release push')
+    missing = f'{device.registry.name}/releases/gateway@sha256:{"0" * 64}'
+    office.fleet('assign', path, '--group', 'gateways', '--from', missing, '--dep', 'missing').ok()
+    device.machine.wait_for(lambda: 'fleet: deployment missing: ' in engine.log(), 'it is not looked for', 20)
+    office.fleet('assign', path, '--group', 'gateways', '--from', 'releases:latest').fails(1, 'has no digest')
+    office.fleet('assign', path, '--group', 'gateways', '--from', pushed(device, path)).ok()
+    office.seen(lambda seen: seen['state'] == 'CONFIRMED' and seen['release'] == 'gateway 1')
 
 
 def test_rollout_of_a_bad_release(device, office):  # pylint: disable=redefined-outer-name

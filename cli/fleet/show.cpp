@@ -106,7 +106,10 @@ Result<int> FleetWatch(FleetCall& call) {
     Result<ota::Rollout> rollout = ota::Rollout::Open(session.rollout(), keys);
     if (!rollout)
       return end(std::unexpected(std::move(rollout).error()));
-    rollout->counts = ota::Count(*rollout, session.view(), Uptime());
+    // What the controller has seen to end is told by the devices' own reports a little later.
+    ota::RolloutCounts counts = ota::Count(*rollout, session.view(), Uptime());
+    if (counts.ended() >= rollout->counts.ended())
+      rollout->counts = counts;
     teller.Tell(*rollout, session.view());
     if (rollout->ended())
       return end(rollout->phase == ota::Phase::kDone ? 0 : 1);

@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/compose/project.h"
 #include "cli/table.h"
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
+#include "engine/compose/release_draft.h"
 #include "ota/release.h"
 
 namespace wherry::cli {
@@ -23,6 +25,8 @@ constexpr uint32_t kPublic = 0644;
 constexpr Option kCreate[] = {
     {"output", 'o', kValue, "FILE", "Write the release to this file"},
     {"sequence", 0, kValue, "N", "Its sequence number; above those before it"},
+    {"file", 'f', kList, "FILE", "Compose file: its services are apps of the release"},
+    {"profile", 0, kList, "NAME", "Of the compose file, with the services of this profile"},
 };
 constexpr Option kSign[] = {
     {"key", 0, kValue, "FILE", "Private key on P-256 in PEM"},
@@ -127,13 +131,30 @@ Result<int> ReleaseKeygenCommand(const Invocation& call) {
   return 0;
 }
 
+// FILE; with compose files what they say below it.
+Result<std::string> Draft(const Invocation& call) {
+  std::string text = "{}";
+  if (!call.words().empty())
+    text = TRY(ReadFile(call.word(0), ota::kMaxRelease));
+  std::string_view what = call.words().empty() ? std::string_view("release") : call.word(0);
+  JsonDocument document = TRY(JsonDocument::Parse(text, what));
+  TRY(ota::RefuseDuplicateNames(document.root(), what));
+  if (!call.arguments.Has("file"))
+    return text;
+  Project project = TRY(LoadProject(call.arguments, Files::kNeeded));
+  auto services = TRY(compose::SelectServices(project.group, {}, project.profiles,
+                                              compose::Dependencies::kInclude));
+  return compose::ReleaseDraft(project.group, services, document.root());
+}
+
 Result<int> ReleaseCreateCommand(const Invocation& call) {
-  const std::string& file = call.word(0);
-  std::string text = TRY(ReadFile(file, ota::kMaxRelease));
-  JsonDocument document = TRY(JsonDocument::Parse(text, file));
-  TRY(ota::RefuseDuplicateNames(document.root(), file));
+  if (call.words().empty() && !call.arguments.Has("file"))
+    return Fail(Errc::kInvalid,
+                "release create: name a release to complete, or a compose file with --file");
+  std::string text = TRY(Draft(call));
+  JsonDocument document = TRY(JsonDocument::Parse(text, "release"));
   std::string complete = TRY(Complete(call, document.root()));
-  TRY(ota::Release::Parse(complete, file));
+  TRY(ota::Release::Parse(complete, call.words().empty() ? "release" : call.word(0)));
   TRY(Write(call, complete));
   return 0;
 }

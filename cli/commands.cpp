@@ -70,7 +70,7 @@ constexpr Command kCommands[] = {
     {"pull", "IMAGE", "Download an image", 1, 1, kMixed, PullOptions, PullCommand},
     {"push", "IMAGE", "Upload an image to its registry", 1, 1, kMixed, PushOptions, PushCommand},
     {"release bundle", "FILE", "Write a signed release and its images to one file, for devices without a network", 1, 1, kMixed, ReleaseBundleOptions, ReleaseBundleCommand},
-    {"release create", "FILE", "Complete a release: digests for tags, sequence number, time", 1, 1, kMixed, ReleaseCreateOptions, ReleaseCreateCommand},
+    {"release create", "[FILE]", "Complete a release: apps of compose files, digests for tags, sequence number, time", 0, 1, kMixed, ReleaseCreateOptions, ReleaseCreateCommand},
     {"release keygen", "NAME", "Make a key for releases: NAME.key and NAME.pub", 1, 1, kMixed, NoOptions, ReleaseKeygenCommand},
     {"release push", "REFERENCE FILE", "Put a signed release into a registry, where devices get it by `ota apply REFERENCE`", 2, 2, kMixed, NoOptions, ReleasePushCommand},
     {"release sign", "FILE", "Sign a release", 1, 1, kMixed, ReleaseSignOptions, ReleaseSignCommand},

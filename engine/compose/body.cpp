@@ -258,8 +258,12 @@ std::string ContainerBody(const Group& group, const Service& service, const Inst
   return Body(group, service, instance, ContainerLabels(group, service, instance));
 }
 
+std::string PlainContainerBody(const Group& group, const Service& service) {
+  return Body(group, service, {}, service.labels);
+}
+
 std::string ConfigHash(const Group& group, const Service& service) {
-  return Digest::Of(Body(group, service, {}, service.labels)).hex();
+  return Digest::Of(PlainContainerBody(group, service)).hex();
 }
 
 std::string ContainerName(const Group& group, const Service& service, int64_t number) {
@@ -275,12 +279,20 @@ std::string VolumeBody(const Group& group, const Volume& volume) {
   return VolumeText(&group, volume);
 }
 
+std::string PlainNetworkBody(const Network& network) {
+  return NetworkText(nullptr, network);
+}
+
+std::string PlainVolumeBody(const Volume& volume) {
+  return VolumeText(nullptr, volume);
+}
+
 std::string NetworkHash(const Network& network) {
-  return Digest::Of(NetworkText(nullptr, network)).hex();
+  return Digest::Of(PlainNetworkBody(network)).hex();
 }
 
 std::string VolumeHash(const Volume& volume) {
-  return Digest::Of(VolumeText(nullptr, volume)).hex();
+  return Digest::Of(PlainVolumeBody(volume)).hex();
 }
 
 }  // namespace wherry::compose

@@ -48,4 +48,9 @@ std::string VolumeBody(const Group& group, const Volume& volume);
 std::string NetworkHash(const Network& network);
 std::string VolumeHash(const Volume& volume);
 
+// The same bodies without the labels of docker compose, for what is made by others.
+std::string PlainContainerBody(const Group& group, const Service& service);
+std::string PlainNetworkBody(const Network& network);
+std::string PlainVolumeBody(const Volume& volume);
+
 }  // namespace wherry::compose

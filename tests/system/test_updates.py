@@ -181,6 +181,36 @@ def test_release_that_waits_for_a_word(device):
     one_clear_error(device.cli('ota', 'proceed'), 'no update waits: the state is CONFIRMED')
 
 
+@BOTH
+def test_release_of_a_compose_file(device):
+    """The services run as apps, find each other by name, and what the release adds goes over them."""
+    directory = device.machine.temporary_directory()
+    device.machine.write(f'{directory}/compose.yaml', f"""
+services:
+  db: {{image: "{device.image()}", command: sleep 1000, init: true}}
+  web:
+    image: "{device.image()}"
+    command: sh -c 'nslookup db > /data/found; exec sleep 1000'
+    init: true
+    depends_on: [db]
+    volumes: ["data:/data"]
+volumes: {{data: }}
+""")
+    checks = [{'command': ['grep', '-q', 'Address.*172', '/data/found']}]
+    device.machine.write(f'{directory}/base.json', json.dumps(
+        {'name': 'shop', 'seq': 1, 'trial': QUICK, 'apps': [{'name': 'web', 'checks': checks}]}))
+    device.cli('release', 'create', '-f', f'{directory}/compose.yaml', '-o', f'{directory}/full.json',
+               f'{directory}/base.json').ok()
+    device.cli('release', 'sign', '--key', f'{device.engine.dir}/maker.key', '-o', f'{directory}/release',
+               f'{directory}/full.json').ok()
+    assert device.apply(f'{directory}/release').code == 0
+    assert device.running() == ['db', 'web']
+    assert device.cli('compose', '--file', f'{directory}/compose.yaml', 'ps', '-q').ok().out == ''
+    device.machine.write(f'{directory}/compose.yaml', 'services: {web: {image: x, scale: 2}}\n')
+    one_clear_error(device.cli('release', 'create', '-f', f'{directory}/compose.yaml'), 'not supported in releases')
+    one_clear_error(device.cli('release', 'create'), 'name a release to complete, or a compose file')
+
+
 def test_release_that_never_becomes_healthy(device):
     assert device.apply(device.release(1, device.app('web', *SLEEP))).code == 0
     checked = device.app('web', 'sh', '-c', 'exec sleep 1001', checks=[{'http': 8080, 'path': '/ok'}])

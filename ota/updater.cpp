@@ -179,6 +179,8 @@ Result<> Updater::Confirm() {
   if (state_.state != State::kTrial)
     return Fail(Errc::kConflict,
                 Cat("no release is in trial: the state is ", StateName(state_.state)));
+  if (!switched_)
+    return Fail(Errc::kConflict, "the apps of the release do not run yet: wait, or cancel it");
   UpdateState confirmed = TRY(Confirmed(state_));
   return Enter(std::move(confirmed));
 }
@@ -246,6 +248,7 @@ Result<> Updater::Enter(UpdateState next) {
   state_ = std::move(next);
   waiting_.clear();
   settled_ = false;
+  switched_ = false;
   *cancel_ = true;
   changed_.notify_all();
   return {};

@@ -43,6 +43,8 @@ class Updater {
     std::function<void(std::string_view)> log;  // one line for the daemon's log
     // How often a trial is looked at.
     std::chrono::milliseconds period{1000};
+    // What a trial of an operating system has beyond its deadline before it is Overdue.
+    std::chrono::seconds grace{60};
   };
 
   // Reads what the last run left. A record that is damaged beyond repair is set aside and said so;
@@ -70,7 +72,8 @@ class Updater {
   Result<> Cancel(Code code, std::string_view reason);
   // What is not yet in trial waits for no window, lock or word. kConflict when nothing is.
   Result<> Proceed();
-  // Ends the trial at once and well. kConflict when there is none.
+  // Ends the trial at once and well. kConflict when there is none, or before its apps have taken
+  // the place of the old ones.
   Result<> Confirm();
   // Back to the release before. kConflict when there is none or something is in progress;
   // kNotModified when `expected` is active already (none(): whatever came before).
@@ -160,6 +163,7 @@ class Updater {
   UpdateState state_;
   std::string waiting_;
   bool settled_ = false;
+  bool switched_ = false;  // the apps of the trial have taken the place of the old ones
   bool stop_ = false;
 };
 

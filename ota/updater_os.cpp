@@ -12,8 +12,6 @@ using board::Slot;
 using board::TheOther;
 using std::chrono::seconds;
 
-// For what ends a trial beyond its deadline, and for a restart.
-constexpr seconds kGrace{60};
 constexpr seconds kRestartPatience{180};
 
 int64_t UptimeSeconds() {
@@ -172,11 +170,12 @@ void Updater::NoteDeadline(const UpdateState& state) {
   bool of_slots = state.slot && state.previous_slot && *state.slot != *state.previous_slot;
   int64_t at = 0;
   if (MustRestart(state)) {
-    at = UptimeSeconds() + (kRestartPatience + kGrace).count();
+    at = UptimeSeconds() + (kRestartPatience + environment_.grace).count();
   } else if (state.state == State::kTrial && of_slots) {
     std::optional<Release> release = FindRelease(state.active);
     seconds deadline = release ? release->trial.deadline : Trial().deadline;
-    at = UptimeSeconds() + (deadline + kGrace).count() - static_cast<int64_t>(state.spent_s);
+    at = UptimeSeconds() + (deadline + environment_.grace).count() -
+         static_cast<int64_t>(state.spent_s);
   }
   overdue_at_ = at;
 }

@@ -150,6 +150,8 @@ void Updater::Arrange(const UpdateState& state, Number number, const Digest& goa
   held_.clear();
   if (switched) {
     running_ = goal;
+    std::lock_guard lock(mutex_);
+    switched_ = record_.number() == number;
     return;
   }
   if (Stopping())

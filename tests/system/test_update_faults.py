@@ -117,7 +117,7 @@ def test_two_updates_at_once(device):
     same = device.cli('ota', 'apply', '--deployment', 'trial', fifth)
     one_clear_error(same, 'deployment trial is here already, with another release')
     device.cli('ota', 'apply', '--deployment', 'trial', fourth).ok()
-    device.cli('ota', 'confirm').ok()
+    device.machine.wait_for(lambda: device.cli('ota', 'confirm').code == 0, 'its app does not run')
     assert device.wait('CONFIRMED')['active']['sequence'] == 4
     assert device.apply(fifth).code == 0
 

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "tests/unit/ota/device.h"
+#include "tests/unit/ota/file_slots.h"
 #include "tests/unit/temp_dir.h"
 
 namespace wherry::ota {
@@ -49,6 +50,15 @@ class UpdaterTest : public testing::Test {
   }
   Result<> Apply(const SignedRelease& release, std::string_view deployment) {
     return updater_->Apply(release.release, release.envelope, deployment);
+  }
+  // As soon as its apps run.
+  void ConfirmSoon() {
+    Result<> confirmed = updater_->Confirm();
+    while (!confirmed && confirmed.error().code() == Errc::kConflict) {
+      std::this_thread::sleep_for(milliseconds(1));
+      confirmed = updater_->Confirm();
+    }
+    EXPECT_TRUE(confirmed);
   }
   // Waits for a report of this state about this deployment.
   UpdateState Await(State state, std::string_view deployment) {
@@ -186,6 +196,62 @@ TEST_F(UpdaterTest, WaitsForAWindowUntilItsPatienceEnds) {
   EXPECT_EQ(Await(State::kWaiting, "d1").reason, "none of its windows is open");
 }
 
+TEST_F(UpdaterTest, IsNotConfirmedBeforeItsAppsRun) {
+  std::atomic<bool> held = true;
+  std::atomic<bool> reached = false;
+  device_.on_action = [&](std::string_view action) {
+    if (!action.ends_with("running"))
+      return;
+    reached = true;
+    while (held)
+      std::this_thread::sleep_for(milliseconds(1));
+  };
+  Boot();
+  device_.starting.insert("web");
+  ASSERT_TRUE(Apply(Make(1), "d1"));
+  while (!reached)
+    std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_EQ(updater_->Confirm().error().code(), Errc::kConflict);
+  held = false;
+  ConfirmSoon();
+  EXPECT_EQ(Await(State::kConfirmed, "d1").active, Make(1).release.digest);
+}
+
+TEST_F(UpdaterTest, HangingTrialOfASystemIsOverdue) {
+  std::atomic<bool> held = true;
+  device_.on_action = [&](std::string_view action) {
+    while (action.ends_with("running") && held)
+      std::this_thread::sleep_for(milliseconds(1));
+  };
+  // Twice: the second boot is the one into the slot that was armed.
+  SignedRelease release =
+      Make(1, "web", "", Cat(R"("trial":{"soak_s":0,"deadline_s":1},)", OsText("os-1")));
+  for (int boot = 0; boot < 2; ++boot) {
+    FileSlots booted(dir_ / "slots");
+    auto updater = Updater::Open({.directory = dir_ / "ota",
+                                  .workload = &device_,
+                                  .slots = &booted,
+                                  .report = [](const Report&) {},
+                                  .log = [](std::string_view) {},
+                                  .period = milliseconds(2),
+                                  .grace = std::chrono::seconds(0)});
+    updater->Start();
+    (void)updater->Apply(release.release, release.envelope, "d1");
+    if (boot == 0) {
+      while (booted.restarts == 0)
+        std::this_thread::sleep_for(milliseconds(1));
+      EXPECT_FALSE(updater->Overdue());
+    } else {
+      auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+      while (!updater->Overdue() && std::chrono::steady_clock::now() < end)
+        std::this_thread::sleep_for(milliseconds(10));
+      EXPECT_TRUE(updater->Overdue());
+      EXPECT_EQ(updater->Now().update.state, State::kTrial);
+    }
+    held = boot == 0;
+  }
+}
+
 TEST_F(UpdaterTest, NeverHealthyIsTakenBackAtTheDeadline) {
   Boot();
   Deploy(Make(1), "d1", State::kConfirmed);
@@ -292,7 +358,7 @@ TEST_F(UpdaterTest, TrialIsConfirmedOrCancelledByHand) {
   ASSERT_TRUE(updater_->Cancel(Code::kRequested, "by hand"));
   EXPECT_EQ(Await(State::kReverted, "d2").reason, "by hand");
   Deploy(Make(2, "slow"), "d4", State::kTrial);
-  ASSERT_TRUE(updater_->Confirm());
+  ConfirmSoon();
   EXPECT_EQ(Await(State::kConfirmed, "d4").active, Make(2, "slow").release.digest);
 }
 

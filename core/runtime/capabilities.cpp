@@ -83,6 +83,20 @@ Result<> CallCapset(const CapabilitySets& sets) {
   return {};
 }
 
+Result<CapabilitySets> CallCapget() {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2] = {};
+  if (syscall(SYS_capget, &header, data) != 0)
+    return FailSys("capget");
+  CapabilitySets sets;
+  for (int word = 0; word < 2; ++word) {
+    sets.effective |= CapabilitySet{data[word].effective} << (32 * word);
+    sets.permitted |= CapabilitySet{data[word].permitted} << (32 * word);
+    sets.inheritable |= CapabilitySet{data[word].inheritable} << (32 * word);
+  }
+  return sets;
+}
+
 // The first capability of `set` that the thread cannot have: for the message of a failure.
 std::string MissingCapability(CapabilitySet set, CapabilitySet permitted) {
   CapabilitySet missing = set & ~permitted;
@@ -152,16 +166,7 @@ CapabilitySet AllCapabilities() {
 }
 
 Result<CapabilitySets> CurrentCapabilities() {
-  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct data[2] = {};
-  if (syscall(SYS_capget, &header, data) != 0)
-    return FailSys("capget");
-  CapabilitySets sets;
-  for (int word = 0; word < 2; ++word) {
-    sets.effective |= CapabilitySet{data[word].effective} << (32 * word);
-    sets.permitted |= CapabilitySet{data[word].permitted} << (32 * word);
-    sets.inheritable |= CapabilitySet{data[word].inheritable} << (32 * word);
-  }
+  CapabilitySets sets = TRY(CallCapget());
   for (int number = 0; number <= LastCapability(); ++number) {
     if (prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 1)
       sets.bounding |= CapabilityBit(number);
@@ -171,14 +176,23 @@ Result<CapabilitySets> CurrentCapabilities() {
   return sets;
 }
 
+Result<CapabilitySet> EffectiveCapabilities() {
+  CapabilitySets sets = TRY(CallCapget());
+  return sets.effective;
+}
+
 Result<> DropBounding(CapabilitySet keep) {
-  for (int number = 0; number <= LastCapability(); ++number) {
-    if ((keep & CapabilityBit(number)) != 0)
+  for (int number = 0; number <= kMaxCapability; ++number) {
+    if ((keep & CapabilityBit(number)) != 0 || prctl(PR_CAPBSET_DROP, number, 0, 0, 0) == 0)
       continue;
-    if (prctl(PR_CAPBSET_READ, number, 0, 0, 0) != 1)
-      continue;
-    if (prctl(PR_CAPBSET_DROP, number, 0, 0, 0) != 0)
-      return FailSys("prctl(PR_CAPBSET_DROP)", CapabilityName(number));
+    if (errno == EINVAL)  // beyond the kernel's last one
+      return {};
+    // Without CAP_SETPCAP one that is not there cannot be dropped either.
+    int error_number = errno;
+    if (prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 1) {
+      return std::unexpected(
+          Error::Sys(error_number, "prctl(PR_CAPBSET_DROP)", CapabilityName(number)));
+    }
   }
   return {};
 }
@@ -190,7 +204,7 @@ Result<> KeepCapabilitiesOverSetuid() {
 }
 
 Result<> SetCapabilities(const CapabilitySets& sets) {
-  CapabilitySets current = TRY(CurrentCapabilities());
+  CapabilitySets current = TRY(CallCapget());
   std::string missing = MissingCapability(sets.effective | sets.permitted, current.permitted);
   if (!missing.empty()) {
     return Fail(Errc::kDenied,
@@ -198,10 +212,9 @@ Result<> SetCapabilities(const CapabilitySets& sets) {
   }
   TRY(CallCapset(sets));
   // Kernels before 4.3 have no ambient set; they are not supported.
-  if (current.ambient != 0 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) {
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
     return FailSys("prctl(PR_CAP_AMBIENT_CLEAR_ALL)");
-  }
-  for (int number = 0; number <= LastCapability(); ++number) {
+  for (int number = 0; number <= kMaxCapability; ++number) {
     if ((sets.ambient & CapabilityBit(number)) == 0)
       continue;
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0) != 0) {

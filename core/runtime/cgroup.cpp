@@ -277,6 +277,8 @@ Result<> Cgroup::Kill() {
 }
 
 Result<> Cgroup::Remove() {
+  if (rmdir((host_.mount + path_).c_str()) == 0)  // empty already
+    return {};
   auto killed = sys::KillCgroup(dir_.get());
   auto removed = sys::RemoveCgroup(host_.mount + path_, kRemoveTimeout);
   if (removed || killed)

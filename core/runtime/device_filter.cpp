@@ -70,40 +70,78 @@ int32_t AccessBits(const oci::DeviceRule& rule) {
          (rule.write ? BPF_DEVCG_ACC_WRITE : 0);
 }
 
-// The instructions of one rule; control leaves at the end when the rule does not decide.
+bool AllowsAll(const oci::DeviceRule& rule) {
+  return rule.allow && rule.read && rule.write && rule.mknod;
+}
+
+// How many rules from the first one on allow everything to single devices of the same type and
+// major number.
+size_t CountMinors(std::span<const oci::DeviceRule> rules) {
+  const oci::DeviceRule& first = rules[0];
+  auto other = std::ranges::find_if_not(rules, [&first](const oci::DeviceRule& rule) {
+    return AllowsAll(rule) && rule.type != 'a' && (rule.type == 'b') == (first.type == 'b') &&
+           rule.major && rule.major == first.major && rule.minor;
+  });
+  return static_cast<size_t>(other - rules.begin());
+}
+
+// The instructions of rules; control leaves at the end of each when it does not decide.
 class RuleCode {
  public:
   void Append(const oci::DeviceRule& rule) {
     if (rule.type != 'a') {
-      SkipUnless(BPF_REG_2, rule.type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR);
+      SkipUnless(BPF_REG_2, TypeNumber(rule));
       if (rule.major)
         SkipUnless(BPF_REG_4, static_cast<int32_t>(*rule.major));
       if (rule.minor)
         SkipUnless(BPF_REG_5, static_cast<int32_t>(*rule.minor));
-      if (rule.allow) {
+      if (rule.allow && !AllowsAll(rule)) {
         // Granted kinds are decided; with none left the access is allowed.
         code_.push_back(Instruction(BPF_ALU | BPF_AND | BPF_K, BPF_REG_3, 0, 0, ~AccessBits(rule)));
         SkipUnless(BPF_REG_3, 0);
-      } else {
+      } else if (!rule.allow) {
         code_.push_back(Instruction(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_1, BPF_REG_3, 0, 0));
         code_.push_back(Instruction(BPF_ALU | BPF_AND | BPF_K, BPF_REG_1, 0, 0, AccessBits(rule)));
-        skips_.push_back(code_.size());
-        code_.push_back(Instruction(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_1, 0, 0, 0));
+        Skip(BPF_JEQ, BPF_REG_1, 0);
       }
     }
-    code_.push_back(Instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, rule.allow ? 1 : 0));
-    code_.push_back(Instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
-    for (size_t skip : skips_)
-      code_[skip].off = static_cast<int16_t>(code_.size() - skip - 1);
-    skips_.clear();
+    Return(rule.allow);
+  }
+
+  // Rules of one major number that allow everything: the kernel's verifier follows each jump, so
+  // that the time to load a program is that of its jumps.
+  void AppendMinors(std::span<const oci::DeviceRule> rules) {
+    SkipUnless(BPF_REG_2, TypeNumber(rules[0]));
+    SkipUnless(BPF_REG_4, static_cast<int32_t>(*rules[0].major));
+    for (size_t i = 0; i + 1 < rules.size(); ++i) {
+      auto to_return = static_cast<int16_t>(rules.size() - i - 1);
+      code_.push_back(Instruction(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_5, 0, to_return,
+                                  static_cast<int32_t>(*rules[i].minor)));
+    }
+    SkipUnless(BPF_REG_5, static_cast<int32_t>(*rules.back().minor));
+    Return(true);
   }
 
   std::vector<bpf_insn>& code() { return code_; }
 
  private:
-  void SkipUnless(uint8_t reg, int32_t value) {
+  static int32_t TypeNumber(const oci::DeviceRule& rule) {
+    return rule.type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR;
+  }
+
+  void Skip(int condition, uint8_t reg, int32_t value) {
     skips_.push_back(code_.size());
-    code_.push_back(Instruction(BPF_JMP | BPF_JNE | BPF_K, reg, 0, 0, value));
+    code_.push_back(Instruction(BPF_JMP | condition | BPF_K, reg, 0, 0, value));
+  }
+  void SkipUnless(uint8_t reg, int32_t value) { Skip(BPF_JNE, reg, value); }
+
+  // Ends what was begun: what it has skipped goes on after it.
+  void Return(bool allow) {
+    code_.push_back(Instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, allow ? 1 : 0));
+    code_.push_back(Instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
+    for (size_t skip : skips_)
+      code_[skip].off = static_cast<int16_t>(code_.size() - skip - 1);
+    skips_.clear();
   }
 
   std::vector<bpf_insn> code_;
@@ -145,11 +183,17 @@ Result<std::vector<bpf_insn>> CompileDeviceRules(std::span<const oci::DeviceRule
       LoadContext(BPF_REG_5, offsetof(bpf_cgroup_dev_ctx, minor)),
   };
   bool denies = false;
-  bool complete = false;  // a rule for everything ends the list
-  for (size_t i = all.size(); i-- > 0 && !complete;) {
-    out.Append(all[i]);
-    denies = denies || !all[i].allow;
-    complete = all[i].type == 'a';
+  bool complete = false;      // a rule for everything ends the list
+  std::ranges::reverse(all);  // the last one decides
+  for (std::span rest = std::span<const oci::DeviceRule>(all); !rest.empty() && !complete;) {
+    size_t minors = CountMinors(rest);
+    if (minors > 1)
+      out.AppendMinors(rest.first(minors));
+    else
+      out.Append(rest[0]);
+    denies = denies || !rest[0].allow;
+    complete = rest[0].type == 'a';
+    rest = rest.subspan(std::max<size_t>(minors, 1));
   }
   if (complete && !denies)
     return std::vector<bpf_insn>();

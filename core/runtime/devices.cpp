@@ -143,8 +143,8 @@ Result<DevicePlan> DevicePlan::Open(const oci::RuntimeSpec& spec) {
   }
   for (const oci::Device& device : spec.devices)
     plan.entries_.push_back(Entry{device, UniqueFd()});
-  CapabilitySets own = TRY(CurrentCapabilities());
-  if ((own.effective & CapabilityBit(kCapMknod)) != 0)
+  CapabilitySet own = TRY(EffectiveCapabilities());
+  if ((own & CapabilityBit(kCapMknod)) != 0)
     return plan;
   for (Entry& entry : plan.entries_) {
     if (entry.device.type != 'p')

@@ -23,6 +23,7 @@ constexpr size_t kAny = kAnyNumber;
 constexpr Command kCommands[] = {
     {"attach", "CONTAINER", "Follow a running container and type to it", 1, 1, kMixed, AttachOptions, AttachCommand},
     {"build", "PATH|-", "Make an image from a Dockerfile", 1, 1, kMixed, BuildOptions, BuildCommand},
+    {"check", "", "Show what this kernel and board offer for containers, what they lack, and the remedy; needs no daemon", 0, 0, kMixed, FormatOptions, CheckCommand},
     {"commit", "CONTAINER [NAME]", "Make an image of what a container has changed", 1, 2, kMixed, CommitOptions, CommitCommand},
     {"compose", "COMMAND [ARG...]", "Run groups of services from a compose.yaml; `compose help` lists its commands", 0, kAny, kEnds, ComposeOptions, ComposeCommand},
     {"config", "", "Show the effective configuration and where each value comes from", 0, 0, kMixed, ConfigOptions, ConfigCommand},

@@ -175,6 +175,7 @@ std::span<const Option> VolumeCreateOptions();
 std::span<const Option> VolumeLsOptions();
 std::span<const Option> VolumeRmOptions();
 std::span<const Option> VolumePruneOptions();
+Result<int> CheckCommand(const Invocation&);    // cmd_check.cpp
 Result<int> VersionCommand(const Invocation&);  // cmd_system.cpp
 Result<int> InfoCommand(const Invocation&);
 Result<int> EventsCommand(const Invocation&);

@@ -10,6 +10,7 @@
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/runtime/cgroup_limits.h"
+#include "core/runtime/controllers.h"
 #include "core/runtime/device_filter.h"
 #include "core/sys/bpf.h"
 
@@ -24,18 +25,6 @@ constexpr milliseconds kRemoveTimeout{2000};
 
 constexpr std::array<std::string_view, 6> kControllers = {"cpu",    "cpuset", "io",
                                                           "memory", "pids",   "hugetlb"};
-
-// Boot parameter and configuration symbol of each controller, for messages.
-struct ControllerHelp {
-  std::string_view name;
-  std::string_view v1_name;  // in /proc/cgroups
-  std::string_view symbol;
-};
-constexpr ControllerHelp kHelp[] = {
-    {"cpu", "cpu", "CONFIG_CGROUP_SCHED"},  {"cpuset", "cpuset", "CONFIG_CPUSETS"},
-    {"io", "blkio", "CONFIG_BLK_CGROUP"},   {"memory", "memory", "CONFIG_MEMCG"},
-    {"pids", "pids", "CONFIG_CGROUP_PIDS"}, {"hugetlb", "hugetlb", "CONFIG_CGROUP_HUGETLB"},
-};
 
 bool Contains(const std::vector<std::string>& words, std::string_view word) {
   return std::find(words.begin(), words.end(), word) != words.end();
@@ -92,43 +81,34 @@ Result<UniqueFd> MakeParents(const sys::CgroupHost& host, const std::vector<std:
   }
 }
 
-// Why `controller` is missing although the kernel's root group of v2 does not have it either: one
-// clause with the remedy.
-std::string WhyNotOnHost(const ControllerHelp& help) {
-  auto table = ReadFile("/proc/cgroups");
-  if (table) {
-    for (std::string_view line : Split(*table, '\n')) {
-      std::vector<std::string_view> fields = Split(line, '\t');
-      if (fields.size() < 4 || fields[0] != help.v1_name)
-        continue;
-      if (fields[3] == "0") {
-        return Cat("it is switched off at boot; add cgroup_enable=", help.name,
-                   " to the kernel command line");
-      }
-      if (fields[1] != "0") {
-        return Cat("it is bound to cgroup v1; boot with cgroup_no_v1=all or cgroup_no_v1=",
-                   help.name);
-      }
-    }
+// Why the root of v2 does not offer it: one clause with the remedy.
+std::string WhyNotOnHost(Controller state, std::string_view controller) {
+  switch (state) {
+    case Controller::kOff:
+      return Cat("it is switched off at boot; add cgroup_enable=", controller,
+                 " to the kernel command line");
+    case Controller::kOnV1:
+      return Cat("it is bound to cgroup v1; boot with cgroup_no_v1=all or cgroup_no_v1=",
+                 controller);
+    case Controller::kOffered:
+    case Controller::kAbsent:
+      break;
   }
-  return Cat("the kernel does not have it; it needs ", help.symbol);
+  return Cat("the kernel does not have it; it needs ", ControllerOption(controller));
 }
 
 // The whole story of a controller that the cgroup at `path` does not have.
 std::string WhyMissing(const sys::CgroupHost& host, const std::string& path,
                        std::string_view controller) {
-  const ControllerHelp* help =
-      std::find_if(std::begin(kHelp), std::end(kHelp),
-                   [controller](const ControllerHelp& row) { return row.name == controller; });
-  if (help == std::end(kHelp))
+  if (ControllerOption(controller).empty())
     return "this kernel has no such controller";
   auto root = OpenDir(host.mount);
   auto parts = Components(path);
   if (!root || !parts)
     return "the cgroup is gone";
-  auto available = sys::ReadCgroupWords(root->get(), "cgroup.controllers");
-  if (available && !Contains(*available, controller))
-    return WhyNotOnHost(*help);
+  Controller state = AskController(host, controller);
+  if (state != Controller::kOffered)
+    return WhyNotOnHost(state, controller);
   std::string walked;
   UniqueFd dir = *std::move(root);
   for (const std::string& part : *parts) {

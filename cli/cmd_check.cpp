@@ -1,6 +1,8 @@
 // check: what this kernel and board offer and lack. Needs no daemon.
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "cli/check/row.h"
 #include "cli/commands.h"
 #include "cli/table.h"
@@ -30,18 +32,26 @@ struct Answer {
   }
 };
 
+void AppendPadded(std::string& text, std::string_view word, size_t width) {
+  text += word;
+  text.append(width - std::min(width, word.size()), ' ');
+}
+
+// The table, and below it what to do.
 std::string Text(const std::vector<Answer>& answers) {
-  std::vector<std::vector<std::string>> rows;
+  std::string text;
   std::string lacks;
   for (const Answer& answer : answers) {
     const Row& row = *answer.row;
-    rows.push_back({std::string(answer.State()), std::string(row.name), answer.finding.detail});
+    AppendPadded(text, answer.State(), 10);
+    AppendPadded(text, row.name, 21);
+    Append(text, answer.finding.detail, "\n");
     if (!answer.finding.there) {
       Append(lacks, "\n", row.name, ": ", answer.finding.detail, "\n  without it  ", row.without,
              "\n  remedy      ", answer.Remedy(), "\n");
     }
   }
-  return FormatTable(rows) + lacks;
+  return text + lacks;
 }
 
 std::string Json(const std::vector<Answer>& answers, bool good) {

@@ -1,12 +1,9 @@
 #include <errno.h>
-#include <limits.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 
-#include <array>
-#include <cstdlib>
 #include <string>
 
 #include "board/slots.h"
@@ -33,51 +30,41 @@ std::string Line(const std::string& path) {
 Finding DataFileSystem(const Row&, const Config& config) {
   std::string path = DataDirectory(config);
   Result<UniqueFd> dir = OpenDir(path);
-  return dir ? From(store::CheckBacking(dir->get(), path), path) : Missing(dir.error().message());
+  return dir ? From(store::CheckBacking(dir->get(), path), path) : Missing(dir.error());
 }
 
 Finding DataSpace(const Row&, const Config& config) {
   std::string path = DataDirectory(config);
   struct statvfs info{};
   if (statvfs(path.c_str(), &info) != 0)
-    return Missing(Error::Sys(errno, "statvfs", path).message());
+    return Missing(Error::Sys(errno, "statvfs", path));
   uint64_t free = uint64_t{info.f_bavail} * info.f_frsize;
   uint64_t all = uint64_t{info.f_blocks} * info.f_frsize;
   std::string found = Cat(FormatSize(free), " of ", FormatSize(all), " are free");
   bool little = free < config.store.reserve_bytes || free < all / 20;
-  return little ? Missing(std::move(found)) : There(std::move(found));
-}
-
-// The disk below the data: the block device, or the whole one it is a partition of.
-std::string DiskOf(const std::string& path) {
-  struct stat info{};
-  std::array<char, PATH_MAX> real;
-  if (stat(path.c_str(), &info) != 0)
-    return "";
-  std::string name = Cat("/sys/dev/block/", major(info.st_dev), ":", minor(info.st_dev));
-  if (realpath(name.c_str(), real.data()) == nullptr)
-    return "";
-  std::string disk = real.data();
-  return PathExists(disk + "/partition") ? SplitPath(disk).dir : disk;
+  return little ? Missing(found) : There(found);
 }
 
 Finding Flash(const Row&, const Config& config) {
   std::string path = DataDirectory(config);
-  std::string disk = DiskOf(path);
-  if (disk.empty())
-    return There(Cat(path, " is on no block device"));
-  std::string name = SplitPath(disk).name;
-  std::string type = Line(disk + "/device/type");  // "MMC" or "SD"
-  if (type.empty())
-    type = Line(disk + "/queue/rotational") == "1" ? "turning disk" : "disk without moving parts";
-  std::string found = Cat(name, ": ", type == "MMC" ? "eMMC" : type);
-  // "0x02 0x01": tenths of its life, of both kinds of cells; "0x03": the spare blocks are used up.
+  struct stat info{};
+  if (stat(path.c_str(), &info) != 0)
+    return Missing(Error::Sys(errno, "stat", path));
+  std::string disk = Cat("/sys/dev/block/", major(info.st_dev), ":", minor(info.st_dev));
+  if (!PathExists(disk))
+    return There("the data is on no block device");
+  if (PathExists(disk + "/partition"))
+    disk += "/..";
+  std::string found = Line(disk + "/device/type");  // "MMC" or "SD"
+  if (found.empty())
+    found = Line(disk + "/queue/rotational") == "1" ? "turns" : "no moving parts";
+  // "0x02 0x01": tenths of the life of both kinds of cells.
   std::string life = Line(disk + "/device/life_time");
   if (!life.empty())
-    Append(found, ", life used in tenths ", life);
-  std::string spare = Line(disk + "/device/pre_eol_info");
+    Append(found, ", life used in tenths: ", life);
+  std::string spare = Line(disk + "/device/pre_eol_info");  // 0x02: four fifths of it are used
   bool worn = spare == "0x02" || spare == "0x03";
-  return worn ? Missing(Cat(found, ", its spare blocks are nearly used up")) : There(found);
+  return worn ? Missing(found + ", the spare blocks are nearly used up") : There(found);
 }
 
 Finding Clock(const Row&, const Config&) {
@@ -101,10 +88,10 @@ Finding Watchdog(const Row&, const Config& config) {
 Finding UbootSlots(const std::string& file) {
   auto environment = board::UbootEnv::Open(file);
   if (!environment)
-    return Missing(environment.error().message());
+    return Missing(environment.error());
   auto variables = environment->Read();
   if (!variables)
-    return Missing(variables.error().message());
+    return Missing(variables.error());
   return There(Cat("U-Boot's environment is readable, ",
                    environment->redundant() ? "in two copies" : "in one copy",
                    ", and not configured: slots = uboot"));
@@ -114,7 +101,7 @@ Finding BootSlots(const Row&, const Config& config) {
   if (config.slots.kind != "none") {
     auto slots = board::Slots::Open(config.slots);
     if (!slots)
-      return Missing(slots.error().message());
+      return Missing(slots.error());
     return There(Cat(config.slots.kind, ", slot ", Letter((*slots)->booted()), " runs"));
   }
   if (PathExists(config.slots.environment))

@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -37,12 +38,12 @@ Finding Kernel(const Row&, const Config&) {
   uint64_t major = ParseUint(parts[0]).value_or(0);
   uint64_t minor = parts.size() > 1 ? ParseUint(parts[1]).value_or(0) : 0;
   bool old = major < 5 || (major == 5 && minor < 10);
-  return old ? Missing(std::move(found)) : There(std::move(found));
+  return old ? Missing(found) : There(found);
 }
 
 Finding SystemCalls(const Row&, const Config&) {
-  std::vector<std::string> missing = sys::MissingSystemCalls();
-  return missing.empty() ? There("none is missing") : Missing(Join(missing, ", "));
+  std::string missing = sys::MissingSystemCalls();
+  return missing.empty() ? There("none is missing") : Missing(missing);
 }
 
 struct NamespaceRow {
@@ -55,35 +56,42 @@ constexpr NamespaceRow kNamespaces[] = {
     {"user", CLONE_NEWUSER}, {"time", kTimeNamespace},
 };
 
-// Those the row names.
-Finding Namespaces(const Row& row, const Config&) {
+Result<> Nothing() {
+  return {};
+}
+
+Result<> MakeNamespace(std::string_view name) {
+  auto kind = std::ranges::find(kNamespaces, name, &NamespaceRow::name);
+  return sys::TryInChild(kind->flag, Nothing);
+}
+
+Result<> OpenFileSystem(std::string_view type) {
+  TRY(sys::FsContext::Open(std::string(type)));
+  return {};
+}
+
+// Each that the row names.
+Finding All(const Row& row, Result<> (*ask)(std::string_view name)) {
   std::string missing;
   for (std::string_view name : Split(row.argument, ' ')) {
-    for (const NamespaceRow& kind : kNamespaces) {
-      if (kind.name != name)
-        continue;
-      Result<> made = sys::TryInChild(kind.flag, [] { return Result<>(); });
-      if (!made)
-        Append(missing, missing.empty() ? "" : "; ", name, ": ", made.error().message());
-    }
+    if (Result<> asked = ask(name); !asked)
+      Append(missing, missing.empty() ? "" : "; ", name, ": ", asked.error().message());
   }
-  return missing.empty() ? There(std::string(row.argument)) : Missing(std::move(missing));
+  return missing.empty() ? There(row.argument) : Missing(missing);
+}
+
+Finding Namespaces(const Row& row, const Config&) {
+  return All(row, MakeNamespace);
 }
 
 Finding FileSystems(const Row& row, const Config&) {
-  std::string missing;
-  for (std::string_view type : Split(row.argument, ' ')) {
-    Result<sys::FsContext> opened = sys::FsContext::Open(std::string(type));
-    if (!opened)
-      Append(missing, missing.empty() ? "" : "; ", opened.error().message());
-  }
-  return missing.empty() ? There(std::string(row.argument)) : Missing(std::move(missing));
+  return All(row, OpenFileSystem);
 }
 
 Finding CgroupMount(const Row&, const Config&) {
   Result<sys::CgroupHost> host = sys::FindCgroupHost();
   if (!host)
-    return Missing(host.error().message());
+    return Missing(host.error());
   bool hybrid = host->mode == sys::CgroupMode::kHybrid;
   return There(Cat(host->mount, hybrid ? ", beside controllers on cgroup v1" : ""));
 }
@@ -93,7 +101,7 @@ constexpr std::string_view kMountFirst = "the remedy of the row cgroup v2";
 Finding CgroupUse(const Row&, const Config&) {
   Result<sys::CgroupHost> host = sys::FindCgroupHost();
   if (!host)
-    return Missing("there is no cgroup v2", std::string(kMountFirst));
+    return Missing("there is no cgroup v2", kMountFirst);
   return From(sys::ProbeCgroup(host->mount), "made in, and killed with their cgroup");
 }
 
@@ -129,7 +137,7 @@ std::string BootRemedy(std::string_view add, std::string_view remove = {}) {
 Finding OneController(const Row& row, const Config&) {
   Result<sys::CgroupHost> host = sys::FindCgroupHost();
   if (!host)
-    return Missing("there is no cgroup v2", std::string(kMountFirst));
+    return Missing("there is no cgroup v2", kMountFirst);
   switch (runtime::AskController(*host, row.argument)) {
     case Controller::kOffered:
       return There("offered");
@@ -152,34 +160,33 @@ Finding Pressure(const Row& row, const Config&) {
                  Cat(row.remedy, "; where it has that, ", BootRemedy("psi=1")));
 }
 
+Result<> AllowAllCalls() {
+  std::array allow = {sock_filter{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    return FailSys("prctl", "PR_SET_NO_NEW_PRIVS");
+  int error = sys::SetSeccompFilter(allow, 0);
+  if (error != 0)
+    return std::unexpected(Error::Sys(error, "seccomp"));
+  return {};
+}
+
 Finding Seccomp(const Row&, const Config&) {
-  return From(
-      sys::TryInChild(0,
-                      []() -> Result<> {
-                        std::array allow = {sock_filter{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
-                        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-                          return FailSys("prctl", "PR_SET_NO_NEW_PRIVS");
-                        int error = sys::SetSeccompFilter(allow, 0);
-                        if (error != 0)
-                          return std::unexpected(Error::Sys(error, "seccomp"));
-                        return {};
-                      }),
-      "filters of system calls");
+  return From(sys::TryInChild(0, AllowAllCalls), "filters of system calls");
 }
 
 Finding DeviceFilter(const Row&, const Config&) {
   Result<std::vector<bpf_insn>> code = runtime::CompileDeviceRules({});
   if (!code)
-    return Missing(code.error().message());
+    return Missing(code.error());
   Result<UniqueFd> program = sys::LoadDeviceProgram(*code);
-  return program ? There("BPF programs of cgroups") : Missing(program.error().message());
+  return program ? There("BPF programs of cgroups") : Missing(program.error());
 }
 
 Finding Idmap(const Row&, const Config& config) {
   std::string path = DataDirectory(config);
   Result<UniqueFd> dir = OpenDir(path);
   return dir ? From(sys::ProbeIdmap(dir->get()), Cat("on the file system of ", path))
-             : Missing(dir.error().message());
+             : Missing(dir.error());
 }
 
 Result<> MakeNetwork() {

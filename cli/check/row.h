@@ -7,7 +7,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "core/base/result.h"
 #include "engine/config.h"
@@ -20,15 +19,11 @@ struct Finding {
   std::string remedy;  // empty: the row's
 };
 
-inline Finding There(std::string detail) {
-  return {.there = true, .detail = std::move(detail), .remedy = {}};
-}
-inline Finding Missing(std::string why, std::string remedy = {}) {
-  return {.there = false, .detail = std::move(why), .remedy = std::move(remedy)};
-}
-inline Finding From(const Result<>& asked, std::string_view detail) {
-  return asked ? There(std::string(detail)) : Missing(asked.error().message());
-}
+Finding There(std::string_view detail);
+Finding Missing(std::string_view why, std::string_view remedy = {});
+Finding Missing(const Error& why);
+// There with `detail`, or missing because of the error.
+Finding From(const Result<>& asked, std::string_view detail);
 
 enum class Need : uint8_t {
   kNeeded,  // no container runs without

@@ -48,7 +48,7 @@ constexpr CallRow kCalls[] = {
 
 }  // namespace
 
-Result<> TryInChild(uint64_t namespaces, std::move_only_function<Result<>()> work) {
+Result<> TryInChild(uint64_t namespaces, Result<> (*work)()) {
   Pipe answer = TRY(MakePipe());
   Cloned cloned = TRY(Clone(namespaces, -1));
   if (cloned.in_child) {
@@ -66,12 +66,12 @@ Result<> TryInChild(uint64_t namespaces, std::move_only_function<Result<>()> wor
   return {};
 }
 
-std::vector<std::string> MissingSystemCalls() {
-  std::vector<std::string> missing;
+std::string MissingSystemCalls() {
+  std::string missing;
   for (const CallRow& row : kCalls) {
     const long* a = row.arguments;
     if (syscall(row.number, a[0], a[1], a[2], a[3], a[4]) < 0 && errno == ENOSYS)
-      missing.emplace_back(row.name);
+      Append(missing, missing.empty() ? "" : " ", row.name);
   }
   return missing;
 }

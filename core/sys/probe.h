@@ -3,9 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
-#include <vector>
 
 #include "core/base/result.h"
 
@@ -13,11 +11,11 @@ namespace wherry::sys {
 
 // Does `work` in a child process inside new namespaces (CLONE_NEW*), which end with it. An error is
 // the child's or clone's own; kInternal when the child was killed.
-Result<> TryInChild(uint64_t namespaces, std::move_only_function<Result<>()> work);
+Result<> TryInChild(uint64_t namespaces, Result<> (*work)());
 
-// The names of those system calls the runtime has another way for, that this kernel does not have
-// or that are filtered.
-std::vector<std::string> MissingSystemCalls();
+// The system calls the runtime has another way for, that this kernel does not have or that are
+// filtered: "openat2 pidfd_open", or "".
+std::string MissingSystemCalls();
 
 // Whether the file system of the open directory can be mounted with mapped owners (Linux 5.12, and
 // the file system's support).

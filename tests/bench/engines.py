@@ -149,9 +149,13 @@ class Runtime(Contender):
         spec['root'] = {'path': rootfs, 'readonly': True}
         spec['linux'].pop('resources', None)
         machine.write(f'{bundle}/config.json', json.dumps(spec))
-        self.command = [program, *self.options, '--root', f'{self.dir}/state', 'run', '--bundle',
-                        bundle, '%']
+        self._state = f'/run/bench{self.dir.replace("/", "-")}'  # in memory, as on a device
+        self.command = [program, *self.options, '--root', self._state, 'run', '--bundle', bundle, '%']
         self.must(*(word.replace('%', 'probe') for word in self.command))
+
+    def close(self):
+        self.machine.remove(self._state)
+        super().close()
 
 
 class WherryRuntime(Runtime):

@@ -15,7 +15,9 @@
 #include "core/oci_runtime/hooks.h"
 #include "core/oci_runtime/launch.h"
 #include "core/oci_runtime/state.h"
+#include "core/runtime/cgroup.h"
 #include "core/runtime/container.h"
+#include "core/sys/cgroup.h"
 
 namespace wherry::oci_runtime {
 
@@ -47,7 +49,9 @@ class Creation {
   // `start_socket`: -1 for a container that is started at once.
   Result<runtime::Prepared> Build(StateDir& dir, int start_socket);
   Result<> RunPoststart();
-  const oci::RuntimeSpec& spec() const { return spec_; }
+  // What delete does, when the program has ended or must not go on. Nothing when somebody else has
+  // deleted the container meanwhile.
+  void Remove(StateDir& dir);
 
  private:
   Result<> InNamespaces(StateDir& dir, pid_t pid);
@@ -140,14 +144,19 @@ Result<> Creation::RunPoststart() {
   return RunHooks(spec_.hooks.poststart, "poststart", StateJson(state_, Status::kRunning));
 }
 
-// What delete does, for a container whose program has ended or must not go on.
-void RemoveAll(const Call& call) {
-  Result<Container> container = FindContainer(call.globals.root, call.id(), Locked::kNo);
-  if (!container)
+void Creation::Remove(StateDir& dir) {
+  if (!dir.Lock())
     return;
-  if (Result<runtime::Cgroup> cgroup = container->OpenCgroup())
-    (void)cgroup->Remove();
-  (void)container->dir.Remove();
+  Result<sys::CgroupHost> host = sys::FindCgroupHost();
+  if (host) {
+    if (Result<runtime::Cgroup> cgroup = runtime::Cgroup::Open(*host, state_.cgroup))
+      (void)cgroup->Remove();
+  }
+  (void)dir.Remove();
+  Result<> stopped =
+      RunHooks(spec_.hooks.poststop, "poststop", StateJson(state_, Status::kStopped));
+  if (!stopped)
+    Warn(call_.globals, stopped.error().message());
 }
 
 }  // namespace
@@ -182,22 +191,15 @@ Result<int> Run(const Call& call) {
   Result<> hooks = creation.RunPoststart();
   if (!hooks) {
     (void)init.Signal(SIGKILL);
-    RemoveAll(call);
+    creation.Remove(dir);
     return std::unexpected(std::move(hooks).error());
   }
+  dir.Unlock();  // for pause, update and the like
   if (detach)
     return 0;
   int code = TRY(AwaitExit(init));
-  if (call.options.Has("keep"))
-    return code;
-  RemoveAll(call);
-  State state;
-  state.id = call.id();
-  if (Result<> stopped =
-          RunHooks(creation.spec().hooks.poststop, "poststop", StateJson(state, Status::kStopped));
-      !stopped) {
-    Warn(call.globals, stopped.error().message());
-  }
+  if (!call.options.Has("keep"))
+    creation.Remove(dir);
   return code;
 }
 

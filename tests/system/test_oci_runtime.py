@@ -18,6 +18,7 @@ from harness.machine import LocalMachine, TimedOut
 from images import recipes, reference
 
 CALLERS = ['docker.io', 'podman', 'conmon', 'catatonit']
+GROUP = f'oci-test-{os.getpid()}'  # another run beside this one sees the same hierarchy
 RUNTIME = str(paths.build_dir('host') / 'wherry-runtime')
 SET_CHILD_SUBREAPER = 36
 CAPABILITIES = ['CAP_CHOWN', 'CAP_KILL', 'CAP_SETUID', 'CAP_SETGID']
@@ -41,7 +42,7 @@ def base_config(rootfs):
              'options': ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5']},
             {'destination': '/tmp', 'type': 'tmpfs', 'source': 'tmpfs'}],
         'linux': {
-            'cgroupsPath': '/oci-test/box',
+            'cgroupsPath': f'/{GROUP}/box',
             'namespaces': [{'type': kind} for kind in ('mount', 'pid', 'network', 'ipc', 'uts', 'cgroup')]}}
 
 
@@ -101,13 +102,13 @@ class Box:
         self.machine.wait_for(lambda: self.state(name)['status'] == status, f'{name} is not {status}', 10)
 
     def _traces(self):
-        groups = self.machine.shell('find /sys/fs/cgroup/oci-test -mindepth 1 -type d 2>/dev/null').out
+        groups = self.machine.shell(f'find /sys/fs/cgroup/{GROUP} -mindepth 1 -type d 2>/dev/null').out
         mounts = self.machine.shell('wc -l < /proc/self/mountinfo').out
         containers = os.listdir(self.root) if os.path.isdir(self.root) else []
         mine = []
         for entry in pathlib.Path('/proc').glob('[0-9]*/cgroup'):
             try:
-                if 'oci-test' in entry.read_text() and not reaped(int(entry.parent.name)):
+                if GROUP in entry.read_text() and not reaped(int(entry.parent.name)):
                     mine.append(entry)
             except OSError:
                 pass  # it has ended
@@ -135,7 +136,7 @@ def fixture_place():
     finally:
         ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 0)
         reap_monitors()
-        machine.shell('rmdir /sys/fs/cgroup/oci-test')
+        machine.shell(f'rmdir /sys/fs/cgroup/{GROUP}')
         machine.close()
 
 
@@ -306,6 +307,20 @@ def test_pause_and_resume(box):
     assert box.state('ice')['status'] == 'running'
     box.run('pause', 'ice').ok()
     box.run('delete', '--force', 'ice').ok()
+
+
+def test_a_foreground_run_is_paused_and_deleted_by_others(box):
+    """What changes a container's life waits for a lock, which `run` does not keep while the program runs."""
+    box.config['process']['args'] = ['sleep', '1000']
+    box.write()
+    running = box.machine.start([RUNTIME, '--root', box.root, 'run', '--bundle', box.bundle, 'front'])
+    box.machine.wait_for(lambda: box.run('state', 'front').code == 0 and box.state('front')['status'] == 'running',
+                         'front does not run')
+    box.run('pause', 'front', timeout=5).ok()
+    box.run('resume', 'front', timeout=5).ok()
+    box.run('delete', '--force', 'front', timeout=5).ok()
+    assert running.wait(5) == 128 + signal.SIGKILL
+    assert running.err == b''
 
 
 def test_counters(box):

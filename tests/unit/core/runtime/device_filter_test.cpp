@@ -69,6 +69,27 @@ TEST(DeviceFilter, NoRulesMeansTheDefaultsOnly) {
   EXPECT_FALSE(Ask(*code, 'c', 4, 1, kRead));
 }
 
+// The kernel takes its time for each jump, at each start of a container.
+TEST(DeviceFilter, MinorsShareTheComparisonOfTheirMajor) {
+  auto apart = CompileDeviceRules(Rules{
+      Rule(true, 'c', 10, 1, "rwm"), Rule(true, 'c', 11, 2, "rwm"), Rule(true, 'c', 10, 3, "rwm")});
+  auto together = CompileDeviceRules(Rules{
+      Rule(true, 'c', 10, 1, "rwm"), Rule(true, 'c', 10, 3, "rwm"), Rule(true, 'c', 11, 2, "rwm")});
+  ASSERT_TRUE(apart && together);
+  EXPECT_LT(together->size(), apart->size());
+  for (const auto& code : {*apart, *together}) {
+    EXPECT_TRUE(Ask(code, 'c', 10, 1, kRead | kWrite));
+    EXPECT_TRUE(Ask(code, 'c', 10, 3, kRead));
+    EXPECT_TRUE(Ask(code, 'c', 11, 2, kWrite));
+    EXPECT_FALSE(Ask(code, 'c', 10, 2, kRead));
+    EXPECT_FALSE(Ask(code, 'c', 11, 1, kRead));
+    EXPECT_FALSE(Ask(code, 'b', 10, 1, kRead));
+  }
+  auto defaults = CompileDeviceRules({});
+  ASSERT_TRUE(defaults);
+  EXPECT_LE(defaults->size(), 40u);
+}
+
 TEST(DeviceFilter, PrivilegedNeedsNoProgram) {
   Rules rules = {Rule(false, 'a', -1, -1, "rwm"), Rule(true, 'a', -1, -1, "rwm")};
   auto code = CompileDeviceRules(rules);

@@ -19,6 +19,7 @@
 #include "core/base/time.h"
 #include "core/base/worker_pool.h"
 #include "core/sys/cgroup.h"
+#include "core/sys/kernel.h"
 #include "engine/api/metrics.h"
 #include "engine/api/router.h"
 #include "engine/builder/builds.h"
@@ -194,6 +195,7 @@ Result<> RunDaemon(Config config) {
   SetLogLevel(config.log_level);
   umask(0022);
   signal(SIGPIPE, SIG_IGN);
+  TRY(sys::CheckKernel());
   auto image_store = TRY(OpenStore(config));
   TRY(OwnDirectory(config.run, 0711, "run"));
   UniqueFd run_lock = TRY(LockRunDirectory(config.run));

@@ -84,6 +84,23 @@ Result<Container> FindRunning(const Call& call) {
   return container;
 }
 
+// For its removal by force, whatever its state.json looks like.
+Result<Container> FindToRemove(const Call& call) {
+  Result<Container> found = FindContainer(call.globals.root, call.id(), Locked::kYes);
+  if (found || !call.options.Has("force") || found.error().code() != Errc::kCorrupt)
+    return found;
+  Warn(call.globals, found.error().message());
+  found = FindDamaged(call.globals.root, call.id());
+  if (found && !found->OpenCgroup()) {
+    Warn(call.globals, Cat("container ", call.id(), " has no cgroup ", found->state.cgroup,
+                           ": should it have had another, its processes are still there"));
+  }
+  // An init that waits for its start ends when the connection does.
+  if (found)
+    (void)found->dir.Connect();
+  return found;
+}
+
 }  // namespace
 
 Result<int> Kill(const Call& call) {
@@ -105,7 +122,7 @@ Result<int> Kill(const Call& call) {
 
 Result<int> Delete(const Call& call) {
   bool force = call.options.Has("force");
-  Result<Container> found = FindContainer(call.globals.root, call.id(), Locked::kYes);
+  Result<Container> found = FindToRemove(call);
   if (!found && force && found.error().code() == Errc::kNotFound)
     return 0;
   Container container = TRY(std::move(found));

@@ -24,20 +24,12 @@ namespace wherry::oci_runtime {
 namespace {
 
 constexpr size_t kMaxConfig = size_t{4} << 20;
-constexpr std::string_view kCgroupParent = "/wherry-runtime/";
 
 Result<std::string> RealPath(const std::string& path) {
   std::array<char, PATH_MAX> buffer;
   if (realpath(path.c_str(), buffer.data()) == nullptr)
     return FailSys("bundle", path);
   return std::string(buffer.data());
-}
-
-// As the specification leaves to the runtime: a relative path, or none, is below our own parent.
-std::string CgroupPath(const std::string& wanted, const std::string& id) {
-  if (wanted.empty())
-    return Cat(kCgroupParent, id);
-  return wanted.starts_with('/') ? wanted : Cat(kCgroupParent, wanted);
 }
 
 class Creation {

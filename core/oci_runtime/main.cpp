@@ -13,6 +13,7 @@
 #include "core/base/text.h"
 #include "core/base/time.h"
 #include "core/oci_runtime/command.h"
+#include "core/sys/kernel.h"
 #include "core/sys/spawn.h"
 
 namespace wherry::oci_runtime {
@@ -165,6 +166,8 @@ int Main(int argc, char** argv) {
   if (command == std::end(kCommands))
     return refuse(kFailure,
                   Error(Errc::kUnsupported, Cat("the command ", rest[0], " is not supported")));
+  if (Result<> able = sys::CheckKernel(); !able)
+    return refuse(command->failure, able.error());
   // What a clone of this process executes could be a link to its own program, and that file would
   // be the host's (CVE-2019-5736).
   if (command->enters) {

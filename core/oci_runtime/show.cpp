@@ -132,8 +132,11 @@ Result<int> List(const Call& call) {
   for (const std::string& id : ids) {
     // One that is deleted meanwhile, and what is no container's directory.
     Result<Container> container = FindContainer(call.globals.root, id, Locked::kNo);
-    if (!container)
+    if (!container) {
+      if (container.error().code() == Errc::kCorrupt)
+        Warn(call.globals, container.error().message());
       continue;
+    }
     if (json) {
       Append(text, text.size() > 1 ? "," : "", container->StateJson());
     } else if (call.options.Has("quiet")) {

@@ -24,6 +24,7 @@ constexpr char kStateName[] = "state.json";
 constexpr char kConfigName[] = "config.json";
 constexpr char kSocketName[] = "start";
 constexpr size_t kMaxId = 200;
+constexpr std::string_view kCgroupParent = "/wherry-runtime/";
 
 constexpr std::string_view kStatusNames[] = {"creating", "created", "running", "paused", "stopped"};
 
@@ -76,6 +77,22 @@ Status StatusOf(const Container& container) {
   return IsFrozen(container) ? Status::kPaused : Status::kRunning;
 }
 
+Result<State> ParseState(const std::string& id, std::string_view text) {
+  JsonDocument json = TRY(JsonDocument::Parse(text, kStateName));
+  State state;
+  state.id = id;
+  state.oci_version = json["ociVersion"].str();
+  state.pid = static_cast<pid_t>(json["pid"].integer());
+  state.start_time = TRY(ParseUint(json["start_time"].str()));
+  state.created = TRY(ParseInt(json["created_nanos"].str()));
+  state.bundle = json["bundle"].str();
+  state.rootfs = json["rootfs"].str();
+  state.cgroup = json["cgroup"].str();
+  for (JsonValue annotation : json["annotations"])
+    state.annotations[std::string(annotation.key())] = annotation.str();
+  return state;
+}
+
 // What the specification shows of a state.
 void WriteShown(JsonWriter& json, const State& state) {
   json.Field("ociVersion", state.oci_version).Field("id", state.id);
@@ -99,6 +116,12 @@ Result<> CheckId(const std::string& id) {
   return Fail(Errc::kInvalid,
               Cat("invalid container ID \"", id.substr(0, kMaxId), "\": it must have 1 to ", kMaxId,
                   " letters, digits and _+-. and not begin with a dot"));
+}
+
+std::string CgroupPath(const std::string& wanted, const std::string& id) {
+  if (wanted.empty())
+    return Cat(kCgroupParent, id);
+  return wanted.starts_with('/') ? wanted : Cat(kCgroupParent, wanted);
 }
 
 std::string_view StatusName(Status status) {
@@ -177,16 +200,18 @@ Result<State> StateDir::Load() const {
     return state;
   if (!text)
     return std::unexpected(std::move(text).error());
-  JsonDocument json = TRY(JsonDocument::Parse(*text, kStateName));
-  state.oci_version = json["ociVersion"].str();
-  state.pid = static_cast<pid_t>(json["pid"].integer());
-  state.start_time = TRY(ParseUint(json["start_time"].str()));
-  state.created = TRY(ParseInt(json["created_nanos"].str()));
-  state.bundle = json["bundle"].str();
-  state.rootfs = json["rootfs"].str();
-  state.cgroup = json["cgroup"].str();
-  for (JsonValue annotation : json["annotations"])
-    state.annotations[std::string(annotation.key())] = annotation.str();
+  Result<State> parsed = ParseState(id_, *text);
+  if (parsed)
+    return parsed;
+  return Fail(Errc::kCorrupt, Cat("state.json of container \"", id_, "\" is damaged: ",
+                                  parsed.error().message(), "; remove it with delete --force"));
+}
+
+State StateDir::Guess() const {
+  State state;
+  state.id = id_;
+  Result<oci::RuntimeSpec> spec = LoadConfig();
+  state.cgroup = CgroupPath(spec ? spec->cgroups_path : "", id_);
   return state;
 }
 
@@ -256,6 +281,13 @@ Result<Container> FindContainer(const std::string& root, const std::string& id, 
   container.init = RunningInit(container.state);
   container.status = StatusOf(container);
   return container;
+}
+
+Result<Container> FindDamaged(const std::string& root, const std::string& id) {
+  StateDir dir = TRY(StateDir::Open(root, id));
+  TRY(dir.Lock());
+  State state = dir.Guess();
+  return Container{std::move(dir), std::move(state), Status::kStopped, {}};
 }
 
 }  // namespace wherry::oci_runtime

@@ -38,6 +38,10 @@ struct State {
   std::map<std::string, std::string> annotations;
 };
 
+// The cgroup for `linux.cgroupsPath`: as the specification leaves to the runtime, a relative path,
+// or none, is below our own parent.
+std::string CgroupPath(const std::string& wanted, const std::string& id);
+
 // kInvalid unless `id` has the form runc and crun ask for, which cannot leave a directory.
 Result<> CheckId(const std::string& id);
 
@@ -55,8 +59,11 @@ class StateDir {
   // For the clones, too.
   void Unlock();
   Result<> Save(const State& state);
-  // Without a state.json (create is at work or died): the id and nothing else.
+  // Without a state.json (create is at work or died): the id and nothing else. kCorrupt when it is
+  // damaged.
   Result<State> Load() const;
+  // What is known without it: the id, and the cgroup by config.json.
+  State Guess() const;
   Result<> SaveConfig(std::string_view json);
   Result<oci::RuntimeSpec> LoadConfig() const;
   Result<> Remove();
@@ -91,6 +98,8 @@ struct Container {
 
 enum class Locked : uint8_t { kNo, kYes };
 Result<Container> FindContainer(const std::string& root, const std::string& id, Locked locked);
+// One whose state.json is damaged, locked, by StateDir::Guess: for its removal.
+Result<Container> FindDamaged(const std::string& root, const std::string& id);
 
 std::string StateJson(const State& state, Status status);
 

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -11,58 +10,13 @@
 
 #include "core/base/text.h"
 #include "core/sys/mount_calls.h"
+#include "core/sys/remount.h"
 
 namespace wherry::sys {
 
 namespace {
 
 bool g_old_mount_api = false;
-
-struct AttributeFlag {
-  uint64_t attribute;  // MOUNT_ATTR_*
-  unsigned long flag;  // MS_*
-};
-
-// ST_* of statvfs have the values of MS_* for these.
-constexpr AttributeFlag kAttributeFlags[] = {
-    {MOUNT_ATTR_RDONLY, MS_RDONLY},   {MOUNT_ATTR_NOSUID, MS_NOSUID},
-    {MOUNT_ATTR_NODEV, MS_NODEV},     {MOUNT_ATTR_NOEXEC, MS_NOEXEC},
-    {MOUNT_ATTR_NOATIME, MS_NOATIME}, {MOUNT_ATTR_NODIRATIME, MS_NODIRATIME},
-};
-
-// mount(MS_REMOUNT|MS_BIND) on an attached mount, for kernels without mount_setattr. Changes the
-// working directory.
-Result<> RemountAttached(int fd, const MountAttributes& attributes, int proc_fd) {
-  if ((attributes.set & (MOUNT_ATTR_STRICTATIME | MOUNT_ATTR_NOSYMFOLLOW)) != 0) {
-    return Fail(Errc::kUnsupported, "mount options strictatime and nosymfollow need Linux 5.12");
-  }
-  struct statvfs now{};
-  if (fstatvfs(fd, &now) < 0)
-    return FailSys("fstatvfs");
-  unsigned long flags =
-      now.f_flag & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME);
-  for (const AttributeFlag& row : kAttributeFlags) {
-    if ((attributes.clear & row.attribute) != 0)
-      flags &= ~row.flag;
-    if ((attributes.set & row.attribute) != 0)
-      flags |= row.flag;
-  }
-  if (fchdir(proc_fd) < 0)
-    return FailSys("fchdir", "procfs");
-  std::string path = Cat("self/fd/", fd);
-  if (attributes.set != 0 || attributes.clear != 0) {
-    if (mount(nullptr, path.c_str(), nullptr, MS_REMOUNT | MS_BIND | flags, nullptr) < 0) {
-      return FailSys("mount", "remount");
-    }
-  }
-  if (attributes.propagation != 0) {
-    if (mount(nullptr, path.c_str(), nullptr, static_cast<unsigned long>(attributes.propagation),
-              nullptr) < 0) {
-      return FailSys("mount", "propagation");
-    }
-  }
-  return {};
-}
 
 }  // namespace
 
@@ -174,11 +128,10 @@ Result<> SetMountAttributes(int fd, const MountAttributes& attributes, Recursive
     if (errno != ENOSYS)
       return FailSys("mount_setattr");
   }
-  if (recursive == Recursive::kYes || proc_fd < 0) {
-    return Fail(Errc::kUnsupported,
-                "changing a detached or recursive mount needs Linux 5.12 (mount_setattr)");
+  if (proc_fd < 0) {
+    return Fail(Errc::kUnsupported, "changing a detached mount needs Linux 5.12 (mount_setattr)");
   }
-  return RemountAttached(fd, attributes, proc_fd);
+  return Remount(fd, attributes, recursive, proc_fd);
 }
 
 Result<> MakeAllPrivate() {

@@ -60,8 +60,8 @@ struct MountAttributes {
 };
 
 // Changes the mount whose root `fd` is. On kernels without mount_setattr (5.10, 5.11) only an
-// attached mount can be changed, not recursively, and `proc_fd` (root of a procfs) is needed;
-// kUnsupported otherwise.
+// attached mount can be changed, and `proc_fd` (root of a procfs) is needed; kUnsupported
+// otherwise.
 Result<> SetMountAttributes(int fd, const MountAttributes& attributes, Recursive recursive,
                             int proc_fd = -1);
 

@@ -156,8 +156,8 @@ class Starter:
         """Configuration that trusts the authority of the tests for these registries."""
         return ''.join(f'[registry "{name}"]\nca = {self.machine.ca}\n' for name in names)
 
-    def __call__(self, config='', start=True, env=None, network='none'):
-        engine = Engine(self.machine, config, self._program, env, network)
+    def __call__(self, config='', start=True, env=None, network='none', runner=()):
+        engine = Engine(self.machine, config, self._program, env, network, runner)
         self._engines.append(engine)
         if start:
             engine.start()

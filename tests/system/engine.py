@@ -42,10 +42,11 @@ class Engine:
     schema = None  # when set, every answer to a client other than wherry's own is held against it
     witnesses = []
 
-    def __init__(self, machine, config='', wherry='wherry', env=None, network='none'):
-        """`network`: what containers get that name none."""
+    def __init__(self, machine, config='', wherry='wherry', env=None, network='none', runner=()):
+        """`network`: what containers get that name none. `runner`: words in front of the daemon's command line."""
         self.machine = machine
         self.program = wherry
+        self._runner = list(runner)
         self.env = env or {}
         self.dir = machine.temporary_directory()
         self.root = f'{self.dir}/data'
@@ -65,7 +66,7 @@ class Engine:
     # The daemon
 
     def daemon_argv(self):
-        return [self.program, 'daemon', '--config', self.config, '--root', self.root,
+        return [*self._runner, self.program, 'daemon', '--config', self.config, '--root', self.root,
                 '--run', self.rundir, '--socket', self.socket]
 
     def launch(self):

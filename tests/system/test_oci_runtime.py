@@ -1,8 +1,6 @@
 """wherry-runtime by its command line, and under podman and Docker as Debian packages them."""
 
-import contextlib
 import copy
-import ctypes
 import errno
 import json
 import os
@@ -11,143 +9,27 @@ import signal
 import socket
 import threading
 
+import oci_box
 import pytest
-from harness import compile as compiler
-from harness import debs, paths
-from harness.machine import LocalMachine, TimedOut
-from images import recipes, reference
+from harness import debs
+from oci_box import RUNTIME, Box
 
 CALLERS = ['docker.io', 'podman', 'conmon', 'catatonit']
-GROUP = f'oci-test-{os.getpid()}'  # another run beside this one sees the same hierarchy
-RUNTIME = str(paths.build_dir('host') / 'wherry-runtime')
-SET_CHILD_SUBREAPER = 36
-CAPABILITIES = ['CAP_CHOWN', 'CAP_KILL', 'CAP_SETUID', 'CAP_SETGID']
 # This host may lack CAP_SYS_RESOURCE and cgroup v2 controllers, which podman asks for by default.
 PODMAN_LIMITS = ['--pids-limit', '0', '--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1000:1000']
-
-
-def base_config(rootfs):
-    return {
-        'ociVersion': '1.0.2',
-        'process': {
-            'args': ['true'], 'cwd': '/', 'env': ['PATH=/usr/bin:/bin:/usr/sbin:/sbin'],
-            'user': {'uid': 0, 'gid': 0},
-            'capabilities': {name: CAPABILITIES for name in ('bounding', 'effective', 'permitted')}},
-        'root': {'path': rootfs, 'readonly': True},
-        'hostname': 'oci',
-        'mounts': [
-            {'destination': '/proc', 'type': 'proc', 'source': 'proc'},
-            {'destination': '/dev', 'type': 'tmpfs', 'source': 'tmpfs', 'options': ['nosuid', 'mode=755']},
-            {'destination': '/dev/pts', 'type': 'devpts', 'source': 'devpts',
-             'options': ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5']},
-            {'destination': '/tmp', 'type': 'tmpfs', 'source': 'tmpfs'}],
-        'linux': {
-            'cgroupsPath': f'/{GROUP}/box',
-            'namespaces': [{'type': kind} for kind in ('mount', 'pid', 'network', 'ipc', 'uts', 'cgroup')]}}
-
-
-def reaped(pid):
-    """Of a container's init whose runtime has ended: this process is its subreaper."""
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return False
-
-
-def reap_monitors():
-    """What podman and containerd have left to this process."""
-    for entry in pathlib.Path('/proc').glob('[0-9]*/stat'):
-        with contextlib.suppress(OSError, IndexError):
-            name, _, rest = entry.read_text().partition(' (')[2].rpartition(') ')
-            if rest.split()[:2] == ['Z', str(os.getpid())] and name in ('conmon', 'containerd-shim', 'containerd'):
-                reaped(int(entry.parent.name))
-
-
-class Box:
-    """A bundle, a state directory of its own, and wherry-runtime."""
-
-    def __init__(self, machine, rootfs):
-        self.machine = machine
-        self.dir = machine.temporary_directory()
-        self.bundle = f'{self.dir}/bundle'
-        self.root = f'{self.dir}/state'
-        os.mkdir(self.bundle)
-        self.config = base_config(rootfs)
-        self.write()
-        self._before = self._traces()
-
-    def write(self, config=None):
-        text = config if isinstance(config, str) else json.dumps(config or self.config)
-        pathlib.Path(self.bundle, 'config.json').write_text(text, encoding='utf-8')
-
-    def run(self, *words, options=(), timeout=30):
-        return self.machine.run([RUNTIME, '--root', self.root, *options, *words], timeout=timeout)
-
-    def create(self, name, *args, options=()):
-        """Creates with /dev/null for standard streams: init would keep a pipe open."""
-        self.config['process']['args'] = list(args)
-        self.write()
-        return self.machine.run([
-            'sh', '-c', 'out=$1; shift; exec "$@" <>/dev/null >"$out" 2>"$out.err"', 'sh', f'{self.dir}/out',
-            RUNTIME, '--root', self.root, 'create', '--bundle', self.bundle, *options, name])
-
-    def started(self, name, *args, options=()):
-        self.create(name, *args, options=options).ok()
-        self.run('start', name).ok()
-
-    def state(self, name):
-        return json.loads(self.run('state', name).ok().out)
-
-    def wait_for(self, name, status):
-        self.machine.wait_for(lambda: self.state(name)['status'] == status, f'{name} is not {status}', 10)
-
-    def _traces(self):
-        groups = self.machine.shell(f'find /sys/fs/cgroup/{GROUP} -mindepth 1 -type d 2>/dev/null').out
-        mounts = self.machine.shell('wc -l < /proc/self/mountinfo').out
-        containers = os.listdir(self.root) if os.path.isdir(self.root) else []
-        mine = []
-        for entry in pathlib.Path('/proc').glob('[0-9]*/cgroup'):
-            try:
-                if GROUP in entry.read_text() and not reaped(int(entry.parent.name)):
-                    mine.append(entry)
-            except OSError:
-                pass  # it has ended
-        return groups, mounts, containers, mine
-
-    def assert_nothing_left(self):
-        """A process leaves its cgroup a moment before it can be waited for."""
-        with contextlib.suppress(TimedOut):
-            self.machine.wait_for(lambda: self._traces() == self._before, 'something is left', 5)
-        assert self._traces() == self._before
 
 
 @pytest.fixture(scope='module', name='place')
 def fixture_place():
     """The host with the programs that call runtimes, and busybox as a root file system."""
-    machine = LocalMachine(compiler.native_arch(), over=debs.missing_tree('oci-callers', CALLERS))
-    ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1)
-    try:
-        rootfs = machine.temporary_directory() + '/rootfs'
-        os.mkdir(rootfs)
-        image = reference.load('busybox')['latest'].parts[recipes.ARCHES.index(machine.arch)]
-        for layer in image.parts[1:]:
-            machine.run(['tar', '-xz', '-C', rootfs], input=layer.data).ok()
-        yield machine, rootfs
-    finally:
-        ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 0)
-        reap_monitors()
-        machine.shell(f'rmdir /sys/fs/cgroup/{GROUP}')
-        machine.close()
+    with oci_box.place(over=debs.missing_tree('oci-callers', CALLERS)) as made:
+        yield made
 
 
 @pytest.fixture(name='box')
 def fixture_box(place):
-    box = Box(*place)
-    yield box
-    if os.path.isdir(box.root):
-        for name in os.listdir(box.root):
-            box.run('delete', '--force', name)
-    box.assert_nothing_left()
+    with Box(*place) as box:
+        yield box
 
 
 def test_run_gives_output_and_status(box):

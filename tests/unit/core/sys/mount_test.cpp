@@ -124,8 +124,6 @@ TEST_F(Mount, ReadOnlyBindOnOldAndNewKernels) {
             if (auto set = SetMountAttributes(tree->get(), attributes, Recursive::kNo, proc->get());
                 !set)
               return Problem(set);
-            if (SetMountAttributes(tree->get(), attributes, Recursive::kYes, proc->get()))
-              return "recursive";
           }
           struct statvfs fs{};
           if (statvfs((dir_ + "/to").c_str(), &fs) < 0)
@@ -135,6 +133,45 @@ TEST_F(Mount, ReadOnlyBindOnOldAndNewKernels) {
           return mkdir((dir_ + "/to/x").c_str(), 0755) < 0 && errno == EROFS ? "" : "writable";
         }),
         "")
+        << old;
+  }
+}
+
+TEST_F(Mount, RecursiveAttributesOnOldAndNewKernels) {
+  for (bool old : {false, true}) {
+    PretendOldMountApi(old);
+    EXPECT_EQ(Isolated([&]() -> std::string {
+                std::string from = dir_ + "/a b";  // a name that mountinfo escapes
+                for (const char* name : {"", "/one", "/one/two"}) {
+                  if (!MakeDirs(from + name, 0755))
+                    return "mkdir";
+                  if (mount("tmpfs", (from + name).c_str(), "tmpfs", 0, nullptr) < 0)
+                    return "mount";
+                }
+                if (!MakeDirs(from + "/one/two", 0755) || !MakeDirs(dir_ + "/t o", 0755))
+                  return "mkdir";
+                auto top = Open(from, O_PATH);
+                auto to = Open(dir_ + "/t o", O_PATH);
+                auto tree = CloneTree(top->get(), "", Recursive::kYes);
+                if (!tree)
+                  return Problem(tree);
+                if (auto attached = AttachMount(tree->get(), to->get()); !attached)
+                  return Problem(attached);
+                MountAttributes attributes;
+                attributes.set = MOUNT_ATTR_RDONLY;
+                attributes.propagation = MS_PRIVATE;
+                auto proc = OpenDir("/proc");
+                auto set =
+                    SetMountAttributes(tree->get(), attributes, Recursive::kYes, proc->get());
+                if (!set)
+                  return Problem(set);
+                for (const char* name : {"/x", "/one/x", "/one/two/x"}) {
+                  if (mkdir((dir_ + "/t o" + name).c_str(), 0755) == 0 || errno != EROFS)
+                    return Cat(name, " is writable");
+                }
+                return mkdir((from + "/one/x").c_str(), 0755) == 0 ? "" : "the source changed";
+              }),
+              "")
         << old;
   }
 }

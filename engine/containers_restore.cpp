@@ -12,11 +12,10 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
-#include "core/runtime/cgroup.h"
-#include "core/sys/cgroup.h"
 #include "engine/container_record.h"
 #include "engine/containers.h"
 #include "engine/images.h"
+#include "engine/lost_cgroup.h"
 
 namespace wherry::engine {
 
@@ -43,21 +42,6 @@ Result<ContainerPtr> LoadContainer(const std::string& id, const std::string& dir
   container->config = std::make_shared<const ContainerConfig>(std::move(config));
   container->directory = directory;
   return container;
-}
-
-// Ends what runs in a cgroup that nobody knows the process of; whether there was anything.
-bool EndUnknown(const std::string& path) {
-  auto host = sys::FindCgroupHost();
-  if (!host)
-    return false;
-  auto group = runtime::Cgroup::Open(*host, path);
-  if (!group)
-    return false;
-  auto populated = sys::ReadCgroupKey(group->fd(), "cgroup.events", "populated");
-  auto removed = group->Remove();
-  if (!removed)
-    LogWarning("cgroup ", path, " is left behind, ignoring: ", removed.error().message());
-  return populated && *populated == 1;
 }
 
 }  // namespace
@@ -142,7 +126,9 @@ void Containers::RestoreState(const ContainerPtr& container) {
     RestoreNetworks(container);
     return Watch(container);
   }
-  bool was_lost = EndUnknown(CgroupPath(container->id));
+  Result<bool> was_lost = RemoveLostCgroup(CgroupPath(container->id));
+  if (!was_lost)
+    LogWarning("container ", container->name, ", ignoring: ", was_lost.error().message());
   if (container->status.finished_nanos != 0) {  // ended, then another start failed
     container->state = ContainerState::kExited;
     return;
@@ -154,8 +140,9 @@ void Containers::RestoreState(const ContainerPtr& container) {
     return;
   container->state = ContainerState::kExited;
   container->status.exit_code = kUnknownExitCode;
-  container->status.error =
-      was_lost ? Cat("its files in ", run_directory, " are damaged") : "the machine was restarted";
+  container->status.error = was_lost && *was_lost
+                                ? Cat("its files in ", run_directory, " are damaged")
+                                : "the machine was restarted";
   container->status.finished_nanos = UnixNanosNow();
   SaveStatus(*container);
 }

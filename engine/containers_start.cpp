@@ -15,6 +15,7 @@
 #include "engine/container_files.h"
 #include "engine/container_record.h"
 #include "engine/containers.h"
+#include "engine/lost_cgroup.h"
 #include "engine/root_view.h"
 #include "engine/shim_client.h"
 #include "engine/spec_builder.h"
@@ -125,13 +126,6 @@ Error LaunchError(const LaunchOutcome& outcome) {
   bool command = outcome.exit_code == 126 || outcome.exit_code == 127;
   return Error(command ? Errc::kInvalid : Errc::kInternal,
                Cat("failed to create task for container: ", outcome.message));
-}
-
-// What the shim would have ended and removed.
-Result<> RemoveLostCgroup(const std::string& path) {
-  sys::CgroupHost host = TRY(sys::FindCgroupHost());
-  auto group = TRY(runtime::Cgroup::Open(host, path));
-  return group.Remove();
 }
 
 }  // namespace
@@ -260,15 +254,20 @@ void Containers::StartFailed(const ContainerPtr& container, int exit_code, const
   auto sessions = std::exchange(container->pending_attaches, {});
   for (const auto& session : sessions)
     session->Close();
-  LeaveNetworks(container,
-                [this, container, error = error.Clone(), done = std::move(done)]() mutable {
-                  constexpr WaitCondition kNow[] = {WaitCondition::kNotRunning};
-                  NotifyWaiters(*container, kNow);
-                  done(std::unexpected(std::move(error)));
-                  Release(container);
-                  if (container->config->host.auto_remove)
-                    AutoRemove(container);
-                });
+  auto left = [this, container, error = error.Clone(), done = std::move(done)]() mutable {
+    constexpr WaitCondition kNow[] = {WaitCondition::kNotRunning};
+    NotifyWaiters(*container, kNow);
+    done(std::unexpected(std::move(error)));
+    Release(container);
+    if (container->config->host.auto_remove)
+      AutoRemove(container);
+  };
+  OnWorker<bool>([path = CgroupPath(container->id)] { return RemoveLostCgroup(path); },
+                 [this, container, left = std::move(left)](Result<bool> removed) mutable {
+                   if (!removed)
+                     LogWarning("container ", container->name, ": ", removed.error().message());
+                   LeaveNetworks(container, std::move(left));
+                 });
 }
 
 // A descriptor of init for signals. The pid is certain: its parent, the shim, has not reaped it, or
@@ -388,8 +387,8 @@ void Containers::ShimLost(const ContainerPtr& container, std::string_view why) {
     if (!held || !HasProcess(held->state))
       return;
     ++held->holds;  // a new start would need the cgroup
-    OnWorker<void>([path = CgroupPath(held->id)] { return RemoveLostCgroup(path); },
-                   [this, held](Result<>) { Release(held); });
+    OnWorker<bool>([path = CgroupPath(held->id)] { return RemoveLostCgroup(path); },
+                   [this, held](const Result<bool>&) { Release(held); });
     Ended(held, record);
   };
   if (gone)

@@ -1,8 +1,11 @@
 #include "core/runtime/container.h"
 
+#include <poll.h>
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 
 #include "core/base/text.h"
 #include "core/runtime/identity.h"
@@ -203,6 +206,23 @@ StartResult<Prepared> Prepare(const ContainerRequest& request) {
   if (prepared.cgroup_)
     TRY(prepared.cgroup_->SetLimits(request.spec.resources));
   return prepared;
+}
+
+StartResult<> Prepared::AwaitClone() {
+  std::array<pollfd, 2> either = {{{sync_.get(), POLLIN, 0}, {child_.process().fd(), POLLIN, 0}}};
+  while (poll(either.data(), either.size(), -1) < 0) {
+    if (errno != EINTR)
+      return std::unexpected(StartError(Error::Sys(errno, "poll")));
+  }
+  std::optional<SyncMessage> message;
+  if (either[0].revents != 0)
+    message = TRY(ReceiveSync(sync_.get()));
+  if (!message || message->kind != SyncKind::kInit)
+    return std::unexpected(InitFailure(message, child_));
+  pid_ = static_cast<pid_t>(TRY(ParseUint(message->text)));
+  child_ = sys::Child(sys::PidFd(pid_, std::move(message->fd)));
+  TRY(SendSync(sync_.get(), SyncKind::kProceed));
+  return {};
 }
 
 StartResult<> Prepared::AwaitReady(const std::function<Result<>(pid_t)>& in_namespaces) {

@@ -1,6 +1,7 @@
-// The caller only changes the pid namespace of its children, so that the clone is at once where it
-// belongs and still its child; the clone joins the rest. Until its execve it cannot be looked into
-// (not dumpable) and holds nothing of the host but close-on-exec descriptors.
+// Two clones. The first is invisible to the container: it closes what is the host's and joins all
+// namespaces. The second is the first one's sibling and in the container's pid namespace from its
+// first moment on, and then has no way to the host by its root, its directory or a descriptor:
+// not being dumpable does not hold against a container with CAP_SYS_PTRACE.
 #include "core/runtime/exec.h"
 
 #include <fcntl.h>
@@ -28,6 +29,7 @@ struct NamespaceRow {
 };
 constexpr NamespaceRow kNamespaces[] = {
     {oci::NamespaceType::kMount, CLONE_NEWNS},
+    {oci::NamespaceType::kPid, CLONE_NEWPID},
     {oci::NamespaceType::kNetwork, CLONE_NEWNET},
     {oci::NamespaceType::kIpc, CLONE_NEWIPC},
     {oci::NamespaceType::kUts, CLONE_NEWUTS},
@@ -66,7 +68,9 @@ class Joiner {
     TRY(program_.Reset());
     if (plan_.await_cgroup)
       TRY(program_.Await(SyncKind::kProceed));
+    TRY(CloseHosts());
     TRY_CTX("join the container's namespaces", sys::JoinNamespacesOf(request_.init, JoinedTypes()));
+    TRY(BecomeInner());
     UniqueFd root = TRY(OpenDir("/"));
     UniqueFd console = TRY(MakeConsole(root.get()));
     UniqueFd directory = TRY(OpenDirectory(root.get()));
@@ -75,6 +79,8 @@ class Joiner {
   }
 
  private:
+  Result<> CloseHosts();
+  Result<> BecomeInner();
   int JoinedTypes() const {
     int types = 0;
     for (const NamespaceRow& row : kNamespaces)
@@ -89,6 +95,28 @@ class Joiner {
   ProgramRequest program_request_;
   ProgramSetup program_;
 };
+
+Result<> Joiner::CloseHosts() {
+  std::vector<int> kept = {plan_.sync, request_.init.fd(), request_.streams.in,
+                           request_.streams.out, request_.streams.err};
+  for (int fd = 0; fd < 3 + request_.preserved_fds; ++fd)
+    kept.push_back(fd);
+  return sys::CloseAllBut(std::move(kept));
+}
+
+// Returns in the clone.
+Result<> Joiner::BecomeInner() {
+  sys::Cloned inner = TRY_CTX("start a process in the container", sys::Clone(CLONE_PARENT, -1));
+  if (!inner.in_child) {
+    sys::PidFd process = inner.child.Release();
+    TRY(SendSyncFd(plan_.sync, SyncKind::kInit, process.fd(), Cat(process.pid())));
+    _exit(0);
+  }
+  TRY(program_.Await(SyncKind::kProceed));
+  if (setsid() < 0)
+    return FailSys("setsid");
+  return {};
+}
 
 // Empty without a terminal. What the container may have put at /dev/pts is not trusted:
 // OpenConsole looks whether what it opens is a pty.
@@ -140,12 +168,9 @@ StartResult<Prepared> PrepareExec(const ExecRequest& request) {
     return std::unexpected(StartError(Error(Errc::kInvalid, "no program is given")));
   ExecPlan plan{request, {}, -1, false};
   plan.capabilities = TRY(ParseCapabilitySets(request.process));
-  // Inherited by the clone: it is in the container's pid namespace from its first moment on.
+  // Inherited by both clones.
   if (prctl(PR_SET_DUMPABLE, 0) < 0)
     return std::unexpected(StartError(Error::Sys(errno, "prctl PR_SET_DUMPABLE")));
-  if (Has(request.namespaces, oci::NamespaceType::kPid))
-    TRY_CTX("join the container's namespaces", sys::JoinNamespacesOf(request.init, CLONE_NEWPID));
-
   Prepared prepared;
   SyncPair sync = TRY(MakeSyncPair());
   UniqueFd group;
@@ -161,11 +186,11 @@ StartResult<Prepared> PrepareExec(const ExecRequest& request) {
   sync.init.Reset();
   prepared.sync_ = std::move(sync.runtime);
   prepared.child_ = std::move(cloned.child);
-  prepared.pid_ = prepared.child_.pid();
   if (!cloned.joined_cgroup) {
-    TRY(WriteExistingAt(group.get(), "cgroup.procs", Cat(prepared.pid_)));
+    TRY(WriteExistingAt(group.get(), "cgroup.procs", Cat(prepared.child_.pid())));
     TRY(SendSync(prepared.sync_.get(), SyncKind::kProceed));
   }
+  TRY(prepared.AwaitClone());
   prepared.start_time_ = TRY(sys::ProcessStartTime(prepared.pid_));
   TRY(prepared.AwaitReady({}));
   return prepared;

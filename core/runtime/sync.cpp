@@ -66,10 +66,10 @@ Result<> SendSync(int socket, SyncKind kind) {
   return Send(socket, header, {}, -1);
 }
 
-Result<> SendSyncFd(int socket, SyncKind kind, int fd) {
+Result<> SendSyncFd(int socket, SyncKind kind, int fd, std::string_view text) {
   Header header{};
   header.kind = static_cast<uint8_t>(kind);
-  return Send(socket, header, {}, fd);
+  return Send(socket, header, text, fd);
 }
 
 Result<> SendSyncError(int socket, const StartError& error) {

@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "core/base/fd.h"
 #include "core/base/result.h"
@@ -18,6 +19,7 @@ enum class SyncKind : uint8_t {
   kConsole,       // from init: carries the pty master
   kReady,         // from init: everything is done but execve
   kInNamespaces,  // from init: it waits for kProceed before it mounts anything
+  kInit,          // from the process that has made init and ends: its pidfd, its pid as text
   kProceed,   // to init: it is in its cgroup now (kernels without CLONE_INTO_CGROUP), or goes on
   kDetached,  // to init: kGo comes by the start socket
   kGo,        // to init: execute the program
@@ -27,8 +29,8 @@ struct SyncMessage {
   SyncKind kind = SyncKind::kError;
   int exit_code = 0;  // kError
   Errc errc = Errc::kInternal;
-  std::string text;  // kError
-  UniqueFd fd;       // kConsole
+  std::string text;  // kError, kInit
+  UniqueFd fd;       // kConsole, kInit
 };
 
 struct SyncPair {
@@ -38,7 +40,7 @@ struct SyncPair {
 Result<SyncPair> MakeSyncPair();
 
 Result<> SendSync(int socket, SyncKind kind);
-Result<> SendSyncFd(int socket, SyncKind kind, int fd);
+Result<> SendSyncFd(int socket, SyncKind kind, int fd, std::string_view text = {});
 // A text over 4000 bytes is cut.
 Result<> SendSyncError(int socket, const StartError& error);
 

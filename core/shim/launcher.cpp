@@ -1,6 +1,7 @@
 #include "core/shim/launcher.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -129,7 +130,9 @@ class Launch {
   }
 
   Result<> Prepare();
-  runtime::StartResult<int> Start();
+  // `asker`: the pipe to whoever asked for the container. When nobody reads it any more, nothing is
+  // started: the next daemon has perhaps looked already, and would not know of it.
+  runtime::StartResult<int> Start(int asker);
   // Only comes back when the shim cannot be executed.
   Error BecomeShim();
   // Ends a container that has started but will have no shim.
@@ -229,7 +232,13 @@ Result<> Launch::WriteState(const runtime::Prepared& container) {
                        Durability::kVolatile);
 }
 
-runtime::StartResult<int> Launch::Start() {
+// Whether the other end of a pipe is closed.
+bool HasNoReader(int pipe) {
+  pollfd state{pipe, 0, 0};
+  return poll(&state, 1, 0) == 1 && (state.revents & POLLERR) != 0;
+}
+
+runtime::StartResult<int> Launch::Start(int asker) {
   auto setup_error = [](Error error) {
     return std::unexpected(runtime::StartError(std::move(error)));
   };
@@ -251,7 +260,8 @@ runtime::StartResult<int> Launch::Start() {
       return setup_error(Error::Sys(errno, "unlink", path));
   }
   int pid = container->pid();
-  auto started = container->Start();
+  auto started = HasNoReader(asker) ? setup_error(Error(Errc::kCancelled, "the daemon has gone"))
+                                    : container->Start();
   if (!started) {
     (void)unlinkat(state_dir_.get(), "state", 0);
     return std::unexpected(std::move(started).error());
@@ -356,7 +366,7 @@ int LauncherMain() {
   if (auto prepared = launch.Prepare(); !prepared) {
     return Refuse(output.get(), runtime::StartError::kSetup, prepared.error());
   }
-  auto pid = launch.Start();
+  auto pid = launch.Start(output.get());
   if (!pid)
     return Refuse(output.get(), pid.error().exit_code, pid.error().error);
   Answer(output.get(), {*pid, 0, {}});

@@ -13,7 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 
 #include "core/base/file.h"
@@ -113,7 +115,7 @@ Result<Cloned> Clone(uint64_t flags, int cgroup_fd) {
   struct clone_args args{};
   args.flags = flags | CLONE_PIDFD;
   args.pidfd = reinterpret_cast<uintptr_t>(&pidfd);
-  args.exit_signal = SIGCHLD;
+  args.exit_signal = (flags & CLONE_PARENT) != 0 ? 0 : SIGCHLD;  // a sibling has the caller's
   if (cgroup_fd >= 0) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = static_cast<uint64_t>(cgroup_fd);
@@ -169,6 +171,30 @@ void ResetSignals() {
 Result<> JoinSessionKeyring(const std::string& name) {
   if (syscall(SYS_keyctl, kJoinSessionKeyring, name.c_str(), 0, 0, 0) < 0 && errno != ENOSYS) {
     return FailSys("keyctl", Cat("join session keyring ", name));
+  }
+  return {};
+}
+
+// What close_range(2) does, for kernels without it and with procfs at /proc.
+void CloseEach(const std::vector<std::string>& names, int first, int last) {
+  for (const std::string& name : names) {
+    Result<int64_t> fd = ParseInt(name);
+    if (fd && *fd >= first && *fd <= last)
+      close(static_cast<int>(*fd));
+  }
+}
+
+Result<> CloseAllBut(std::vector<int> kept) {
+  std::ranges::sort(kept);
+  Result<std::vector<std::string>> names = std::vector<std::string>();
+  if (syscall(SYS_close_range, ~0U, ~0U, 0) < 0)
+    names = TRY(ListDir("/proc/self/fd"));
+  int first = 0;
+  kept.push_back(INT_MAX);
+  for (int fd : kept) {
+    if (fd > first && syscall(SYS_close_range, first, fd - 1, 0) < 0)
+      CloseEach(*names, first, fd - 1);
+    first = std::max(first, fd + 1);
   }
   return {};
 }

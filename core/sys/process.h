@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/fd.h"
 #include "core/base/result.h"
@@ -79,7 +80,8 @@ struct Cloned {
       true;  // false: the kernel has no CLONE_INTO_CGROUP; the parent has to move the child itself
 };
 
-// fork(2) with `flags` (CLONE_NEW*, CLONE_VFORK), pidfd, and directly inside the cgroup `cgroup_fd`
+// fork(2) with `flags` (CLONE_NEW*, CLONE_VFORK, CLONE_PARENT), pidfd, and directly inside the
+// cgroup `cgroup_fd`
 // (-1: the caller's). Falls back to clone(2) where clone3 is missing. The child of a process with
 // threads may only make system calls.
 Result<Cloned> Clone(uint64_t flags, int cgroup_fd);
@@ -100,6 +102,9 @@ void ResetSignals();
 
 // A new empty session keyring called `name`. Success where the kernel has no keyrings.
 Result<> JoinSessionKeyring(const std::string& name);
+
+// Closes every descriptor that is not among these.
+Result<> CloseAllBut(std::vector<int> kept);
 
 // Marks every descriptor from `first` up O_CLOEXEC.
 Result<> CloexecFrom(int first);

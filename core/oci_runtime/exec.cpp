@@ -49,6 +49,9 @@ Result<oci::Process> WantedProcess(const Options& options, const oci::RuntimeSpe
     process.env.push_back(entry);
   }
   if (options.Has("user")) {
+    // Not root for want of a name: the container's own user may be another.
+    if (options.Value("user").empty() || options.Value("user").starts_with(':'))
+      return Fail(Errc::kInvalid, Cat("--user \"", options.Value("user"), "\" names no user"));
     process.user = {};
     process.user.username = options.Value("user");
   }

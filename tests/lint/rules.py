@@ -115,6 +115,33 @@ def documents():
     return problems
 
 
+_PYTHON_TEST = re.compile(r'\btest_\w+')
+_UNIT_TEST = re.compile(r'\b([A-Z]\w+)\.([A-Z]\w+)\b')
+
+
+def named_tests():
+    """A test or a source file that a row of docs/security.md names exists; each row names a test."""
+    functions, units = set(), set()
+    for path in tree.files('.py', '.cpp'):
+        if path.parts[0] == 'tests':
+            source = tree.read(path)
+            functions.update(re.findall(r'^def (test_\w+)', source, re.M), [path.stem])
+            units.update(re.findall(r'^TEST(?:_[FP])?\((\w+),\s*(\w+)\)', source, re.M))
+    problems = []
+    place = pathlib.PurePosixPath('docs/security.md')
+    for number, line in tree.numbered(tree.read(place)):
+        tests = _PYTHON_TEST.findall(line)
+        pairs = _UNIT_TEST.findall(line)
+        problems += [f'{place}:{number}: there is no test {name}' for name in tests if name not in functions]
+        problems += [f'{place}:{number}: there is no test {".".join(pair)}' for pair in pairs if pair not in units]
+        problems += [f'{place}:{number}: there is no file {name}'
+                     for name in re.findall(r'\b(?:core|engine|store|tests)/[\w/]+\.(?:cpp|h|py)\b', line)
+                     if not (tree.REPO / name).is_file()]
+        if re.match(r'\| \d', line) and not tests and not pairs:
+            problems.append(f'{place}:{number}: an attack without a test')
+    return problems
+
+
 _STATEMENT_START = re.compile(r'(?:^|[;{}:)=]|\breturn|\belse)\s*$')
 _BLOCK_START = re.compile(r'(?:^|[;{}:)]|\b(?:else|do|const|noexcept|mutable|override))\s*$')
 _DECLARATION = re.compile(r'\b(?:class|struct|union|enum|namespace|extern)\b|->')

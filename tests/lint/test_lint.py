@@ -19,6 +19,7 @@ LINTS = {
     'TRY': rules.try_macros,
     'text': rules.text,
     'documents': rules.documents,
+    'named tests': rules.named_tests,
     'format': clang.formatting,
     'shell': clang.shell,
     'clang-tidy': clang.tidy,

@@ -223,7 +223,7 @@ def test_nothing_is_inheritable(engine, box):
     assert {value for out in outs for value in re.findall(r'\t(\w+)', out)} == {'0' * 16}, outs
 
 
-BAD_USERS = ['4294967296', '2147483648', '4294967295', '-1', '+0', '0x0', '00x', ' 0', '0 ', '0:', ':0', '1:-1', '1:4294967296',
+BAD_USERS = ['4294967296', '2147483648', '4294967295', '-1', '+0', '0x0', '00x', ' 0', '0 ', ':0', '1:-1', '1:4294967296',
              '1:2:3', '1/0', '٠', '']
 
 
@@ -233,7 +233,7 @@ def test_users_that_are_none(engine, box, user):
     show = ['sh', '-c', 'echo "uid $(id -u)"']
     box.started('user', 'sleep', '1000')
     results = [box.run('exec', f'--user={user}', 'user', *show)]
-    if user:  # none at all is the image's
+    if user not in ('', ':0'):  # the image's user, as with Docker
         results += [engine.wherry('run', '--rm', f'--user={user}', engine.busybox, *show)]
     for result in results:
         assert result.code != 0 and 'uid' not in result.out, str(result)

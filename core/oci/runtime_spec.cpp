@@ -357,6 +357,9 @@ Result<> CheckWhole(const RuntimeSpec& spec) {
       spec.FindNamespace(NamespaceType::kUts) == nullptr) {
     return Fail(Errc::kInvalid, "config.json: hostname and domainname need a uts namespace");
   }
+  constexpr size_t kMaxName = 64;  // the kernel's __NEW_UTS_LEN
+  if (spec.hostname.size() > kMaxName || spec.domainname.size() > kMaxName)
+    return Fail(Errc::kInvalid, "config.json: hostname and domainname may have 64 bytes each");
   return {};
 }
 

@@ -1,6 +1,9 @@
 #include "core/oci/spec_reader.h"
 
+#include <cJSON.h>
+
 #include <algorithm>
+#include <cmath>
 
 #include "core/base/text.h"
 
@@ -104,6 +107,9 @@ Result<std::vector<std::string>> Field::Texts() const {
 Result<int64_t> Field::Number(int64_t low, int64_t high) const {
   if (!value_.IsNumber())
     return Bad("must be a number");
+  double exact = value_.node()->valuedouble;
+  if (std::trunc(exact) != exact)
+    return Bad("must be a whole number");
   int64_t number = value_.integer();
   if (number < low || number > high)
     return Bad(Cat("must be from ", low, " to ", high));

@@ -32,7 +32,9 @@ bool Contains(const std::vector<std::string>& words, std::string_view word) {
 
 // "/a/b" -> {"a", "b"}; kInvalid for anything but a clean absolute path below the mount.
 Result<std::vector<std::string>> Components(const std::string& path) {
-  if (!path.starts_with('/') || path.size() < 2)
+  if (path == "/")
+    return Fail(Errc::kInvalid, "cgroup path \"/\" is the root, which is nobody's own");
+  if (!path.starts_with('/'))
     return Fail(Errc::kInvalid, Cat("cgroup path \"", path, "\" is not absolute"));
   std::vector<std::string> parts;
   for (std::string_view part : Split(std::string_view(path).substr(1), '/')) {

@@ -315,6 +315,53 @@ BAD = {
     'unknown namespace': (lambda c: c['linux']['namespaces'].append({'type': 'zoo'}), 'names no namespace: zoo'),
     'uid': (change('process.user.uid', 2 ** 32), 'process.user.uid'),
     'negative uid': (change('process.user.uid', -1), 'process.user.uid'),
+    'uid with a fraction': (change('process.user.uid', 0.5), r'process\.user\.uid must be a whole number'),
+    'uid as a text': (change('process.user.uid', '0'), r'process\.user\.uid must be a number'),
+    'gid': (change('process.user.gid', 2 ** 32), r'process\.user\.gid must be from 0'),
+    'further group': (change('process.user.additionalGids', [2 ** 32 - 1]), r'process\.user\.additionalGids\[0\]'),
+    'umask': (change('process.user.umask', 0o10000), r'process\.user\.umask'),
+    'limit that is none': (change('process.rlimits', [{'type': 'RLIMIT_ZOO', 'soft': 1, 'hard': 1}]), 'RLIMIT_ZOO'),
+    'limits the wrong way round': (change('process.rlimits', [{'type': 'RLIMIT_NOFILE', 'soft': 9, 'hard': 1}]),
+                                   r'process\.rlimits\[0\] has a soft limit above'),
+    'oom score': (change('process.oomScoreAdj', 5000), r'process\.oomScoreAdj must be from -1000 to 1000'),
+    'variable': (change('process.env', ['X']), 'process.env entry is not NAME=value'),
+    'NUL in a program': (change('process.args', ['true\0x']), 'a NUL character in a string'),
+    'program as a text': (change('process.args', 'true'), 'process.args must be an array'),
+    'long host name': (change('hostname', 'h' * 65), 'hostname and domainname may have 64 bytes'),
+    'root that is a file': (change('root.path', '/etc/passwd'), 'root file system: .*Not a directory'),
+    'unknown file system': (lambda c: c['mounts'].append({'destination': '/x', 'type': 'zoo', 'source': 'x'}),
+                            'on /x: this kernel has no file system "zoo"'),
+    'unknown option': (lambda c: c['mounts'].append({'destination': '/x', 'type': 'tmpfs', 'options': ['colour=red']}),
+                       'on /x: .*colour'),
+    'source that is not there': (lambda c: c['mounts'].append({'destination': '/x', 'type': 'bind',
+                                                               'source': '/nonexistent'}), '/nonexistent on /x'),
+    'mount over the root': (lambda c: c['mounts'].append({'destination': '/', 'type': 'tmpfs', 'source': 'x'}),
+                            'cannot cover the root'),
+    'procfs elsewhere': (lambda c: c['mounts'].append({'destination': '/x', 'type': 'proc', 'source': 'x'}),
+                         'procfs can only be mounted on /proc'),
+    'thousands of mounts': (lambda c: c['mounts'].extend(
+        [{'destination': f'/tmp/{i}', 'type': 'tmpfs', 'source': 'x'} for i in range(3000)] +
+        [{'destination': '/x', 'type': 'zoo', 'source': 'x'}]), 'no file system "zoo"'),
+    'device': (change('linux.devices', [{'path': 'x', 'type': 'c', 'major': 1, 'minor': 3}]),
+               r'linux\.devices\[0\]\.path must be an absolute path'),
+    'device number': (change('linux.devices', [{'path': '/dev/x', 'type': 'c', 'major': 2 ** 40, 'minor': 3}]),
+                      r'linux\.devices\[0\]\.major'),
+    'root cgroup': (change('linux.cgroupsPath', '/'), 'cgroup path "/" is the root'),
+    'memory as a text': (change('linux.resources', {'memory': {'limit': '1g'}}), 'memory.limit must be a number'),
+    'number of processes': (change('linux.resources', {'pids': {'limit': -7}}), 'pids.limit must be from -1'),
+    'file of a cgroup': (change('linux.resources', {'unified': {'../x': '1'}}), 'must be the name of a file'),
+    'namespace of another type': (lambda c: c['linux']['namespaces'][2].update(path='/proc/self/ns/uts'),
+                                  'not a namespace of the wanted type'),
+    'namespace that is a file': (lambda c: c['linux']['namespaces'][2].update(path='/etc/passwd'),
+                                 'not a namespace of the wanted type'),
+    'hook that is a directory': (change('hooks', {'prestart': [{'path': '/etc'}]}), 'hook prestart /etc: .*denied'),
+    'hook without time': (change('hooks', {'prestart': [{'path': '/bin/true', 'timeout': 0}]}),
+                          r'hooks\.prestart\[0\]\.timeout must be from 1'),
+    'hooks of another shape': (change('hooks', {'prestart': {}}), 'hooks.prestart must be an array'),
+    'architecture': (change('linux.seccomp', {'defaultAction': 'SCMP_ACT_ALLOW', 'architectures': ['SCMP_ARCH_ZOO']}),
+                     'SCMP_ARCH_ZOO'),
+    'propagation': (change('linux.rootfsPropagation', 'zoo'), 'linux.rootfsPropagation names no propagation: zoo'),
+    'process of another shape': (change('process', []), 'process must be an object'),
     'cwd': (change('process.cwd', 'here'), 'process.cwd must be an absolute path'),
     'no root': (change('root', None), 'root is missing'),
     'root that is not there': (change('root.path', '/nonexistent'), '/nonexistent|root file system'),
@@ -340,10 +387,13 @@ def test_a_bad_configuration_is_refused_and_leaves_nothing(box, name):
 
 @pytest.mark.parametrize('text, says', [
     ('', 'config.json'), ('[]', 'must be a JSON object'), ('{', 'config.json'), ('[' * 100000, 'config.json'),
-    ('{"ociVersion":"' + 'x' * (5 << 20) + '"}', 'config.json.*(longer|limit|bytes)')],
-    ids=['empty', 'array', 'cut', 'deep', 'huge'])
+    ('{"ociVersion":"' + 'x' * (5 << 20) + '"}', 'config.json.*(longer|limit|bytes)'),
+    ('100 MB', 'config.json.*(longer|limit|bytes)')],
+    ids=['empty', 'array', 'cut', 'deep', 'huge', 'absurd'])
 def test_what_is_no_configuration(box, text, says):
     box.write(text or ' ')
+    if text == '100 MB':
+        os.truncate(f'{box.bundle}/config.json', 100 << 20)
     box.run('create', '--bundle', box.bundle, 'bad').fails(1, says)
 
 

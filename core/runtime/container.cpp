@@ -208,39 +208,38 @@ StartResult<Prepared> Prepare(const ContainerRequest& request) {
   return prepared;
 }
 
-StartResult<> Prepared::AwaitClone() {
+// Whether a message comes; not when the clone has ended before it told of the process it made.
+Result<bool> Prepared::AwaitMessage() {
   std::array<pollfd, 2> either = {{{sync_.get(), POLLIN, 0}, {child_.process().fd(), POLLIN, 0}}};
   while (poll(either.data(), either.size(), -1) < 0) {
     if (errno != EINTR)
-      return std::unexpected(StartError(Error::Sys(errno, "poll")));
+      return FailSys("poll");
   }
-  std::optional<SyncMessage> message;
-  if (either[0].revents != 0)
-    message = TRY(ReceiveSync(sync_.get()));
-  if (!message || message->kind != SyncKind::kInit)
-    return std::unexpected(InitFailure(message, child_));
-  pid_ = static_cast<pid_t>(TRY(ParseUint(message->text)));
-  child_ = sys::Child(sys::PidFd(pid_, std::move(message->fd)));
-  TRY(SendSync(sync_.get(), SyncKind::kProceed));
-  return {};
+  return either[0].revents != 0;
 }
 
 StartResult<> Prepared::AwaitReady(const std::function<Result<>(pid_t)>& in_namespaces) {
-  while (true) {
-    std::optional<SyncMessage> message = TRY(ReceiveSync(sync_.get()));
-    if (message && message->kind == SyncKind::kConsole) {
+  // What the clone tells and what the process it made tells come in any order.
+  for (bool ready = false; !ready || pid_ < 0;) {
+    std::optional<SyncMessage> message;
+    bool comes = pid_ > 0 || TRY(AwaitMessage());
+    if (comes)
+      message = TRY(ReceiveSync(sync_.get()));
+    if (message && message->kind == SyncKind::kInit) {
+      pid_ = static_cast<pid_t>(TRY(ParseUint(message->text)));
+      child_ = sys::Child(sys::PidFd(pid_, std::move(message->fd)));  // and the clone is reaped
+    } else if (message && message->kind == SyncKind::kConsole) {
       console_ = std::move(message->fd);
-      continue;
-    }
-    if (message && message->kind == SyncKind::kInNamespaces && in_namespaces) {
+    } else if (message && message->kind == SyncKind::kInNamespaces && in_namespaces) {
       TRY(in_namespaces(pid_));
       TRY(SendSync(sync_.get(), SyncKind::kProceed));
-      continue;
+    } else if (message && message->kind == SyncKind::kReady) {
+      ready = true;
+    } else {
+      return std::unexpected(InitFailure(message, child_));
     }
-    if (message && message->kind == SyncKind::kReady)
-      return {};
-    return std::unexpected(InitFailure(message, child_));
   }
+  return {};
 }
 
 }  // namespace wherry::runtime

@@ -108,8 +108,7 @@ class Prepared {
   friend StartResult<Prepared> Prepare(const ContainerRequest& request);
   friend StartResult<Prepared> PrepareExec(const ExecRequest& request);
   Prepared() = default;
-  // The process that the clone makes in its place and tells of (SyncKind::kInit).
-  StartResult<> AwaitClone();
+  Result<bool> AwaitMessage();
   StartResult<> AwaitReady(const std::function<Result<>(pid_t)>& in_namespaces);
   void Discard();
 

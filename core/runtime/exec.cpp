@@ -112,7 +112,6 @@ Result<> Joiner::BecomeInner() {
     TRY(SendSyncFd(plan_.sync, SyncKind::kInit, process.fd(), Cat(process.pid())));
     _exit(0);
   }
-  TRY(program_.Await(SyncKind::kProceed));
   if (setsid() < 0)
     return FailSys("setsid");
   return {};
@@ -190,9 +189,8 @@ StartResult<Prepared> PrepareExec(const ExecRequest& request) {
     TRY(WriteExistingAt(group.get(), "cgroup.procs", Cat(prepared.child_.pid())));
     TRY(SendSync(prepared.sync_.get(), SyncKind::kProceed));
   }
-  TRY(prepared.AwaitClone());
-  prepared.start_time_ = TRY(sys::ProcessStartTime(prepared.pid_));
   TRY(prepared.AwaitReady({}));
+  prepared.start_time_ = TRY(sys::ProcessStartTime(prepared.pid_));
   return prepared;
 }
 

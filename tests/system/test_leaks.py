@@ -20,7 +20,7 @@ from oci_box import Box
 STARTS = int(os.environ.get('WHERRY_STARTS', '30'))
 KILLS = int(os.environ.get('WHERRY_KILLS', '12'))
 AT_ONCE = 25         # starts of one shell
-WARM = 500           # starts after which the daemon's memory is compared
+WARM = 2500          # starts after which the daemon's memory is compared: its history of events is full
 GROWTH_KB = 256      # what the allocator may have kept beside it
 
 

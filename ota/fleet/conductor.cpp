@@ -44,9 +44,10 @@ Result<std::string> SignDesired(const PrivateKey& key, const Desired& desired) {
   TRY(envelope.Sign(key));
   std::string text = envelope.ToJson();
   if (text.size() > kMaxDesired) {
-    return Fail(Errc::kInvalid, Cat("the release is too large for the broker's way: ", text.size(),
-                                    " bytes with signatures, and devices take ", kMaxDesired,
-                                    "; put it into a registry (wherry release push) and name it with --from"));
+    return Fail(Errc::kInvalid,
+                Cat("the release is too large for the broker's way: ", text.size(),
+                    " bytes with signatures, and devices take ", kMaxDesired,
+                    "; put it into a registry (wherry release push) and name it with --from"));
   }
   return text;
 }

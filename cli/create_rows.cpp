@@ -237,6 +237,7 @@ constexpr Row kRows[] = {
     {{"tty", 't', kFlag, "", "Give the container a terminal"}, Part::kNone, "", nullptr},
     {{"ulimit", 0, kList, "NAME=SOFT[:HARD]", "Resource limit"}, Part::kHost, "Ulimits", WriteUlimits},
     {{"user", 'u', kValue, "USER[:GROUP]", "User and group, by name or number"}, Part::kConfig, "User", WriteString},
+    {{"userns", 0, kValue, "MODE", "User namespace: host for none of its own"}, Part::kHost, "UsernsMode", WriteString},
     {{"volume", 'v', kList, "[SOURCE:]PATH[:ro]", "Mount a volume, or a directory of the host"}, Part::kHost, "Binds", WriteStrings},
     {{"workdir", 'w', kValue, "PATH", "Working directory"}, Part::kConfig, "WorkingDir", WriteString},
 };

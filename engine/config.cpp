@@ -14,6 +14,7 @@
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
+#include "engine/user_namespace.h"
 #include "net/link/link.h"
 #include "net/tls/listener.h"
 
@@ -189,6 +190,12 @@ Result<> SetStopTimeout(Config& config, std::string_view value) {
   return {};
 }
 
+Result<> SetRemap(Config& config, std::string_view value) {
+  config.ids = TRY(ParseRemap(value));
+  config.userns_remap = value;
+  return {};
+}
+
 Result<> SetListen(Config& config, std::string_view value) {
   std::string address(value);
   TRY(tls::CheckListenAddress(address));
@@ -238,6 +245,7 @@ constexpr Key kKeys[] = {
     {"daemon", "log-level", SetLevel,
                             [](const Config& c) { return std::string(kLevelNames[static_cast<size_t>(c.log_level)]); }},
     {"containers", "default-network", SetNetwork, [](const Config& c) { return c.default_network; }},
+    {"containers", "userns-remap", SetRemap, [](const Config& c) { return c.userns_remap; }},
     {"networks", "bridge", SetBridge, [](const Config& c) { return c.bridge; }},
     {"networks", "bridge-subnet", SetBridgeSubnet,
         [](const Config& c) { return c.bridge_subnet.prefix == 0 ? "auto" : c.bridge_subnet.Text(); }},

@@ -6,11 +6,13 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "board/slot.h"
+#include "core/base/id_map.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/result.h"
@@ -34,6 +36,8 @@ struct Config {
   std::string bridge;         // device of the network "bridge"; default wherry0, or wh-<hash>
   net::Subnet bridge_subnet;  // of that network; prefix 0: chosen when the daemon starts
   LogLevel log_level = LogLevel::kInfo;
+  std::string userns_remap = "off";  // as written
+  std::optional<IdMaps> ids;         // of containers that are remapped (engine/user_namespace.h)
   uint64_t log_max_size = 10 << 20;  // of one container log file
   uint64_t log_max_files = 2;
   int stop_timeout_seconds = 10;

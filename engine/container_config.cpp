@@ -85,7 +85,7 @@ Result<> ParseModes(HostOptions& options, JsonValue host, JsonValue config) {
   options.pid_mode = TRY(ParseMode(host, "PidMode", {"", "host"}));
   options.uts_mode = TRY(ParseMode(host, "UTSMode", {"", "host"}));
   options.cgroupns_mode = TRY(ParseMode(host, "CgroupnsMode", {"private", "host"}));
-  TRY(ParseMode(host, "UsernsMode", {"", "host"}));
+  options.userns_mode = TRY(ParseMode(host, "UsernsMode", {"", "host"}));
   std::string_view isolation = host["Isolation"].str();
   if (!isolation.empty() && isolation != "default") {
     return Fail(Errc::kInvalid, Cat("invalid isolation '", isolation, "' on linux"));

@@ -86,6 +86,7 @@ struct HostOptions {
   std::string pid_mode;       // "", "host"
   std::string uts_mode;       // "", "host"
   std::string cgroupns_mode;  // "private", "host"
+  std::string userns_mode;    // "", "host"
   bool auto_remove = false;
   bool init = false;  // a process of ours is the container's first one
   RestartPolicy restart;

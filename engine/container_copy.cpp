@@ -11,8 +11,10 @@
 #include "core/base/text.h"
 #include "core/base/user_db.h"
 #include "core/sys/path.h"
+#include "core/sys/user_namespace.h"
 #include "engine/container_record.h"
 #include "engine/root_view.h"
+#include "engine/user_namespace.h"
 #include "store/change_archive.h"
 #include "store/tree_entries.h"
 #include "store/tree_extract.h"
@@ -66,6 +68,25 @@ Result<UniqueFd> RootToWrite(const CopyTarget& target) {
   return OpenRoot(root, upper, target.directory);
 }
 
+// Of what is there of a running container. On disk files have the owners they have inside.
+Result<std::optional<IdMaps>> IdsOf(const CopyTarget& target) {
+  if (!target.init)
+    return std::optional<IdMaps>();
+  auto ids = TRY(IdMapsOf(target.init.pid()));
+  TRY(CheckRunning(target));
+  return ids;
+}
+
+// What is made in a file system of another user namespace has to belong to somebody there.
+Result<std::optional<sys::ActingAs>> ActAsRootOf(const std::optional<IdMaps>& ids) {
+  std::optional<uint32_t> uid = ids ? OutsideId(ids->users, 0) : std::nullopt;
+  std::optional<uint32_t> gid = ids ? OutsideId(ids->groups, 0) : std::nullopt;
+  if (!uid || !gid)
+    return std::optional<sys::ActingAs>();
+  sys::ActingAs acting = TRY(sys::ActingAs::Begin(*uid, *gid));
+  return std::optional<sys::ActingAs>(std::move(acting));
+}
+
 // Regular files only: anything else could hang or act.
 std::string ReadUserFile(int root, const char* path) {
   auto file = sys::OpenInRoot(root, path, O_RDONLY | O_NONBLOCK);
@@ -103,6 +124,7 @@ CopyTarget CopyTargetOf(const Container& container, Images& images) {
 Result<CopySource> CopySource::Open(const CopyTarget& target, const std::string& path) {
   UniqueFd root = TRY(RootToRead(target));
   CopySource source;
+  source.ids_ = TRY(IdsOf(target));
   std::string clean = sys::CleanPath(path);
   bool inside = path.ends_with("/.") || path == ".";
   bool follow = inside || path.ends_with('/') || clean == "/";
@@ -126,7 +148,7 @@ Result<CopySource> CopySource::Open(const CopyTarget& target, const std::string&
 
 std::unique_ptr<ByteSource> CopySource::Archive() && {
   return std::make_unique<store::ChangeArchive>(std::make_unique<store::TreeEntries>(
-      std::move(parent_), std::move(node_), std::move(stat_.name)));
+      std::move(parent_), std::move(node_), std::move(stat_.name), std::move(ids_)));
 }
 
 Result<> CopyInto(const CopyTarget& target, const std::string& path, ByteSource& archive,
@@ -142,6 +164,8 @@ Result<> CopyInto(const CopyTarget& target, const std::string& path, ByteSource&
     return Fail(Errc::kInvalid, "extraction point is not a directory");
   store::ExtractOptions extract;
   extract.keep_kinds = options.keep_kinds;
+  extract.ids = TRY(IdsOf(target));
+  auto acting = TRY(ActAsRootOf(extract.ids));
   extract.go_on = [&target] { return CheckRunning(target); };
   if (options.users_files) {
     auto user = TRY(ResolveUser(target.config->user, ReadUserFile(root.get(), "/etc/passwd"),

@@ -7,10 +7,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/base/byte_source.h"
 #include "core/base/fd.h"
+#include "core/base/id_map.h"
 #include "core/base/result.h"
 #include "core/sys/process.h"
 #include "engine/container.h"
@@ -54,6 +56,7 @@ class CopySource {
   PathStat stat_;
   UniqueFd parent_;
   std::string node_;
+  std::optional<IdMaps> ids_;  // of a container in a user namespace
 };
 
 struct CopyOptions {

@@ -41,6 +41,7 @@ struct StartInput {
   std::string directory;
   std::string run_directory;
   std::string cgroup_parent;
+  std::optional<IdMaps> ids;  // of the daemon's configuration
   std::shared_ptr<const ContainerConfig> config;
   shim::LaunchSpec launch;  // what is known without looking
 };
@@ -103,6 +104,8 @@ Result<Preparation> PrepareStart(StartInput input) {
   std::string netns = Cat("/proc/", getpid(), "/fd/", sandbox->netns.get());
   if (sandbox->netns)
     spec.netns = netns;
+  if (input.ids && config.host.userns_mode != "host")
+    spec.ids = &*input.ids;
   if (config.host.init)
     spec.init = input.launch.shim;
   std::string config_json = TRY(BuildRuntimeConfig(spec));
@@ -173,6 +176,7 @@ void Containers::StartIdle(const ContainerPtr& container, Done<> done) {
                    container->directory,
                    container->run_directory,
                    env_.config->cgroup_parent,
+                   env_.config->ids,
                    container->config,
                    {}};
   shim::LaunchSpec& launch = input.launch;

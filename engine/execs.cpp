@@ -13,6 +13,7 @@
 #include "engine/container_files.h"
 #include "engine/container_names.h"
 #include "engine/spec_builder.h"
+#include "engine/user_namespace.h"
 
 namespace wherry::engine {
 
@@ -60,6 +61,10 @@ Result<shim::LaunchSpec> PrepareExec(ExecInput input) {
   std::string hostname =
       EffectiveHostname(*input.container_config, input.network, input.container_id);
   SpecInput spec{config, input.container_id, hostname, input.network, launch.bundle, launch.cgroup};
+  std::string user_namespace = Cat("/proc/", container->pid, "/ns/user");
+  std::optional<IdMaps> ids = TRY(IdMapsOf(container->pid));
+  if (ids)
+    spec.user_namespace = user_namespace;
   TRY(MakeDirs(launch.bundle, 0700));
   TRY(ReplaceFile(Cat(launch.bundle, "/config.json"), BuildExecConfig(spec), 0600,
                   Durability::kVolatile));

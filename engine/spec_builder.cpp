@@ -7,6 +7,7 @@
 #include "core/runtime/capabilities.h"
 #include "core/shim/init.h"
 #include "engine/network/network.h"
+#include "engine/user_namespace.h"
 
 namespace wherry::engine {
 
@@ -91,6 +92,7 @@ void WriteNamespaces(JsonWriter& json, const SpecInput& input) {
       {"uts", options.uts_mode != "host"},
       {"network", input.network != kHostNetwork},
       {"cgroup", options.cgroupns_mode != "host"},
+      {"user", input.ids != nullptr || !input.user_namespace.empty()},
   };
   json.Key("namespaces").Array();
   for (const Row& row : rows) {
@@ -99,7 +101,18 @@ void WriteNamespaces(JsonWriter& json, const SpecInput& input) {
     json.Object().Field("type", row.name);
     if (row.name == "network" && !input.netns.empty())
       json.Field("path", input.netns);
+    if (row.name == "user" && !input.user_namespace.empty())
+      json.Field("path", input.user_namespace);
     json.End();
+  }
+  json.End();
+}
+
+void WriteIdMap(JsonWriter& json, std::string_view name, const IdMap& map) {
+  json.Key(name).Array();
+  for (const IdRange& range : map) {
+    json.Object().Field("containerID", range.inside).Field("hostID", range.outside);
+    json.Field("size", range.count).End();
   }
   json.End();
 }
@@ -108,7 +121,9 @@ void WriteSysctls(JsonWriter& json, const SpecInput& input) {
   std::map<std::string, std::string> sysctls;
   if (input.network != kHostNetwork && !SharedWith(input.network)) {
     sysctls["net.ipv4.ip_unprivileged_port_start"] = "0";
-    sysctls["net.ipv4.ping_group_range"] = "0 2147483647";
+    // Of a network namespace that the container's user namespace owns: it does not have all groups.
+    if (input.ids == nullptr || !input.netns.empty())
+      sysctls["net.ipv4.ping_group_range"] = "0 2147483647";
   }
   for (const auto& [name, value] : input.config.host.sysctls)
     sysctls[name] = value;
@@ -150,6 +165,11 @@ void WritePaths(JsonWriter& json, const HostOptions& options) {
 Result<> WriteLinux(JsonWriter& json, const SpecInput& input) {
   json.Key("linux").Object();
   WriteNamespaces(json, input);
+  if (input.ids != nullptr) {
+    TRY(CheckRemapped(input.config.host));
+    WriteIdMap(json, "uidMappings", input.ids->users);
+    WriteIdMap(json, "gidMappings", input.ids->groups);
+  }
   TRY(WriteDevices(json, input.config.host));
   json.Field("cgroupsPath", input.cgroup);
   TRY(WriteResources(json, input.config.host));

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/id_map.h"
 #include "core/base/json.h"
 #include "core/base/result.h"
 #include "engine/container_config.h"
@@ -18,14 +19,17 @@ struct SpecInput {
   const ContainerConfig& config;
   std::string_view id;
   std::string_view hostname;
-  std::string_view network;        // HostOptions::network_mode
-  std::string_view run_directory;  // has hosts, hostname and resolv.conf
-  std::string_view cgroup;         // below the cgroup2 mount
-  std::string_view netns = {};     // path of the network namespace; empty: a new one
-  std::string_view init = {};      // of the host, to be bound into the container (--init)
+  std::string_view network;              // HostOptions::network_mode
+  std::string_view run_directory;        // has hosts, hostname and resolv.conf
+  std::string_view cgroup;               // below the cgroup2 mount
+  std::string_view netns = {};           // path of the network namespace; empty: a new one
+  std::string_view init = {};            // of the host, to be bound into the container (--init)
+  const IdMaps* ids = nullptr;           // of a container that is remapped
+  std::string_view user_namespace = {};  // of an exec, to be joined: its path
 };
 
-// The text of config.json. kInvalid and kNotFound name the device or path of the host that is not
+// The text of config.json. kInvalid for what a remapped container cannot have. kInvalid and
+// kNotFound name the device or path of the host that is not
 // usable.
 Result<std::string> BuildRuntimeConfig(const SpecInput& input);
 

@@ -64,10 +64,13 @@ std::vector<RuntimeMount> DefaultMounts(const HostOptions& options) {
   return mounts;
 }
 
-RuntimeMount BindMount(const MountRequest& request) {
+RuntimeMount BindMount(const MountRequest& request, bool remapped) {
   RuntimeMount mount{request.target, "bind", request.source, {}};
   mount.options.emplace_back(request.recursive ? "rbind" : "bind");
   mount.options.push_back(request.propagation);
+  // The engine's own: the host's files keep the owners they have.
+  if (remapped && request.type == MountRequest::Type::kVolume)
+    mount.options.emplace_back("idmap");
   if (request.fill)
     mount.options.emplace_back("copyup");
   if (request.read_only) {
@@ -129,8 +132,9 @@ std::vector<RuntimeMount> BuildMounts(const SpecInput& input) {
   std::vector<RuntimeMount> later = OwnFiles(input);
   DropOverridden(later, targets);
   for (const MountRequest& request : options.mounts) {
-    later.push_back(request.type == MountRequest::Type::kTmpfs ? TmpfsMount(request)
-                                                               : BindMount(request));
+    later.push_back(request.type == MountRequest::Type::kTmpfs
+                        ? TmpfsMount(request)
+                        : BindMount(request, input.ids != nullptr));
   }
   // Parents before children, whatever order they were asked for in.
   std::stable_sort(later.begin(), later.end(), [](const RuntimeMount& a, const RuntimeMount& b) {

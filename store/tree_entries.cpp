@@ -16,6 +16,7 @@ namespace wherry::store {
 namespace {
 
 constexpr size_t kMaxDepth = 256;
+constexpr uint32_t kNobody = 65534;  // as the kernel shows it inside
 
 // linux/magic.h: proc, sysfs, cgroup, cgroup2, devpts, mqueue, securityfs, debugfs.
 constexpr int64_t kKernelsOwn[] = {0x9fa0, 0x62656572, 0x27e0eb,   0x63677270,
@@ -84,6 +85,10 @@ Result<std::optional<OverlayChange>> TreeEntries::Next() {
     TRY(Enter(change, device_above));
   else if (change.info.st_nlink > 1)
     change.links = {change.info.st_dev, change.info.st_ino};
+  if (ids_) {
+    change.info.st_uid = InsideId(ids_->users, change.info.st_uid).value_or(kNobody);
+    change.info.st_gid = InsideId(ids_->groups, change.info.st_gid).value_or(kNobody);
+  }
   return change;
 }
 

@@ -5,10 +5,12 @@
 // left out. Not thread-safe.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/base/fd.h"
+#include "core/base/id_map.h"
 #include "core/base/result.h"
 #include "store/overlay_changes.h"
 
@@ -19,8 +21,13 @@ class TreeEntries final : public ChangeSource {
   // `node` of `directory` ("." for itself) under the name `path`, which may be "/" for the root of
   // names that begin with a slash, or empty
   // for the root of names that do not.
-  TreeEntries(UniqueFd directory, std::string node, std::string path)
-      : directory_(std::move(directory)), node_(std::move(node)), path_(std::move(path)) {}
+  // With `ids`, of a tree in another user namespace, owners are told as they are inside.
+  TreeEntries(UniqueFd directory, std::string node, std::string path,
+              std::optional<IdMaps> ids = {})
+      : directory_(std::move(directory)),
+        node_(std::move(node)),
+        path_(std::move(path)),
+        ids_(std::move(ids)) {}
 
   // kInvalid: nested deeper than a layer may be.
   Result<std::optional<OverlayChange>> Next() override;
@@ -38,6 +45,7 @@ class TreeEntries final : public ChangeSource {
   UniqueFd directory_;
   const std::string node_;
   const std::string path_;
+  const std::optional<IdMaps> ids_;
   bool begun_ = false;
   std::vector<Frame> frames_;
 };

@@ -141,7 +141,8 @@ class Extractor {
   // The owner first: changing it takes away set-id bits and capabilities.
   Result<> FinishOpen(const TarEntry& entry, int fd) const {
     if (options_.owner != ExtractOptions::Owner::kCaller) {
-      if (fchown(fd, Uid(entry), Gid(entry)) != 0)
+      Owner owner = TRY(OwnerOf(entry));
+      if (fchown(fd, owner.uid, owner.gid) != 0)
         return FailSys("fchown");
     }
     bool callers = options_.owner == ExtractOptions::Owner::kCaller;
@@ -154,18 +155,31 @@ class Extractor {
 
   // What cannot be opened without doing something.
   Result<> FinishName(const TarEntry& entry, int parent, const std::string& name) const {
-    if (options_.owner != ExtractOptions::Owner::kCaller &&
-        fchownat(parent, name.c_str(), Uid(entry), Gid(entry), AT_SYMLINK_NOFOLLOW) != 0)
-      return FailSys("fchownat");
+    if (options_.owner != ExtractOptions::Owner::kCaller) {
+      Owner owner = TRY(OwnerOf(entry));
+      if (fchownat(parent, name.c_str(), owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0)
+        return FailSys("fchownat");
+    }
     (void)utimensat(parent, name.c_str(), Times(entry.mtime).data(), AT_SYMLINK_NOFOLLOW);
     return {};
   }
 
-  uint32_t Uid(const TarEntry& entry) const {
-    return options_.owner == ExtractOptions::Owner::kGiven ? options_.uid : entry.uid;
-  }
-  uint32_t Gid(const TarEntry& entry) const {
-    return options_.owner == ExtractOptions::Owner::kGiven ? options_.gid : entry.gid;
+  struct Owner {
+    uint32_t uid;
+    uint32_t gid;
+  };
+  Result<Owner> OwnerOf(const TarEntry& entry) const {
+    bool given = options_.owner == ExtractOptions::Owner::kGiven;
+    Owner owner{given ? options_.uid : entry.uid, given ? options_.gid : entry.gid};
+    if (!options_.ids)
+      return owner;
+    std::optional<uint32_t> uid = OutsideId(options_.ids->users, owner.uid);
+    std::optional<uint32_t> gid = OutsideId(options_.ids->groups, owner.gid);
+    if (!uid || !gid) {
+      return Fail(Errc::kInvalid, Cat("the container's user namespace has no user ", owner.uid,
+                                      " with group ", owner.gid));
+    }
+    return Owner{*uid, *gid};
   }
 
   Result<> Directory(const TarEntry& entry, const Place& place, int parent,

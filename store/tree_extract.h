@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/base/byte_source.h"
+#include "core/base/id_map.h"
 #include "core/base/result.h"
 
 namespace wherry::store {
@@ -22,6 +23,8 @@ struct ExtractOptions {
   Owner owner = Owner::kArchive;
   uint32_t uid = 0;  // kGiven
   uint32_t gid = 0;
+  // Of a tree in another user namespace: archive, `uid` and `gid` have owners as they are inside.
+  std::optional<IdMaps> ids = {};
   // A directory is never replaced by something else, nor something else by a directory.
   bool keep_kinds = false;
   // The first component `from` of all names becomes `to`.

@@ -74,9 +74,6 @@ constexpr std::string_view kUnsupportedMembers[][2] = {
     {"process", "ioPriority"},
     {"process", "execCPUAffinity"},
     {"process", "commandLine"},
-    {"linux", "uidMappings"},
-    {"linux", "gidMappings"},
-    {"linux", "timeOffsets"},
     {"linux", "mountLabel"},
     {"linux", "personality"},
     {"linux", "intelRdt"},
@@ -252,6 +249,35 @@ Result<> ReadProcess(const Field& field, Process& process) {
   return {};
 }
 
+Result<> ReadIdMap(const Field& field, IdMap& out) {
+  std::vector<Field> elements = TRY(field.Elements());
+  for (const Field& element : elements) {
+    TRY(element.ExpectObject());
+    IdRange range;
+    range.inside = static_cast<uint32_t>(TRY(element["containerID"].Number(0, kMaxId)));
+    range.outside = static_cast<uint32_t>(TRY(element["hostID"].Number(0, kMaxId)));
+    int64_t most = kMaxId + 1 - std::max(range.inside, range.outside);
+    range.count = static_cast<uint32_t>(TRY(element["size"].Number(1, most)));
+    out.push_back(range);
+  }
+  return {};
+}
+
+Result<> ReadTimeOffsets(const Field& field, std::vector<TimeOffset>& out) {
+  std::vector<Field> members = TRY(field.Members());
+  for (const Field& member : members) {
+    if (member.key() != "monotonic" && member.key() != "boottime")
+      return member.Bad("names no clock: only monotonic and boottime have offsets");
+    TRY(member.ExpectObject());
+    TimeOffset offset;
+    offset.clock = member.key();
+    TRY(member["secs"].Store(offset.seconds, INT32_MIN, INT32_MAX));
+    TRY(member["nanosecs"].Store(offset.nanoseconds, 0, 999999999));
+    out.push_back(std::move(offset));
+  }
+  return {};
+}
+
 Result<> ReadMounts(const Field& field, std::vector<Mount>& out) {
   std::vector<Field> elements = TRY(field.Elements());
   for (const Field& element : elements) {
@@ -261,10 +287,10 @@ Result<> ReadMounts(const Field& field, std::vector<Mount>& out) {
     mount.type = TRY(element["type"].Text());
     mount.source = TRY(element["source"].Text());
     mount.options = TRY(element["options"].Texts());
-    for (std::string_view key : {"uidMappings", "gidMappings"}) {
-      if (AsksForSomething(element[key].value()))
-        return element[key].Unsupported();
-    }
+    TRY(ReadIdMap(element["uidMappings"], mount.uid_mappings));
+    TRY(ReadIdMap(element["gidMappings"], mount.gid_mappings));
+    if (mount.uid_mappings.empty() != mount.gid_mappings.empty())
+      return element.Bad("needs uidMappings and gidMappings, or none of them");
     out.push_back(std::move(mount));
   }
   return {};
@@ -278,10 +304,6 @@ Result<> ReadNamespaces(const Field& field, std::vector<Namespace>& out) {
     auto row = std::ranges::find(kNamespaces, name, &NamespaceRow::name);
     if (row == std::end(kNamespaces))
       return element["type"].Bad(Cat("names no namespace: ", name));
-    if (row->type == NamespaceType::kUser) {
-      return Fail(Errc::kUnsupported,
-                  Cat("config.json: ", element.name(), ": user namespaces are not supported"));
-    }
     if (std::ranges::find(out, row->type, &Namespace::type) != out.end())
       return element.Bad(Cat("repeats ", name));
     Namespace entry;
@@ -333,6 +355,9 @@ Result<> ReadRootfsPropagation(const Field& field, RuntimeSpec& spec) {
 Result<> ReadLinux(const Field& field, RuntimeSpec& spec) {
   TRY(field.ExpectObject());
   TRY(ReadNamespaces(field["namespaces"], spec.namespaces));
+  TRY(ReadIdMap(field["uidMappings"], spec.uid_mappings));
+  TRY(ReadIdMap(field["gidMappings"], spec.gid_mappings));
+  TRY(ReadTimeOffsets(field["timeOffsets"], spec.time_offsets));
   TRY(ReadDevices(field["devices"], spec.devices));
   spec.cgroups_path = TRY(field["cgroupsPath"].Text());
   TRY(ReadResources(field["resources"], spec.resources));
@@ -347,8 +372,29 @@ Result<> ReadLinux(const Field& field, RuntimeSpec& spec) {
   return {};
 }
 
+// Some callers give maps to a namespace that is joined, too, which has its own.
+Result<> CheckIdMaps(RuntimeSpec& spec) {
+  const Namespace* user = spec.FindNamespace(NamespaceType::kUser);
+  bool has_some = !spec.uid_mappings.empty() || !spec.gid_mappings.empty();
+  if (user == nullptr && has_some) {
+    return Fail(Errc::kInvalid,
+                "config.json: linux.uidMappings and gidMappings need a user namespace");
+  }
+  if (user != nullptr && !user->path.empty()) {
+    spec.uid_mappings.clear();
+    spec.gid_mappings.clear();
+  } else if (user != nullptr && (spec.uid_mappings.empty() || spec.gid_mappings.empty())) {
+    return Fail(Errc::kInvalid,
+                "config.json: a new user namespace needs linux.uidMappings and gidMappings");
+  }
+  return {};
+}
+
 // What only makes sense together.
-Result<> CheckWhole(const RuntimeSpec& spec) {
+Result<> CheckWhole(RuntimeSpec& spec) {
+  TRY(CheckIdMaps(spec));
+  if (!spec.time_offsets.empty() && !spec.MakesNamespace(NamespaceType::kTime))
+    return Fail(Errc::kInvalid, "config.json: linux.timeOffsets need a new time namespace");
   if (spec.FindNamespace(NamespaceType::kMount) == nullptr) {
     return Fail(Errc::kUnsupported,
                 "config.json: a container without its own mount namespace is not supported");
@@ -372,6 +418,11 @@ std::string_view NamespaceName(NamespaceType type) {
 const Namespace* RuntimeSpec::FindNamespace(NamespaceType type) const {
   auto found = std::ranges::find(namespaces, type, &Namespace::type);
   return found == namespaces.end() ? nullptr : &*found;
+}
+
+bool RuntimeSpec::MakesNamespace(NamespaceType type) const {
+  const Namespace* found = FindNamespace(type);
+  return found != nullptr && found->path.empty();
 }
 
 Result<RuntimeSpec> RuntimeSpec::Parse(std::string_view json) {

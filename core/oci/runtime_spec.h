@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/id_map.h"
 #include "core/base/json.h"
 #include "core/base/result.h"
 
@@ -74,6 +75,9 @@ struct Mount {
   std::string type;         // "bind" may also be expressed by an option
   std::string source;
   std::vector<std::string> options;
+  // Both or none: file owners of the source to those seen through the mount (mount_setattr(2)).
+  IdMap uid_mappings = {};
+  IdMap gid_mappings = {};
 };
 
 struct Device {
@@ -166,6 +170,13 @@ struct Hooks {
   std::vector<Hook> poststop;
 };
 
+// What a clock shows in a new time namespace, less what it shows outside.
+struct TimeOffset {
+  std::string clock;  // "monotonic", "boottime"
+  int64_t seconds = 0;
+  uint32_t nanoseconds = 0;
+};
+
 enum class Propagation : uint8_t { kUnset, kPrivate, kSlave, kShared, kUnbindable };
 
 struct RuntimeSpec {
@@ -180,6 +191,9 @@ struct RuntimeSpec {
   Hooks hooks;
 
   std::vector<Namespace> namespaces;  // no type twice
+  IdMap uid_mappings;                 // of a new user namespace; empty when it is joined
+  IdMap gid_mappings;
+  std::vector<TimeOffset> time_offsets;
   std::vector<Device> devices;
   std::string cgroups_path;
   LinuxResources resources;
@@ -192,6 +206,8 @@ struct RuntimeSpec {
 
   // The namespace of this type, or null.
   const Namespace* FindNamespace(NamespaceType type) const;
+  // Whether the container has one of its own, made with it.
+  bool MakesNamespace(NamespaceType type) const;
 
   static Result<RuntimeSpec> Parse(std::string_view json);
 };

@@ -18,6 +18,7 @@
 #include "core/runtime/cgroup.h"
 #include "core/runtime/container.h"
 #include "core/sys/cgroup.h"
+#include "core/sys/user_namespace.h"
 
 namespace wherry::oci_runtime {
 
@@ -30,6 +31,14 @@ Result<std::string> RealPath(const std::string& path) {
   if (realpath(path.c_str(), buffer.data()) == nullptr)
     return FailSys("bundle", path);
   return std::string(buffer.data());
+}
+
+// Without root there is a cgroup only where one can be made.
+void DropImpossibleCgroup(std::string& cgroup) {
+  Result<sys::CgroupHost> host = sys::FindCgroupHost();
+  std::string parent = host ? SplitPath(Cat(host->mount, cgroup)).dir : "";
+  if (parent.empty() || faccessat(AT_FDCWD, parent.c_str(), W_OK, AT_EACCESS) < 0)
+    cgroup.clear();
 }
 
 class Creation {
@@ -78,6 +87,9 @@ Result<> Creation::Read() {
   state_.rootfs =
       spec_.root_path.starts_with('/') ? spec_.root_path : Cat(state_.bundle, "/", spec_.root_path);
   state_.cgroup = CgroupPath(spec_.cgroups_path, state_.id);
+  AddOwnUser(spec_);
+  if (geteuid() != 0 || sys::InUserNamespace())
+    DropImpossibleCgroup(state_.cgroup);
   return {};
 }
 

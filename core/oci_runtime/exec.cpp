@@ -101,6 +101,7 @@ Result<int> Exec(const Call& call) {
                 "cannot exec in a paused container (use --ignore-paused to override)");
   }
   oci::RuntimeSpec spec = TRY(container.dir.LoadConfig());
+  AddOwnUser(spec);
   oci::Process process = TRY(WantedProcess(options, spec));
   DropImpossibleAmbient(process);
   TRY(CheckConsole(options, process));

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -43,6 +44,14 @@ Result<int> PreservedFds(const Options& options, oci::Process& process) {
       return Fail(Errc::kInvalid, Cat("descriptor ", fd, " is to be preserved and is not open"));
   }
   return count;
+}
+
+void AddOwnUser(oci::RuntimeSpec& spec) {
+  if (geteuid() == 0 || spec.FindNamespace(oci::NamespaceType::kUser) != nullptr)
+    return;
+  spec.namespaces.push_back({oci::NamespaceType::kUser, ""});
+  spec.uid_mappings = {{0, geteuid(), 1}};
+  spec.gid_mappings = {{0, getegid(), 1}};
 }
 
 void DropImpossibleAmbient(oci::Process& process) {

@@ -22,6 +22,9 @@ constexpr OptionRow kPidfdSocket{"pidfd-socket", 0, Takes::kRefused};
 // activation, for which `process` is told (LISTEN_FDS). kInvalid when one of them is not open.
 Result<int> PreservedFds(const Options& options, oci::Process& process);
 
+// Without root, a user namespace in which the caller is, as root, where the configuration has none.
+void AddOwnUser(oci::RuntimeSpec& spec);
+
 // Takes from the ambient set what the kernel does not let be ambient, as runc and crun do: what
 // `runc spec` and podman write names ambient capabilities that are not inheritable.
 void DropImpossibleAmbient(oci::Process& process);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -115,13 +116,18 @@ Result<Globals> ReadGlobals(const Options& options) {
     return Fail(Errc::kInvalid, Cat("--log-format ", format, " is neither json nor text"));
   if (options.Has("root"))
     globals.root = options.Value("root");
+  else if (const char* own = getenv("XDG_RUNTIME_DIR"); own != nullptr && geteuid() != 0)
+    globals.root = Cat(own, "/", kName);
   if (globals.root.empty())
     return Fail(Errc::kInvalid, "--root is empty");
   std::string manager = options.Value("cgroup-manager");
   if (!manager.empty() && manager != "cgroupfs")
     return Fail(Errc::kUnsupported, Cat("--cgroup-manager ", manager, " is not supported"));
-  if (options.Value("rootless") == "true")
-    return Fail(Errc::kUnsupported, "--rootless true is not supported");
+  std::string rootless = options.Value("rootless");
+  if (!rootless.empty() && rootless != "true" && rootless != "false" && rootless != "auto")
+    return Fail(Errc::kInvalid, Cat("--rootless ", rootless, " is none of true, false and auto"));
+  if (rootless == "false" && geteuid() != 0)
+    return Fail(Errc::kDenied, "only root can run containers with --rootless false");
   return globals;
 }
 

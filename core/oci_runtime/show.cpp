@@ -147,7 +147,7 @@ Result<int> List(const Call& call) {
       AppendColumn(text, Cat(container->init ? container->state.pid : 0), kWidth);
       AppendColumn(text, StatusName(container->status), kWidth);
       AppendColumn(text, container->state.bundle, kWidth);
-      Append(text, FormatRfc3339Nano(container->state.created), "  root\n");
+      Append(text, FormatRfc3339Nano(container->state.created), "  ", OwnerName(), "\n");
     }
   }
   if (json)
@@ -194,16 +194,17 @@ Result<int> Features(const Call& call) {
   json.Object().Field("ociVersionMin", "1.0.0").Field("ociVersionMax", "1.2.0");
   json.Field("hooks",
              std::vector<std::string>{"prestart", "createRuntime", "poststart", "poststop"});
-  json.Field("mountOptions",
-             std::vector<std::string>{
-                 "async",         "atime",       "bind",    "copyup",     "dev",      "diratime",
-                 "exec",          "noatime",     "nodev",   "nodiratime", "noexec",   "norelatime",
-                 "nostrictatime", "nosuid",      "private", "rbind",      "relatime", "ro",
-                 "rprivate",      "rro",         "rshared", "rslave",     "rw",       "shared",
-                 "slave",         "strictatime", "suid",    "sync",       "tmpcopyup"});
+  json.Field(
+      "mountOptions",
+      std::vector<std::string>{
+          "async",  "atime",   "bind",     "copyup",     "dev",    "diratime",   "exec",
+          "idmap",  "noatime", "nodev",    "nodiratime", "noexec", "norelatime", "nostrictatime",
+          "nosuid", "private", "rbind",    "relatime",   "ridmap", "ro",         "rprivate",
+          "rro",    "rshared", "rslave",   "rw",         "shared", "slave",      "strictatime",
+          "suid",   "sync",    "tmpcopyup"});
   json.Key("linux").Object();
-  json.Field("namespaces",
-             std::vector<std::string>{"cgroup", "ipc", "mount", "network", "pid", "time", "uts"});
+  json.Field("namespaces", std::vector<std::string>{"cgroup", "ipc", "mount", "network", "pid",
+                                                    "time", "user", "uts"});
   json.Field("capabilities", runtime::CapabilityNames(runtime::AllCapabilities()));
   json.Key("cgroup").Object().Field("v1", false).Field("v2", true).Field("systemd", false);
   json.Field("systemdUser", false).Field("rdma", false).End();
@@ -216,7 +217,7 @@ Result<int> Features(const Call& call) {
   json.Key("apparmor").Object().Field("enabled", false).End();
   json.Key("selinux").Object().Field("enabled", false).End();
   json.Key("intelRdt").Object().Field("enabled", false).End();
-  json.Key("mountExtensions").Object().Key("idmap").Object().Field("enabled", false).End().End();
+  json.Key("mountExtensions").Object().Key("idmap").Object().Field("enabled", true).End().End();
   json.End();
   json.Key("annotations").Object().Field("dev.wherry.version", WHERRY_VERSION).End().End();
   TRY(Print(json.text()));

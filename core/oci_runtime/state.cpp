@@ -101,7 +101,7 @@ void WriteShown(JsonWriter& json, const State& state) {
   json.Key("annotations").Object();
   for (const auto& [key, value] : state.annotations)
     json.Field(key, value);
-  json.End().Field("owner", "root");
+  json.End().Field("owner", OwnerName());
 }
 
 }  // namespace
@@ -126,6 +126,10 @@ std::string CgroupPath(const std::string& wanted, const std::string& id) {
 
 std::string_view StatusName(Status status) {
   return kStatusNames[static_cast<size_t>(status)];
+}
+
+std::string OwnerName() {
+  return geteuid() == 0 ? "root" : Cat(geteuid());
 }
 
 Result<StateDir> StateDir::Create(const std::string& root, const std::string& id) {

@@ -24,6 +24,8 @@ namespace wherry::oci_runtime {
 enum class Status : uint8_t { kCreating, kCreated, kRunning, kPaused, kStopped };
 // "created": the specification's word.
 std::string_view StatusName(Status status);
+// Whose containers these are: "root", or the caller's number.
+std::string OwnerName();
 
 // state.json.
 struct State {

@@ -242,6 +242,21 @@ Result<> Cgroup::SetDevices(const oci::LinuxResources& resources) {
   return sys::AttachDeviceProgram(dir_.get(), program.get());
 }
 
+Result<> Cgroup::Delegate(uint32_t uid, uint32_t gid) {
+  Result<std::string> listed = ReadFile("/sys/kernel/cgroup/delegate");
+  std::string files = listed ? *listed : "cgroup.procs\ncgroup.threads\ncgroup.subtree_control";
+  if (fchown(dir_.get(), uid, gid) < 0)
+    return FailSys("fchown", path_);
+  for (std::string_view file : Split(Trim(files), '\n')) {
+    // The list is of all controllers this kernel knows.
+    if (fchownat(dir_.get(), std::string(file).c_str(), uid, gid, AT_SYMLINK_NOFOLLOW) < 0 &&
+        errno != ENOENT) {
+      return FailSys("fchownat", Cat(path_, "/", file));
+    }
+  }
+  return {};
+}
+
 Result<> Cgroup::AddProcess(int pid) {
   return WriteExistingAt(dir_.get(), "cgroup.procs", Cat(pid));
 }

@@ -70,6 +70,9 @@ class Cgroup {
   // allowed.
   Result<> SetDevices(const oci::LinuxResources& resources);
 
+  // Gives the cgroup to a user who may make cgroups below it and move processes among them, and
+  // change no limit of it (cgroup-v2.rst "Delegation").
+  Result<> Delegate(uint32_t uid, uint32_t gid);
   // Moves a process (0: the caller) into this cgroup.
   Result<> AddProcess(int pid);
   Result<> Freeze();  // five seconds at most

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -12,43 +13,58 @@
 #include "core/runtime/init.h"
 #include "core/runtime/masks.h"
 #include "core/runtime/sync.h"
+#include "core/sys/user_namespace.h"
 
 namespace wherry::runtime {
 
 namespace {
 
-enum class ByPath : uint8_t { kYes, kNo };
+constexpr uint64_t kCloneNewTime = 0x80;
 
 struct NamespaceRow {
   oci::NamespaceType type;
   uint64_t clone_flag;  // 0: made later by init
-  ByPath by_path;       // whether an existing one can be joined
 };
 constexpr NamespaceRow kNamespaces[] = {
-    {oci::NamespaceType::kMount, CLONE_NEWNS, ByPath::kNo},
-    {oci::NamespaceType::kPid, CLONE_NEWPID, ByPath::kNo},
-    {oci::NamespaceType::kNetwork, CLONE_NEWNET, ByPath::kYes},
-    {oci::NamespaceType::kIpc, CLONE_NEWIPC, ByPath::kYes},
-    {oci::NamespaceType::kUts, CLONE_NEWUTS, ByPath::kYes},
-    {oci::NamespaceType::kCgroup, 0, ByPath::kNo},
-    {oci::NamespaceType::kTime, 0x80 /* CLONE_NEWTIME */, ByPath::kNo},
+    {oci::NamespaceType::kUser, CLONE_NEWUSER}, {oci::NamespaceType::kMount, CLONE_NEWNS},
+    {oci::NamespaceType::kPid, CLONE_NEWPID},   {oci::NamespaceType::kNetwork, CLONE_NEWNET},
+    {oci::NamespaceType::kIpc, CLONE_NEWIPC},   {oci::NamespaceType::kUts, CLONE_NEWUTS},
+    {oci::NamespaceType::kCgroup, 0},           {oci::NamespaceType::kTime, kCloneNewTime},
 };
 
-Result<uint64_t> CloneFlags(const oci::RuntimeSpec& spec) {
+struct CloneFlags {
+  uint64_t first = 0;
+  uint64_t inner = 0;  // 0: one clone is enough
+};
+
+// One clone makes all namespaces where it can. A second one is needed where a process can only
+// enter by being made there (pid namespaces that exist, time namespaces with offsets), and with a
+// user namespace: the first clone opens what is the host's, the second one has its namespaces owned
+// by it (user_namespaces(7)).
+Result<CloneFlags> PlanClones(const oci::RuntimeSpec& spec) {
   uint64_t flags = 0;
-  for (const oci::Namespace& entry : spec.namespaces) {
-    auto row = std::ranges::find(kNamespaces, entry.type, &NamespaceRow::type);
-    std::string_view name = oci::NamespaceName(entry.type);
-    if (row == std::end(kNamespaces))
-      return Fail(Errc::kUnsupported, Cat(name, " namespaces are not supported"));
-    if (entry.path.empty()) {
-      flags |= row->clone_flag;
-    } else if (row->by_path == ByPath::kNo) {
-      return Fail(Errc::kUnsupported,
-                  Cat("joining an existing ", name, " namespace is not supported"));
-    }
-  }
-  return flags;
+  for (const NamespaceRow& row : kNamespaces)
+    flags |= spec.MakesNamespace(row.type) ? row.clone_flag : 0;
+  if (!spec.MakesNamespace(oci::NamespaceType::kMount))
+    return Fail(Errc::kUnsupported, "joining an existing mount namespace is not supported");
+  bool user = spec.FindNamespace(oci::NamespaceType::kUser) != nullptr;
+  const oci::Namespace* pid = spec.FindNamespace(oci::NamespaceType::kPid);
+  bool joins_pid = pid != nullptr && !pid->path.empty();
+  bool one_by_one = joins_pid || !spec.time_offsets.empty();
+  if (geteuid() != 0 && !spec.MakesNamespace(oci::NamespaceType::kUser))
+    return Fail(Errc::kUnsupported, "without root a container needs a new user namespace");
+  if (geteuid() != 0 && !one_by_one)
+    return CloneFlags{flags, 0};
+  if (!user && !one_by_one)
+    return CloneFlags{flags, 0};
+  if (geteuid() != 0)
+    return Fail(Errc::kUnsupported,
+                "joining a pid namespace, and offsets of clocks, are not supported without root");
+  if (!spec.time_offsets.empty())
+    flags &= ~uint64_t{kCloneNewTime};
+  if (!user)
+    flags &= ~uint64_t{CLONE_NEWNS};
+  return CloneFlags{CLONE_NEWNS, flags | CLONE_PARENT};
 }
 
 bool AsksForLimits(const oci::LinuxResources& resources) {
@@ -83,6 +99,16 @@ Result<> CheckRequest(const ContainerRequest& request) {
     return Fail(Errc::kInvalid, "limits need a cgroup of the container's own");
   }
   return CheckSysctls(request.spec);
+}
+
+// A cgroup that the container sees as the root of its own hierarchy and may write to
+// (config-linux.md "Cgroup ownership").
+bool ManagesCgroup(const oci::RuntimeSpec& spec) {
+  return spec.MakesNamespace(oci::NamespaceType::kCgroup) &&
+         std::ranges::any_of(spec.mounts, [](const oci::Mount& mount) {
+           return mount.type.starts_with("cgroup") &&
+                  std::ranges::find(mount.options, "ro") == mount.options.end();
+         });
 }
 
 // What init said before it could get ready, or what became of it.
@@ -170,8 +196,8 @@ Prepared Prepared::Attach(UniqueFd connection, sys::PidFd init) {
 
 StartResult<Prepared> Prepare(const ContainerRequest& request) {
   TRY(CheckRequest(request));
-  uint64_t flags = TRY(CloneFlags(request.spec));
-  InitPlan plan{request, {}, -1, false, "/sys/fs/cgroup"};
+  CloneFlags flags = TRY(PlanClones(request.spec));
+  InitPlan plan{request, {}, -1, false, "/sys/fs/cgroup", flags.inner, geteuid() != 0};
   plan.capabilities = TRY(ParseCapabilitySets(request.spec.process));
 
   Prepared prepared;
@@ -181,27 +207,36 @@ StartResult<Prepared> Prepare(const ContainerRequest& request) {
     prepared.cgroup_ = TRY(Cgroup::Create(host, request.cgroup));
   }
   SyncPair sync = TRY(MakeSyncPair());
-  sys::Cloned cloned = TRY_CTX("create namespaces",
-                               sys::Clone(flags, prepared.cgroup_ ? prepared.cgroup_->fd() : -1));
+  sys::Cloned cloned = TRY_CTX(
+      "create namespaces", sys::Clone(flags.first, prepared.cgroup_ ? prepared.cgroup_->fd() : -1));
   if (cloned.in_child) {
     sync.runtime.Reset();  // so that the runtime's death is seen
     plan.sync = sync.init.get();
-    plan.await_cgroup = !cloned.joined_cgroup;
+    plan.await_runtime = !cloned.joined_cgroup || plan.unprivileged;
     RunInit(plan);
   }
   sync.init.Reset();
   prepared.sync_ = std::move(sync.runtime);
   prepared.child_ = std::move(cloned.child);
   prepared.pid_ = prepared.child_.pid();
-  if (prepared.cgroup_ && !cloned.joined_cgroup) {
+  if (prepared.cgroup_ && !cloned.joined_cgroup)
     TRY(prepared.cgroup_->AddProcess(prepared.child_.pid()));
+  const oci::RuntimeSpec& spec = request.spec;
+  if (plan.unprivileged)
+    TRY_CTX("user namespace",
+            sys::WriteIdMaps(prepared.pid_, {spec.uid_mappings, spec.gid_mappings}));
+  if (!cloned.joined_cgroup || plan.unprivileged)
     TRY(SendSync(prepared.sync_.get(), SyncKind::kProceed));
-  }
   // While init is at work: loading the device program takes the kernel a third of a millisecond.
-  if (prepared.cgroup_)
+  // In a user namespace there are only those of the host, with the rights they have there.
+  if (prepared.cgroup_ && !plan.unprivileged && !sys::InUserNamespace())
     TRY(prepared.cgroup_->SetDevices(request.spec.resources));
+  if (flags.inner != 0)
+    TRY(prepared.AwaitInner(request));
   prepared.start_time_ = TRY(sys::ProcessStartTime(prepared.child_.pid()));
   TRY(prepared.AwaitReady(request.in_namespaces));
+  if (request.spec.FindNamespace(oci::NamespaceType::kUser) != nullptr)
+    TRY(SetRlimits(prepared.pid_, request.spec.process.rlimits));
   // Last, so that building the container needs no more memory than its program.
   if (prepared.cgroup_)
     TRY(prepared.cgroup_->SetLimits(request.spec.resources));
@@ -218,6 +253,36 @@ Result<bool> Prepared::AwaitMessage() {
   return either[0].revents != 0;
 }
 
+// The process that the clone has made takes its place, and the clone is reaped.
+Result<> Prepared::TakeInit(SyncMessage& message) {
+  pid_ = static_cast<pid_t>(TRY(ParseUint(message.text)));
+  child_ = sys::Child(sys::PidFd(pid_, std::move(message.fd)));
+  return {};
+}
+
+// Init is a clone of the clone, and waits for its ids.
+StartResult<> Prepared::AwaitInner(const ContainerRequest& request) {
+  std::optional<SyncMessage> message;
+  bool comes = TRY(AwaitMessage());
+  if (comes)
+    message = TRY(ReceiveSync(sync_.get()));
+  if (!message || message->kind != SyncKind::kInit)
+    return std::unexpected(InitFailure(message, child_));
+  TRY(TakeInit(*message));
+  const oci::RuntimeSpec& spec = request.spec;
+  if (spec.MakesNamespace(oci::NamespaceType::kUser))
+    TRY_CTX("user namespace", sys::WriteIdMaps(pid_, {spec.uid_mappings, spec.gid_mappings}));
+  if (spec.FindNamespace(oci::NamespaceType::kUser) != nullptr) {
+    std::optional<Owner> root = TRY(NamespaceRoot(pid_));
+    if (root)
+      TRY(GivePipes(request.streams, *root));
+    if (root && cgroup_ && ManagesCgroup(spec))
+      TRY(cgroup_->Delegate(root->uid, root->gid));
+  }
+  TRY(SendSync(sync_.get(), SyncKind::kProceed));
+  return {};
+}
+
 StartResult<> Prepared::AwaitReady(const std::function<Result<>(pid_t)>& in_namespaces) {
   // What the clone tells and what the process it made tells come in any order.
   for (bool ready = false; !ready || pid_ < 0;) {
@@ -226,8 +291,7 @@ StartResult<> Prepared::AwaitReady(const std::function<Result<>(pid_t)>& in_name
     if (comes)
       message = TRY(ReceiveSync(sync_.get()));
     if (message && message->kind == SyncKind::kInit) {
-      pid_ = static_cast<pid_t>(TRY(ParseUint(message->text)));
-      child_ = sys::Child(sys::PidFd(pid_, std::move(message->fd)));  // and the clone is reaped
+      TRY(TakeInit(*message));
     } else if (message && message->kind == SyncKind::kConsole) {
       console_ = std::move(message->fd);
     } else if (message && message->kind == SyncKind::kInNamespaces && in_namespaces) {

@@ -75,6 +75,7 @@ struct ContainerRequest {
 };
 
 struct ExecRequest;  // core/runtime/exec.h
+struct SyncMessage;  // core/runtime/sync.h
 
 // A container that is complete but for its execve, or a process that is about to join one. The
 // destructor of one that was not started kills and reaps it and removes the cgroup that was made
@@ -109,6 +110,8 @@ class Prepared {
   friend StartResult<Prepared> PrepareExec(const ExecRequest& request);
   Prepared() = default;
   Result<bool> AwaitMessage();
+  Result<> TakeInit(SyncMessage& message);
+  StartResult<> AwaitInner(const ContainerRequest& request);
   StartResult<> AwaitReady(const std::function<Result<>(pid_t)>& in_namespaces);
   void Discard();
 

@@ -12,6 +12,7 @@
 #include "core/runtime/capabilities.h"
 #include "core/sys/mount.h"
 #include "core/sys/path.h"
+#include "core/sys/user_namespace.h"
 
 namespace wherry::runtime {
 
@@ -96,9 +97,11 @@ Result<UniqueFd> CloneHostNode(const oci::Device& device) {
     return FailSys("fstat", device.path);
   if ((status.st_mode & S_IFMT) != TypeBits(device) ||
       status.st_rdev != makedev(device.major, device.minor)) {
-    return Fail(Errc::kDenied,
-                Cat("device ", device.path,
-                    " cannot be made without CAP_MKNOD and is another device on the host"));
+    return Fail(
+        Errc::kDenied,
+        Cat("device ", device.path,
+            " cannot be made in a user namespace or without CAP_MKNOD, and is another device "
+            "on the host"));
   }
   return sys::CloneTree(source.get(), "", sys::Recursive::kNo);
 }
@@ -144,7 +147,10 @@ Result<DevicePlan> DevicePlan::Open(const oci::RuntimeSpec& spec) {
   for (const oci::Device& device : spec.devices)
     plan.entries_.push_back(Entry{device, UniqueFd()});
   CapabilitySet own = TRY(EffectiveCapabilities());
-  if ((own & CapabilityBit(kCapMknod)) != 0)
+  bool may_make = (own & CapabilityBit(kCapMknod)) != 0 &&
+                  spec.FindNamespace(oci::NamespaceType::kUser) == nullptr &&
+                  !sys::InUserNamespace();
+  if (may_make)
     return plan;
   for (Entry& entry : plan.entries_) {
     if (entry.device.type != 'p')

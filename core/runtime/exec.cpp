@@ -18,6 +18,7 @@
 #include "core/runtime/program_setup.h"
 #include "core/sys/cgroup.h"
 #include "core/sys/path.h"
+#include "core/sys/user_namespace.h"
 
 namespace wherry::runtime {
 
@@ -28,6 +29,7 @@ struct NamespaceRow {
   int flag;
 };
 constexpr NamespaceRow kNamespaces[] = {
+    {oci::NamespaceType::kUser, CLONE_NEWUSER},
     {oci::NamespaceType::kMount, CLONE_NEWNS},
     {oci::NamespaceType::kPid, CLONE_NEWPID},
     {oci::NamespaceType::kNetwork, CLONE_NEWNET},
@@ -60,7 +62,8 @@ class Joiner {
                          plan.capabilities,
                          plan.sync,
                          -1,
-                         request_.preserved_fds},
+                         request_.preserved_fds,
+                         Has(request_.namespaces, oci::NamespaceType::kUser)},
         program_(program_request_) {}
 
   // Returns only with an error.
@@ -68,9 +71,12 @@ class Joiner {
     TRY(program_.Reset());
     if (plan_.await_cgroup)
       TRY(program_.Await(SyncKind::kProceed));
+    TRY(program_.SetOomScore());
     TRY(CloseHosts());
     TRY_CTX("join the container's namespaces", sys::JoinNamespacesOf(request_.init, JoinedTypes()));
     TRY(BecomeInner());
+    if (program_request_.in_user_namespace)
+      TRY(sys::BecomeNamespaceRoot());
     UniqueFd root = TRY(OpenDir("/"));
     UniqueFd console = TRY(MakeConsole(root.get()));
     UniqueFd directory = TRY(OpenDirectory(root.get()));
@@ -170,6 +176,12 @@ StartResult<Prepared> PrepareExec(const ExecRequest& request) {
   // Inherited by both clones.
   if (prctl(PR_SET_DUMPABLE, 0) < 0)
     return std::unexpected(StartError(Error::Sys(errno, "prctl PR_SET_DUMPABLE")));
+  bool user = Has(request.namespaces, oci::NamespaceType::kUser);
+  if (user && geteuid() == 0) {
+    std::optional<Owner> root = TRY(NamespaceRoot(request.init.pid()));
+    if (root)
+      TRY(GivePipes(request.streams, *root));
+  }
   Prepared prepared;
   SyncPair sync = TRY(MakeSyncPair());
   UniqueFd group;
@@ -191,6 +203,8 @@ StartResult<Prepared> PrepareExec(const ExecRequest& request) {
   }
   TRY(prepared.AwaitReady({}));
   prepared.start_time_ = TRY(sys::ProcessStartTime(prepared.pid_));
+  if (user)
+    TRY(SetRlimits(prepared.pid_, request.process.rlimits));
   return prepared;
 }
 

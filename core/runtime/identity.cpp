@@ -12,12 +12,20 @@
 #include "core/base/text.h"
 #include "core/base/user_db.h"
 #include "core/sys/path.h"
+#include "core/sys/user_namespace.h"
 
 namespace wherry::runtime {
 
 namespace {
 
 constexpr size_t kMaxDatabase = 1 << 20;
+
+// What prlimit calls a resource: an enum with glibc, an int with musl.
+#ifdef __GLIBC__
+using RlimitResource = __rlimit_resource;
+#else
+using RlimitResource = int;
+#endif
 
 Result<> ExpectRegular(int fd, const std::string& path) {
   struct stat status{};
@@ -62,6 +70,26 @@ Result<Identity> ResolveByName(int root, const oci::User& user) {
 
 }  // namespace
 
+Result<std::optional<Owner>> NamespaceRoot(pid_t pid) {
+  IdMaps maps = TRY(sys::ReadIdMaps(pid));
+  std::optional<uint32_t> uid = OutsideId(maps.users, 0);
+  std::optional<uint32_t> gid = OutsideId(maps.groups, 0);
+  if (!uid || !gid)
+    return std::optional<Owner>();
+  return std::optional<Owner>(Owner{*uid, *gid});
+}
+
+Result<> GivePipes(const StandardStreams& streams, const Owner& root) {
+  for (int fd : {streams.in, streams.out, streams.err}) {
+    struct stat status{};
+    if (fd < 0 || fstat(fd, &status) < 0 || !S_ISFIFO(status.st_mode))
+      continue;
+    if (fchown(fd, root.uid, root.gid) < 0 && errno != EPERM)
+      return FailSys("fchown", "standard stream");
+  }
+  return {};
+}
+
 bool NeedsHome(const std::vector<std::string>& env) {
   return std::ranges::none_of(env,
                               [](const std::string& entry) { return entry.starts_with("HOME="); });
@@ -100,19 +128,19 @@ Result<CapabilitySets> ParseCapabilitySets(const oci::Process& process) {
   return sets;
 }
 
-Result<> SetRlimits(const std::vector<oci::Rlimit>& limits) {
+Result<> SetRlimits(pid_t pid, const std::vector<oci::Rlimit>& limits) {
   for (const oci::Rlimit& limit : limits) {
     struct rlimit value{};
     value.rlim_cur = limit.soft >= RLIM_INFINITY ? RLIM_INFINITY : static_cast<rlim_t>(limit.soft);
     value.rlim_max = limit.hard >= RLIM_INFINITY ? RLIM_INFINITY : static_cast<rlim_t>(limit.hard);
-    if (setrlimit(limit.resource, &value) == 0)
+    if (prlimit(pid, static_cast<RlimitResource>(limit.resource), &value, nullptr) == 0)
       continue;
     if (errno == EPERM) {
       return Fail(Errc::kDenied, Cat("cannot raise ", limit.type,
                                      " above the hard limit wherry runs with: it needs "
                                      "CAP_SYS_RESOURCE, or a lower limit"));
     }
-    return FailSys("setrlimit", limit.type);
+    return FailSys("prlimit", limit.type);
   }
   return {};
 }
@@ -120,8 +148,10 @@ Result<> SetRlimits(const std::vector<oci::Rlimit>& limits) {
 Result<> SwitchUser(const Identity& identity, CapabilitySet bounding) {
   TRY(DropBounding(bounding));
   TRY(KeepCapabilitiesOverSetuid());
-  if (setgroups(identity.groups.size(), identity.groups.data()) < 0)
-    return FailSys("setgroups");
+  if (setgroups(identity.groups.size(), identity.groups.data()) < 0 &&
+      (errno != EPERM || !identity.groups.empty())) {
+    return FailSys("setgroups", "additional groups of the program");
+  }
   if (setresgid(identity.gid, identity.gid, identity.gid) < 0)
     return FailSys("setresgid", Cat(identity.gid));
   if (setresuid(identity.uid, identity.uid, identity.uid) < 0)

@@ -3,12 +3,16 @@
 // core/runtime.
 #pragma once
 
+#include <sys/types.h>
+
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/base/result.h"
 #include "core/oci/runtime_spec.h"
 #include "core/runtime/capabilities.h"
+#include "core/runtime/container.h"
 
 namespace wherry::runtime {
 
@@ -24,6 +28,16 @@ struct Identity {
 // if a name has to be found in it.
 Result<Identity> ResolveIdentity(int root, const oci::Process& process);
 
+// What root of a user namespace is outside of it.
+struct Owner {
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+};
+// Of the user namespace that `pid` is in; absent when it has no root.
+Result<std::optional<Owner>> NamespaceRoot(pid_t pid);
+// So that a program in a user namespace can open /dev/stdout again: pipes belong to its root.
+Result<> GivePipes(const StandardStreams& streams, const Owner& root);
+
 // Whether "HOME=" is missing from the environment.
 bool NeedsHome(const std::vector<std::string>& env);
 
@@ -31,9 +45,9 @@ bool NeedsHome(const std::vector<std::string>& env);
 // capability.
 Result<CapabilitySets> ParseCapabilitySets(const oci::Process& process);
 
-// setrlimit for each; kDenied naming the limit when the hard limit would have to be raised without
-// CAP_SYS_RESOURCE.
-Result<> SetRlimits(const std::vector<oci::Rlimit>& limits);
+// prlimit of `pid` (0: the caller) for each; kDenied naming the limit when the hard limit would
+// have to be raised without CAP_SYS_RESOURCE.
+Result<> SetRlimits(pid_t pid, const std::vector<oci::Rlimit>& limits);
 
 // Supplementary groups, gid, uid in this order; capabilities stay permitted but, for a user other
 // than root, not effective.

@@ -7,6 +7,9 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <optional>
+
+#include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/runtime/devices.h"
 #include "core/runtime/masks.h"
@@ -14,20 +17,25 @@
 #include "core/runtime/program_setup.h"
 #include "core/runtime/rootfs.h"
 #include "core/runtime/sync.h"
+#include "core/sys/mount.h"
 #include "core/sys/path.h"
+#include "core/sys/process.h"
+#include "core/sys/user_namespace.h"
 
 namespace wherry::runtime {
 
 namespace {
+
+constexpr int kCloneNewTime = 0x80;
 
 struct JoinRow {
   oci::NamespaceType type;
   int flag;
 };
 constexpr JoinRow kJoinable[] = {
-    {oci::NamespaceType::kNetwork, CLONE_NEWNET},
-    {oci::NamespaceType::kIpc, CLONE_NEWIPC},
-    {oci::NamespaceType::kUts, CLONE_NEWUTS},
+    {oci::NamespaceType::kNetwork, CLONE_NEWNET},   {oci::NamespaceType::kIpc, CLONE_NEWIPC},
+    {oci::NamespaceType::kUts, CLONE_NEWUTS},       {oci::NamespaceType::kPid, CLONE_NEWPID},
+    {oci::NamespaceType::kCgroup, CLONE_NEWCGROUP}, {oci::NamespaceType::kTime, kCloneNewTime},
 };
 
 class Init {
@@ -36,21 +44,43 @@ class Init {
       : plan_(plan),
         request_(plan.request),
         spec_(plan.request.spec),
-        program_request_{request_.id,           spec_.process,         request_.streams,
-                         request_.seccomp,      plan.capabilities,     plan.sync,
-                         request_.start_socket, request_.preserved_fds},
+        program_request_{request_.id,
+                         spec_.process,
+                         request_.streams,
+                         request_.seccomp,
+                         plan.capabilities,
+                         plan.sync,
+                         request_.start_socket,
+                         request_.preserved_fds,
+                         spec_.FindNamespace(oci::NamespaceType::kUser) != nullptr},
         program_(program_request_) {}
 
   // Returns only with an error.
   StartResult<> Run() {
-    TRY(program_.Reset());
-    TRY(EnterNamespaces());
+    bool is_init = plan_.inner_flags == 0;
+    if (is_init && !plan_.unprivileged)
+      TRY(program_.Reset());
+    if (plan_.await_runtime)
+      TRY(program_.Await(SyncKind::kProceed));
+    TRY(program_.SetOomScore());
+    if (plan_.unprivileged)
+      TRY(TakeOver());
+    TRY(JoinNamespaces());
+    TRY(OpenOnHost());
+    if (!is_init)
+      TRY(BecomeInner());
+    TRY(SetUpNamespaces());
     TRY(BuildFileSystem());
     return program_.Become(root_.get(), cwd_, console_slave_);
   }
 
  private:
-  Result<> EnterNamespaces();
+  Result<> JoinNamespaces();
+  Result<> OpenOnHost();
+  Result<> SetTimeOffsets();
+  Result<> BecomeInner();
+  Result<> TakeOver();
+  Result<> SetUpNamespaces();
   Result<> BuildFileSystem();
   Result<> FillFileSystem();
 
@@ -59,14 +89,15 @@ class Init {
   const oci::RuntimeSpec& spec_;
   ProgramRequest program_request_;
   ProgramSetup program_;
+  std::optional<MountPlan> mounts_;
+  std::optional<DevicePlan> devices_;
+  UniqueFd null_mount_;
   UniqueFd root_;
   UniqueFd console_slave_;
   UniqueFd cwd_;
 };
 
-Result<> Init::EnterNamespaces() {
-  if (plan_.await_cgroup)
-    TRY(program_.Await(SyncKind::kProceed));
+Result<> Init::JoinNamespaces() {
   for (const JoinRow& row : kJoinable) {
     const oci::Namespace* entry = spec_.FindNamespace(row.type);
     if (entry == nullptr || entry->path.empty())
@@ -74,9 +105,65 @@ Result<> Init::EnterNamespaces() {
     TRY_CTX(Cat("join ", oci::NamespaceName(row.type), " namespace"),
             sys::JoinNamespace(entry->path, row.flag));
   }
+  return {};
+}
+
+// What the container's root may not be able to reach, or to do to what the host owns.
+Result<> Init::OpenOnHost() {
+  mounts_ = TRY(MountPlan::Open(spec_, request_.bundle, plan_.cgroup_root));
+  devices_ = TRY(DevicePlan::Open(spec_));
+  if (!spec_.masked_paths.empty())
+    null_mount_ = TRY(CloneHostNull());
+  if (spec_.FindNamespace(oci::NamespaceType::kUser) == nullptr)
+    return {};
+  root_ = TRY(MountRootfs(request_));
+  if (!HasSysctls(spec_, SysctlsOf::kJoinedNamespaces))
+    return {};
+  sys::FsContext context = TRY(sys::FsContext::Open("proc"));
+  UniqueFd procfs = TRY(context.Mount(0));
+  return WriteSysctls(spec_, SysctlsOf::kJoinedNamespaces, procfs.get());
+}
+
+// Only children are in a new time namespace, and it must be set before there is one.
+Result<> Init::SetTimeOffsets() {
+  if (spec_.time_offsets.empty())
+    return {};
+  TRY_CTX("time namespace", sys::Unshare(kCloneNewTime));
+  std::string text;
+  for (const oci::TimeOffset& offset : spec_.time_offsets)
+    Append(text, offset.clock, " ", offset.seconds, " ", offset.nanoseconds, "\n");
+  return WriteExisting("/proc/self/timens_offsets", text);
+}
+
+// Goes on in a clone that is in all of the container's namespaces, as a sibling, so that the
+// runtime is its parent. All that has been opened is its, too.
+Result<> Init::BecomeInner() {
+  TRY(SetTimeOffsets());
+  const oci::Namespace* user = spec_.FindNamespace(oci::NamespaceType::kUser);
+  if (user != nullptr && !user->path.empty())
+    TRY_CTX("join user namespace", sys::JoinNamespace(user->path, CLONE_NEWUSER));
+  sys::Cloned inner = TRY_CTX("create namespaces", sys::Clone(plan_.inner_flags, -1));
+  if (!inner.in_child) {
+    const sys::PidFd& process = inner.child.process();
+    Result<> sent = SendSyncFd(plan_.sync, SyncKind::kInit, process.fd(), Cat(process.pid()));
+    _exit(sent ? 0 : StartError::kSetup);
+  }
+  TRY(program_.Await(SyncKind::kProceed));
+  return TakeOver();
+}
+
+// Only when its ids are written: whoever is nothing outside has to be let look at this process
+// until then.
+Result<> Init::TakeOver() {
+  if (spec_.FindNamespace(oci::NamespaceType::kUser) != nullptr)
+    TRY(sys::BecomeNamespaceRoot());
+  return program_.Reset();
+}
+
+Result<> Init::SetUpNamespaces() {
   // Only now: the root of a cgroup namespace is the cgroup its creator is in, and clone3 would take
   // the parent's.
-  if (spec_.FindNamespace(oci::NamespaceType::kCgroup) != nullptr)
+  if (spec_.MakesNamespace(oci::NamespaceType::kCgroup))
     TRY_CTX("cgroup namespace", sys::Unshare(CLONE_NEWCGROUP));
   if (!spec_.hostname.empty() && sethostname(spec_.hostname.data(), spec_.hostname.size()) < 0) {
     return FailSys("sethostname", spec_.hostname);
@@ -85,8 +172,7 @@ Result<> Init::EnterNamespaces() {
       setdomainname(spec_.domainname.data(), spec_.domainname.size()) < 0) {
     return FailSys("setdomainname", spec_.domainname);
   }
-  const oci::Namespace* network = spec_.FindNamespace(oci::NamespaceType::kNetwork);
-  if (network != nullptr && network->path.empty())
+  if (spec_.MakesNamespace(oci::NamespaceType::kNetwork))
     TRY(sys::BringLoopbackUp());
   if (!request_.in_namespaces)
     return {};
@@ -95,28 +181,27 @@ Result<> Init::EnterNamespaces() {
 }
 
 Result<> Init::BuildFileSystem() {
-  // On the host: open all that is needed.
-  MountPlan mounts = TRY(MountPlan::Open(spec_, request_.bundle, plan_.cgroup_root));
-  DevicePlan devices = TRY(DevicePlan::Open(spec_));
-  UniqueFd null_mount;
-  if (!spec_.masked_paths.empty())
-    null_mount = TRY(CloneHostNull());
+  TRY(mounts_->OpenInside());
   int procfs = -1;
   if (!spec_.sysctl.empty() || !sys::HasMountSetattr())
-    procfs = TRY(mounts.Procfs());
-  TRY(WriteSysctls(spec_, procfs));
+    procfs = TRY(mounts_->Procfs());
+  TRY(WriteSysctls(spec_, SysctlsOf::kNewNamespaces, procfs));
+  if (!root_) {
+    TRY(WriteSysctls(spec_, SysctlsOf::kJoinedNamespaces, procfs));
+    root_ = TRY(MountRootfs(request_));
+  }
+  TRY(EnterRootfs(root_.get(), spec_));
   // From here on inside.
-  root_ = TRY(EnterRootfs(request_));
-  TRY(mounts.Attach(root_.get()));
-  if (!mounts.DevIsBound())
-    TRY(devices.Create(root_.get()));
+  TRY(mounts_->Attach(root_.get()));
+  if (!mounts_->DevIsBound())
+    TRY(devices_->Create(root_.get()));
   if (spec_.process.terminal) {
-    Console console = TRY(OpenConsole(mounts.Devpts(), spec_.process.console_size));
+    Console console = TRY(OpenConsole(mounts_->Devpts(), spec_.process.console_size));
     TRY(BindConsole(root_.get(), console.slave.get()));
     TRY(SendSyncFd(plan_.sync, SyncKind::kConsole, console.master.get()));
     console_slave_ = std::move(console.slave);
   }
-  TRY(MaskPaths(root_.get(), std::move(null_mount), spec_, procfs));
+  TRY(MaskPaths(root_.get(), std::move(null_mount_), spec_, procfs));
   TRY(MakePathsReadonly(root_.get(), spec_, procfs));
   TRY(FillFileSystem());
   return SealRootfs(root_.get(), spec_, procfs);

@@ -90,6 +90,11 @@ std::optional<oci::NamespaceType> SysctlNamespace(const std::string& path) {
   return std::nullopt;
 }
 
+bool IsOf(const oci::RuntimeSpec& spec, const std::string& sysctl, SysctlsOf which) {
+  std::optional<oci::NamespaceType> type = SysctlNamespace(SysctlPath(sysctl));
+  return type && spec.MakesNamespace(*type) == (which == SysctlsOf::kNewNamespaces);
+}
+
 }  // namespace
 
 Result<UniqueFd> CloneHostNull() {
@@ -158,8 +163,15 @@ Result<> CheckSysctls(const oci::RuntimeSpec& spec) {
   return {};
 }
 
-Result<> WriteSysctls(const oci::RuntimeSpec& spec, int procfs) {
+bool HasSysctls(const oci::RuntimeSpec& spec, SysctlsOf which) {
+  return std::ranges::any_of(spec.sysctl,
+                             [&](const auto& entry) { return IsOf(spec, entry.first, which); });
+}
+
+Result<> WriteSysctls(const oci::RuntimeSpec& spec, SysctlsOf which, int procfs) {
   for (const auto& [name, value] : spec.sysctl) {
+    if (!IsOf(spec, name, which))
+      continue;
     UniqueFd fd = TRY_CTX(Cat("sysctl ", name),
                           sys::OpenBeneath(procfs, Cat("sys/", SysctlPath(name)), O_WRONLY));
     TRY(WriteAll(fd.get(), value, Cat("sysctl ", name)));

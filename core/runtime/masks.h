@@ -22,8 +22,11 @@ Result<> MakePathsReadonly(int root, const oci::RuntimeSpec& spec, int proc_fd);
 // kInvalid for a name that is malformed, or not confined to a namespace the container has of its
 // own.
 Result<> CheckSysctls(const oci::RuntimeSpec& spec);
+// Those of namespaces that the container makes, or joins.
+enum class SysctlsOf : uint8_t { kNewNamespaces, kJoinedNamespaces };
+bool HasSysctls(const oci::RuntimeSpec& spec, SysctlsOf which);
 // Writes them through `procfs`, a procfs that nothing is mounted on. REQUIRES: CheckSysctls has
-// accepted them.
-Result<> WriteSysctls(const oci::RuntimeSpec& spec, int procfs);
+// accepted them, the caller is in the namespaces.
+Result<> WriteSysctls(const oci::RuntimeSpec& spec, SysctlsOf which, int procfs);
 
 }  // namespace wherry::runtime

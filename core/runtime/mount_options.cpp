@@ -57,7 +57,7 @@ constexpr PropagationRow kPropagations[] = {
 // Accepted and without effect on a new mount.
 constexpr std::string_view kIgnored[] = {"defaults", "async",      "silent",    "loud",
                                          "nomand",   "noiversion", "nolazytime"};
-constexpr std::string_view kUnsupported[] = {"remount", "idmap", "ridmap"};
+constexpr std::string_view kUnsupported[] = {"remount"};
 
 bool ApplyAttribute(std::string_view name, sys::MountAttributes& attributes) {
   auto row = std::ranges::find(kAttributes, name, &AttributeRow::name);
@@ -93,9 +93,13 @@ Result<MountOptions> ParseMountOptions(const std::vector<std::string>& options) 
     if (name == "bind" || name == "rbind") {
       out.bind = true;
       out.bind_recursive = name == "rbind" ? sys::Recursive::kYes : sys::Recursive::kNo;
+    } else if (name == "idmap" || name == "ridmap") {
+      out.id_mapped = true;
+      out.id_mapped_recursive = name == "ridmap" ? sys::Recursive::kYes : sys::Recursive::kNo;
     } else if (name == "copyup" || name == "tmpcopyup") {
       out.copy_up = true;
-    } else if (std::ranges::find(kUnsupported, name) != std::end(kUnsupported)) {
+    } else if (std::ranges::find(kUnsupported, name) != std::end(kUnsupported) ||
+               name.starts_with("idmap=") || name.starts_with("ridmap=")) {
       return Fail(Errc::kUnsupported, Cat("mount option \"", name, "\" is not supported"));
     } else if (std::ranges::find(kIgnored, name) == std::end(kIgnored) &&
                !ApplyPropagation(name, out) && !ApplyAttribute(name, out.attributes) &&

@@ -18,6 +18,10 @@ struct MountOptions {
   sys::Recursive propagation_recursive = sys::Recursive::kNo;  // for attributes.propagation
   bool bind = false;
   sys::Recursive bind_recursive = sys::Recursive::kNo;
+  // "idmap", "ridmap": owners of the source's files as the container's user namespace, or the
+  // mount's own maps, have them.
+  bool id_mapped = false;
+  sys::Recursive id_mapped_recursive = sys::Recursive::kNo;
   // "tmpcopyup" of a tmpfs, and wherry's own "copyup" of a bind: the source, an empty directory, is
   // filled first with what the mount covers.
   bool copy_up = false;
@@ -27,7 +31,7 @@ struct MountOptions {
   bool HasData(std::string_view name) const;
 };
 
-// kUnsupported naming the option for remount, idmap and ridmap.
+// kUnsupported naming the option for remount, and for maps inside an option.
 Result<MountOptions> ParseMountOptions(const std::vector<std::string>& options);
 
 }  // namespace wherry::runtime

@@ -11,6 +11,7 @@
 #include "core/runtime/copy_up.h"
 #include "core/sys/mount.h"
 #include "core/sys/mount_calls.h"
+#include "core/sys/user_namespace.h"
 
 namespace wherry::runtime {
 
@@ -32,6 +33,19 @@ constexpr std::string_view kAllowedBelowProc[] = {
     "/proc/sys/crypto/fips_enabled",
     "/proc/sys/kernel/ns_last_pid",
     "/proc/uptime",
+};
+
+// File systems that show a namespace and belong to the user namespace that owns it: those of a new
+// one can only be made inside. procfs shows the pid namespace of whoever makes it.
+struct InsideRow {
+  std::string_view type;
+  oci::NamespaceType shows;
+};
+constexpr InsideRow kInside[] = {
+    {"proc", oci::NamespaceType::kMount},    {"tmpfs", oci::NamespaceType::kMount},
+    {"ramfs", oci::NamespaceType::kMount},   {"devpts", oci::NamespaceType::kMount},
+    {"sysfs", oci::NamespaceType::kNetwork}, {"mqueue", oci::NamespaceType::kIpc},
+    {"cgroup", oci::NamespaceType::kCgroup}, {"cgroup2", oci::NamespaceType::kCgroup},
 };
 
 bool IsCgroup(const oci::Mount& mount) {
@@ -64,12 +78,10 @@ Result<UniqueFd> OpenBind(PlannedMount& mount, const std::string& source) {
   if (fstat(fd.get(), &status) < 0)
     return FailSys("fstat", source);
   mount.kind = S_ISDIR(status.st_mode) ? sys::CreateAs::kDirectory : sys::CreateAs::kFile;
-  if (mount.options.copy_up)
-    mount.source = TRY(OpenDir(source));
   return sys::CloneTree(fd.get(), "", mount.options.bind_recursive);
 }
 
-Result<UniqueFd> OpenFileSystem(const PlannedMount& mount, const std::string& type) {
+Result<UniqueFd> MountFileSystem(const PlannedMount& mount, const std::string& type) {
   if (type.empty())
     return Fail(Errc::kInvalid, "neither a type nor bind is given");
   sys::FsContext context = TRY(sys::FsContext::Open(type));
@@ -115,9 +127,21 @@ std::unexpected<Error> MountFailure(Error error, const PlannedMount& mount) {
 
 }  // namespace
 
+Result<UniqueFd> OpenIds(const oci::RuntimeSpec& spec) {
+  const oci::Namespace* user = spec.FindNamespace(oci::NamespaceType::kUser);
+  if (user == nullptr) {
+    return Fail(Errc::kInvalid,
+                "idmap needs a user namespace of the container, or uidMappings and gidMappings");
+  }
+  if (!user->path.empty())
+    return Open(user->path, O_RDONLY);
+  return sys::MakeUserNamespace({spec.uid_mappings, spec.gid_mappings});
+}
+
 Result<MountPlan> MountPlan::Open(const oci::RuntimeSpec& spec, const std::string& bundle,
                                   const std::string& cgroup_root) {
   MountPlan plan;
+  plan.spec_ = &spec;
   plan.own_cgroup_namespace_ = spec.FindNamespace(oci::NamespaceType::kCgroup) != nullptr;
   for (const oci::Mount& entry : spec.mounts) {
     PlannedMount mount;
@@ -137,7 +161,7 @@ Result<MountPlan> MountPlan::Open(const oci::RuntimeSpec& spec, const std::strin
     if (!before)
       TRY(sys::MakeAllPrivate());
     for (PlannedMount& mount : plan.mounts_) {
-      if (WantsHostPropagation(mount) != before)
+      if (WantsHostPropagation(mount) != before || plan.BelongsInside(mount))
         continue;
       Result<> opened = plan.OpenOne(mount, bundle, cgroup_root);
       if (!opened)
@@ -154,23 +178,85 @@ Result<> MountPlan::OpenOne(PlannedMount& mount, const std::string& bundle,
     mount.options.bind = true;
     mount.options.attributes.set |= MOUNT_ATTR_RDONLY;
     mount.tree = TRY(OpenBind(mount, cgroup_root));
-  } else if (IsCgroup(*mount.spec)) {
-    mount.tree = TRY(OpenFileSystem(mount, "cgroup2"));
   } else if (mount.options.bind) {
     const std::string& source = mount.spec->source;
     if (source.empty())
       return Fail(Errc::kInvalid, "a bind mount needs a source");
-    mount.tree = TRY(OpenBind(mount, source.starts_with('/') ? source : Cat(bundle, "/", source)));
-  } else {
-    mount.tree = TRY(OpenFileSystem(mount, mount.spec->type));
-    if (mount.options.copy_up && mount.spec->type != "tmpfs")
-      return Fail(Errc::kInvalid, "only a tmpfs or a bind mount can be filled: tmpcopyup");
+    std::string path = source.starts_with('/') ? source : Cat(bundle, "/", source);
+    mount.tree = TRY(OpenBind(mount, path));
     if (mount.options.copy_up)
-      mount.source = TRY(OpenAt(mount.tree.get(), ".", O_RDONLY | O_DIRECTORY));
+      mount.source = TRY(OpenToFill(mount, path));
+  } else {
+    return OpenFileSystem(mount);
   }
+  TRY(MapIds(mount, mount.tree.get()));
   if (mount.options.bind && sys::HasMountSetattr())
     TRY(ApplyAttributes(mount, -1));
   return {};
+}
+
+bool MountPlan::BelongsInside(const PlannedMount& mount) const {
+  if (mount.options.bind || (IsCgroup(*mount.spec) && !own_cgroup_namespace_))
+    return false;
+  auto row = std::ranges::find(kInside, mount.spec->type, &InsideRow::type);
+  return row != std::end(kInside) &&
+         (spec_->FindNamespace(oci::NamespaceType::kUser) == nullptr ||
+          row->shows == oci::NamespaceType::kMount || spec_->MakesNamespace(row->shows));
+}
+
+Result<> MountPlan::OpenInside() {
+  for (PlannedMount& mount : mounts_) {
+    if (!BelongsInside(mount))
+      continue;
+    Result<> opened = OpenFileSystem(mount);
+    if (!opened)
+      return MountFailure(std::move(opened).error(), mount);
+  }
+  return {};
+}
+
+Result<> MountPlan::OpenFileSystem(PlannedMount& mount) {
+  const std::string& type = mount.spec->type;
+  Result<UniqueFd> made = MountFileSystem(mount, IsCgroup(*mount.spec) ? "cgroup2" : type);
+  bool is_hosts =
+      (type == "proc" && spec_->FindNamespace(oci::NamespaceType::kPid) == nullptr) ||
+      (type == "sysfs" && spec_->FindNamespace(oci::NamespaceType::kNetwork) == nullptr);
+  if (!made && made.error().code() == Errc::kDenied && is_hosts) {
+    // Of a namespace that is the host's and not this user namespace's: what the host has there.
+    mount.options.bind = true;
+    mount.options.bind_recursive = sys::Recursive::kYes;
+    mount.tree = TRY(OpenBind(mount, mount.destination));
+    return sys::HasMountSetattr() ? ApplyAttributes(mount, -1) : Result<>();
+  }
+  mount.tree = TRY(std::move(made));
+  TRY(MapIds(mount, mount.tree.get()));
+  if (mount.options.copy_up && type != "tmpfs")
+    return Fail(Errc::kInvalid, "only a tmpfs or a bind mount can be filled: tmpcopyup");
+  if (mount.options.copy_up)
+    mount.source = TRY(OpenAt(mount.tree.get(), ".", O_RDONLY | O_DIRECTORY));
+  return {};
+}
+
+// Through a mount of its own, which stays writable.
+Result<UniqueFd> MountPlan::OpenToFill(const PlannedMount& mount, const std::string& path) {
+  UniqueFd directory = TRY(OpenDir(path));
+  UniqueFd tree = TRY(sys::CloneTree(directory.get(), "", sys::Recursive::kNo));
+  TRY(MapIds(mount, tree.get()));
+  return OpenAt(tree.get(), ".", O_RDONLY | O_DIRECTORY);
+}
+
+Result<> MountPlan::MapIds(const PlannedMount& mount, int tree) {
+  const oci::Mount& wanted = *mount.spec;
+  if (!mount.options.id_mapped && wanted.uid_mappings.empty())
+    return {};
+  UniqueFd own;
+  if (!wanted.uid_mappings.empty()) {
+    own = TRY(sys::MakeUserNamespace({wanted.uid_mappings, wanted.gid_mappings}));
+  } else if (!ids_) {
+    ids_ = TRY(OpenIds(*spec_));
+  }
+  int ids = own ? own.get() : ids_.get();
+  return sys::MapMountIds(tree, ids, mount.options.id_mapped_recursive);
 }
 
 Result<> MountPlan::Attach(int root) {

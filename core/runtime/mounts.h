@@ -15,6 +15,9 @@
 
 namespace wherry::runtime {
 
+// The container's user namespace as it maps the ids of mounts.
+Result<UniqueFd> OpenIds(const oci::RuntimeSpec& spec);
+
 struct PlannedMount {
   const oci::Mount* spec;
   std::string destination;  // cleaned
@@ -26,12 +29,15 @@ struct PlannedMount {
 
 class MountPlan {
  public:
-  // Opens everything, and makes the caller's mount namespace private on the way. REQUIRES: a new
-  // mount namespace, pid, ipc, network and cgroup namespaces as the container will have them, the
+  // Opens what is the host's, and makes the caller's mount namespace private on the way. REQUIRES:
+  // a new mount namespace, the namespaces that the container joins but its user namespace, the
   // host's root. `cgroup_root` is the host directory shown as /sys/fs/cgroup when the container has
   // no cgroup namespace of its own.
   static Result<MountPlan> Open(const oci::RuntimeSpec& spec, const std::string& bundle,
                                 const std::string& cgroup_root);
+  // Opens what belongs to namespaces of the container. REQUIRES: all its namespaces, the host's
+  // root.
+  Result<> OpenInside();
 
   // Attaches all mounts in order below `root`, creating targets. kInvalid for targets that would
   // let the container redirect the runtime (over or under /proc).
@@ -47,9 +53,15 @@ class MountPlan {
 
  private:
   Result<> OpenOne(PlannedMount& mount, const std::string& bundle, const std::string& cgroup_root);
+  Result<> OpenFileSystem(PlannedMount& mount);
+  bool BelongsInside(const PlannedMount& mount) const;
+  Result<UniqueFd> OpenToFill(const PlannedMount& mount, const std::string& path);
+  Result<> MapIds(const PlannedMount& mount, int tree);
   Result<> AttachOne(PlannedMount& mount, int root);
 
+  const oci::RuntimeSpec* spec_ = nullptr;
   bool own_cgroup_namespace_ = false;
+  UniqueFd ids_;  // the container's user namespace as the map of mounts, when one needs it
   std::vector<PlannedMount> mounts_;
   UniqueFd own_procfs_;
 };

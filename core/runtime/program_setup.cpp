@@ -39,8 +39,7 @@ Result<> ProgramSetup::Reset() {
   if (setsid() < 0)
     return FailSys("setsid");
   sys::ResetSignals();
-  TRY(sys::JoinSessionKeyring(Cat("_ses.", request_.container)));
-  return SetOomScore();
+  return sys::JoinSessionKeyring(Cat("_ses.", request_.container));
 }
 
 Result<> ProgramSetup::SetOomScore() {
@@ -117,7 +116,8 @@ Result<> ProgramSetup::OpenStandardStreams(int root, const UniqueFd& console) {
 }
 
 Result<> ProgramSetup::BecomeUser() {
-  TRY(SetRlimits(request_.process.rlimits));
+  if (!request_.in_user_namespace)
+    TRY(SetRlimits(0, request_.process.rlimits));
   TRY(SwitchUser(identity_, request_.capabilities.bounding));
   CapabilitySets sets = request_.capabilities;
   if (!request_.seccomp.code.empty() && !request_.process.no_new_privileges) {

@@ -29,6 +29,8 @@ struct ProgramRequest {
   int sync = -1;          // the clone's end
   int start_socket = -1;  // where kGo comes from; -1: from `sync`
   int preserved_fds = 0;  // that the program inherits, from 3 on
+  // Resource limits can only be raised from outside then: by the runtime, before kGo.
+  bool in_user_namespace = false;
 };
 
 // The steps in their order: Reset, then (inside the container's file system) FindUser, then Become.
@@ -38,6 +40,8 @@ class ProgramSetup {
 
   // What the caller may have left behind in the process.
   Result<> Reset();
+  // Outside of the container's user namespace, where it would not be allowed.
+  Result<> SetOomScore();
   // A message of the runtime; kCancelled when that has gone.
   Result<> Await(SyncKind kind);
   // User, groups and environment by the files below `root`.
@@ -47,7 +51,6 @@ class ProgramSetup {
   StartResult<> Become(int root, const UniqueFd& directory, const UniqueFd& console);
 
  private:
-  Result<> SetOomScore();
   Result<> OpenStandardStreams(int root, const UniqueFd& console);
   Result<> GiveToUser(int fd);
   Result<> BecomeUser();

@@ -4,7 +4,9 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/runtime/mounts.h"
 #include "core/sys/mount_calls.h"
+#include "core/sys/user_namespace.h"
 
 namespace wherry::runtime {
 
@@ -33,19 +35,44 @@ Result<UniqueFd> AttachDirectory(const std::string& path) {
   return tree;
 }
 
+// overlayfs makes and copies up files as whoever has mounted it: on layers that are mapped, that
+// has to be somebody who is mapped.
+Result<UniqueFd> MountLayers(const ContainerRequest& request) {
+  UniqueFd bundle = TRY(Open(request.bundle, O_PATH | O_DIRECTORY));
+  const oci::RuntimeSpec& spec = request.spec;
+  if (spec.FindNamespace(oci::NamespaceType::kUser) == nullptr)
+    return sys::MountOverlay(*request.overlay, bundle.get());
+  std::optional<uint32_t> uid = OutsideId(spec.uid_mappings, 0);
+  std::optional<uint32_t> gid = OutsideId(spec.gid_mappings, 0);
+  if (!uid || !gid)
+    return Fail(Errc::kInvalid, "layers can only be mapped to a new user namespace with a root");
+  UniqueFd ids = TRY(OpenIds(spec));
+  sys::ActingAs acting = TRY(sys::ActingAs::Begin(*uid, *gid));
+  return sys::MountOverlay(*request.overlay, bundle.get(), ids.get());
+}
+
 }  // namespace
 
-Result<UniqueFd> EnterRootfs(const ContainerRequest& request) {
+Result<UniqueFd> MountRootfs(const ContainerRequest& request) {
   UniqueFd root;
+  bool in_user_namespace = request.spec.FindNamespace(oci::NamespaceType::kUser) != nullptr;
   if (request.overlay) {
-    UniqueFd bundle = TRY(Open(request.bundle, O_PATH | O_DIRECTORY));
-    root = TRY_CTX("root file system", sys::MountOverlay(*request.overlay, bundle.get()));
+    root = TRY_CTX("root file system", MountLayers(request));
   } else {
     const std::string& path = request.spec.root_path;
     root = TRY(AttachDirectory(path.starts_with('/') ? path : Cat(request.bundle, "/", path)));
   }
-  TRY(sys::PivotRoot(root.get()));
+  if (in_user_namespace)
+    return sys::CloneTree(root.get(), "", sys::Recursive::kYes);
   return root;
+}
+
+Result<> EnterRootfs(int root, const oci::RuntimeSpec& spec) {
+  if (spec.FindNamespace(oci::NamespaceType::kUser) != nullptr) {
+    UniqueFd top = TRY(Open("/", O_PATH | O_DIRECTORY));
+    TRY_CTX("root file system", sys::AttachMount(root, top.get()));
+  }
+  return sys::PivotRoot(root);
 }
 
 Result<> SealRootfs(int root, const oci::RuntimeSpec& spec, int proc_fd) {

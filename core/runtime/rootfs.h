@@ -8,10 +8,14 @@
 
 namespace wherry::runtime {
 
-// Mounts the overlay on the bundle directory, or the specified root on itself, pivots into it and
-// detaches the host's mounts. Gives the root, now "/". Everything on the host that is needed later
-// must have been opened. REQUIRES: a private mount namespace.
-Result<UniqueFd> EnterRootfs(const ContainerRequest& request);
+// Mounts the overlay on the bundle directory, or the specified root on itself, and gives its root.
+// With a user namespace it is detached, for the mount namespace that this one owns; layers of an
+// overlay are mapped to it then, so that their files have the owners they have on disk.
+// REQUIRES: a private mount namespace.
+Result<UniqueFd> MountRootfs(const ContainerRequest& request);
+// Pivots into it and detaches the host's mounts. Everything on the host that is needed later must
+// have been opened.
+Result<> EnterRootfs(int root, const oci::RuntimeSpec& spec);
 
 // The final state of the mount: read-only, propagation. `proc_fd` as in sys::SetMountAttributes.
 Result<> SealRootfs(int root, const oci::RuntimeSpec& spec, int proc_fd);

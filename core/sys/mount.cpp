@@ -134,6 +134,28 @@ Result<> SetMountAttributes(int fd, const MountAttributes& attributes, Recursive
   return Remount(fd, attributes, recursive, proc_fd);
 }
 
+Result<> MapMountIds(int fd, int user_namespace, Recursive recursive) {
+  struct mount_attr attr{};
+  attr.attr_set = MOUNT_ATTR_IDMAP;
+  attr.userns_fd = static_cast<uint64_t>(user_namespace);
+  unsigned int flags = AT_EMPTY_PATH;
+  if (recursive == Recursive::kYes)
+    flags |= AT_RECURSIVE;
+  int done = -1;
+  errno = ENOSYS;
+  if (!g_old_mount_api)
+    done = mount_setattr(fd, "", flags, &attr, sizeof(attr));
+  if (done == 0)
+    return {};
+  if (errno == ENOSYS || errno == EINVAL) {
+    return Fail(Errc::kUnsupported,
+                "its file system cannot map the owners of files in this kernel: that needs Linux "
+                "5.12 for ext4 and vfat, 5.15 for btrfs, 5.19 for erofs and overlay, 6.3 for "
+                "tmpfs");
+  }
+  return FailSys("mount_setattr", "map ids");
+}
+
 Result<> MakeAllPrivate() {
   if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0)
     return FailSys("mount", "make / private");

@@ -65,6 +65,11 @@ struct MountAttributes {
 Result<> SetMountAttributes(int fd, const MountAttributes& attributes, Recursive recursive,
                             int proc_fd = -1);
 
+// Shows the owners of files through the detached mount `fd` as the user namespace `user_namespace`
+// has them outside: what belongs to 0 on disk belongs to the namespace's root. kUnsupported naming
+// the remedy where the kernel or the file system cannot.
+Result<> MapMountIds(int fd, int user_namespace, Recursive recursive);
+
 // Whether this kernel has mount_setattr.
 bool HasMountSetattr();
 
@@ -107,8 +112,11 @@ struct OverlayOptions {
 
 // Mounts the overlay on `target_fd` (an image below it first) and returns the root of the new
 // mount. By fsconfig(lowerdir+) where the kernel has it (6.7), by mount(2) otherwise. Uses
-// /proc/self/fd of the calling process; changes the working directory.
-Result<UniqueFd> MountOverlay(const OverlayOptions& options, int target_fd);
+// /proc/self/fd of the calling process; changes the working directory. With a `user_namespace`
+// (borrowed) the union shows owners as MapMountIds does, and what is written to `upper` gets those
+// it has inside: `upper` and `work` lie in one directory then.
+Result<UniqueFd> MountOverlay(const OverlayOptions& options, int target_fd,
+                              int user_namespace = -1);
 
 // Only for tests: behave as a kernel without "lowerdir+" or mount_setattr.
 void PretendOldMountApi(bool old);

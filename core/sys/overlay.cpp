@@ -26,24 +26,53 @@ struct Layers {
   UniqueFd work;
 };
 
-Result<Layers> OpenLayers(const OverlayOptions& options) {
+// The directory `path`, mapped where there is a user namespace: a mount over itself, because
+// overlayfs takes the mapping of the mount that a layer lies on.
+Result<UniqueFd> OpenLayer(const std::string& path, int user_namespace) {
+  UniqueFd fd = TRY(Open(path, O_PATH | O_DIRECTORY));
+  if (user_namespace < 0)
+    return fd;
+  UniqueFd mapped = TRY(CloneTree(fd.get(), "", Recursive::kNo));
+  TRY_CTX(path, MapMountIds(mapped.get(), user_namespace, Recursive::kNo));
+  TRY(AttachMount(mapped.get(), fd.get()));
+  return mapped;
+}
+
+Result<> OpenUpper(const OverlayOptions& options, int user_namespace, Layers& layers) {
+  PathParts upper = SplitPath(options.upper);
+  PathParts work = SplitPath(options.work);
+  if (user_namespace < 0) {
+    layers.upper = TRY(Open(options.upper, O_PATH | O_DIRECTORY));
+    layers.work = TRY(Open(options.work, O_PATH | O_DIRECTORY));
+    return {};
+  }
+  if (upper.dir != work.dir)
+    return Fail(Errc::kInvalid, "upper and work of an overlay with mapped ids are not neighbours");
+  UniqueFd both = TRY(OpenLayer(upper.dir, user_namespace));
+  layers.upper = TRY(OpenAt(both.get(), upper.name, O_PATH | O_DIRECTORY));
+  layers.work = TRY(OpenAt(both.get(), work.name, O_PATH | O_DIRECTORY));
+  return {};
+}
+
+Result<Layers> OpenLayers(const OverlayOptions& options, int user_namespace) {
   Layers layers;
   if ((options.lower.empty() && !options.image) || options.lower.size() > 500) {
     return Fail(Errc::kInvalid,
                 Cat("an overlay takes 1 to 500 lower directories, not ", options.lower.size()));
   }
   for (const std::string& path : options.lower) {
-    UniqueFd fd = TRY(Open(path, O_PATH | O_DIRECTORY));
+    UniqueFd fd = TRY(OpenLayer(path, user_namespace));
     layers.lower.push_back(std::move(fd));
   }
   if (options.image) {
+    if (user_namespace >= 0)
+      TRY_CTX("metadata image", MapMountIds(options.image->mount, user_namespace, Recursive::kNo));
     UniqueFd fd = TRY(OpenAt(options.image->mount, ".", O_PATH | O_DIRECTORY));
     layers.lower.push_back(std::move(fd));
     layers.data = TRY(Open(options.image->data_dir, O_PATH | O_DIRECTORY));
   }
   if (!options.upper.empty()) {
-    layers.upper = TRY(Open(options.upper, O_PATH | O_DIRECTORY));
-    layers.work = TRY(Open(options.work, O_PATH | O_DIRECTORY));
+    TRY(OpenUpper(options, user_namespace, layers));
     // The mark of an earlier volatile mount forbids using the directory again; here losing the data
     // was agreed to.
     if (options.is_volatile)
@@ -119,8 +148,8 @@ Result<UniqueFd> OpenMountedOn(int target_fd) {
 
 }  // namespace
 
-Result<UniqueFd> MountOverlay(const OverlayOptions& options, int target_fd) {
-  Layers layers = TRY(OpenLayers(options));
+Result<UniqueFd> MountOverlay(const OverlayOptions& options, int target_fd, int user_namespace) {
+  Layers layers = TRY(OpenLayers(options, user_namespace));
   // Before Linux 6.15 overlayfs takes layers of this mount namespace only.
   if (options.image)
     TRY(AttachMount(options.image->mount, target_fd));

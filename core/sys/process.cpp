@@ -128,6 +128,10 @@ Result<Cloned> Clone(uint64_t flags, int cgroup_fd) {
     result.joined_cgroup = cgroup_fd < 0;
     pid = OldClone(flags, &pidfd);
   }
+  if (pid < 0 && (flags & CLONE_NEWUSER) != 0 && (errno == EINVAL || errno == ENOSPC))
+    return Fail(Errc::kUnsupported,
+                "this kernel gives no user namespaces: it needs CONFIG_USER_NS, and sysctl "
+                "user.max_user_namespaces above their number");
   if (pid < 0)
     return FailSys("clone3");
   result.in_child = pid == 0;

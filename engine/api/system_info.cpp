@@ -197,8 +197,10 @@ std::string InfoJson(const Config& config, const ContainerCounts& containers, si
   json.Key("SecurityOptions")
       .Array()
       .String("name=seccomp,profile=builtin")
-      .String("name=cgroupns")
-      .End();
+      .String("name=cgroupns");
+  if (config.ids)
+    json.String("name=userns");
+  json.End();
   json.Key("CDISpecDirs").Array().End().Key("Warnings").Array().End();
   json.End();
   return json.Take();

@@ -366,7 +366,7 @@ BAD = {
     'no root': (change('root', None), 'root is missing'),
     'root that is not there': (change('root.path', '/nonexistent'), '/nonexistent|root file system'),
     'version': (change('ociVersion', '2.0.0'), 'ociVersion must be 1.x'),
-    'user namespace': (lambda c: c['linux']['namespaces'].append({'type': 'user'}), 'user namespaces are not supp'),
+    'user namespace': (lambda c: c['linux']['namespaces'].append({'type': 'user'}), 'needs linux.uidMappings'),
     'cgroup path': (change('linux.cgroupsPath', '/oci-test/../x'), r'cgroup path .* must have no'),
     'hook inside': (change('hooks', {'createContainer': [{'path': '/bin/true'}]}), 'createContainer is not supported'),
     'hook that is not there': (change('hooks', {'prestart': [{'path': '/nonexistent'}]}), '/nonexistent'),
@@ -400,7 +400,7 @@ def test_what_is_no_configuration(box, text, says):
 def test_words_that_are_refused_by_name(box):
     for words, says in [
             (['--systemd-cgroup', 'list'], '--systemd-cgroup is not supported'),
-            (['--rootless=true', 'list'], '--rootless true is not supported'),
+            (['--rootless=maybe', 'list'], '--rootless maybe is none of true, false and auto'),
             (['--nonsense', 'list'], 'unknown option --nonsense'),
             (['checkpoint', 'x'], 'checkpoint is not supported'),
             (['create', '--no-pivot', 'x'], '--no-pivot is not supported'),

@@ -45,6 +45,23 @@ TEST_F(ConfigTest, DefaultsWithoutFiles) {
   EXPECT_NE(named.error().message().find("absent.conf"), std::string::npos);
 }
 
+TEST_F(ConfigTest, IdsOfContainers) {
+  Write("wherry.conf", "[containers]\nuserns-remap = 100000:65536\n");
+  auto config = LoadConfig(File(), {});
+  ASSERT_TRUE(config) << config.error().message();
+  ASSERT_TRUE(config->ids);
+  EXPECT_EQ(OutsideId(config->ids->users, 65535), 165535U);
+  EXPECT_EQ(OutsideId(config->ids->groups, 65536), std::nullopt);
+  Write("conf.d/off.conf", "[containers]\nuserns-remap = off\n");
+  EXPECT_FALSE(LoadConfig(File(), {})->ids);
+  ASSERT_TRUE(RemoveTree(Cat(directory_, "/conf.d/off.conf")));
+  for (const char* bad : {"0:65536", "1:4294967295", "100000:0", "100000", "x:y", ""}) {
+    EXPECT_NE(ErrorOf(Cat("[containers]\nuserns-remap = ", bad, "\n")).find("userns-remap"),
+              std::string::npos)
+        << bad;
+  }
+}
+
 TEST_F(ConfigTest, LaterFilesAndTheCommandLineWin) {
   Write("wherry.conf", "[daemon]\nroot = /a\nrun = /r\n[containers]\nstop-timeout = 3s\n");
   Write("conf.d/10.conf", "[daemon]\nroot = /b\n");

@@ -48,6 +48,26 @@ bool Contains(const std::vector<std::string>& list, std::string_view word) {
   return std::ranges::find(list, word) != list.end();
 }
 
+TEST(SpecBuilder, IdsOfARemappedContainer) {
+  ContainerConfig config = Config(R"({"Image":"x","HostConfig":{"Binds":["data:/data"]}})");
+  IdMaps ids{{{0, 100000, 65536}}, {{0, 200000, 65536}}};
+  SpecInput input{config, "0123456789abcdef", "0123456789ab",
+                  "none", "/run/wherry/c/x",  "/wherry/c/x"};
+  input.ids = &ids;
+  auto json = BuildRuntimeConfig(input);
+  ASSERT_TRUE(json) << json.error().message();
+  auto spec = oci::RuntimeSpec::Parse(*json);
+  ASSERT_TRUE(spec) << spec.error().message();
+  EXPECT_TRUE(spec->MakesNamespace(oci::NamespaceType::kUser));
+  EXPECT_EQ(OutsideId(spec->uid_mappings, 1), 100001U);
+  EXPECT_EQ(OutsideId(spec->gid_mappings, 1), 200001U);
+  EXPECT_TRUE(HasOption(FindMount(*spec, "/data"), "idmap"));
+  EXPECT_FALSE(HasOption(FindMount(*spec, "/etc/hosts"), "idmap"));
+  EXPECT_FALSE(spec->sysctl.contains("net.ipv4.ping_group_range"));
+  config.host.privileged = true;
+  EXPECT_FALSE(BuildRuntimeConfig(input));
+}
+
 TEST(SpecBuilder, DefaultsAreDockers) {
   oci::RuntimeSpec spec = Spec(R"({"Image":"x"})");
   EXPECT_EQ(spec.process.args, (std::vector<std::string>{"sh"}));

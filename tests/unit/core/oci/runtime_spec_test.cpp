@@ -143,8 +143,16 @@ TEST(RuntimeSpec, NamesTheFieldThatIsWrong) {
       {R"(,"apparmorProfile":"x")", "", "", "process.apparmorProfile is not supported"},
       {R"(,"scheduler":{"policy":"SCHED_IDLE"})", "", "", "process.scheduler is not supported"},
       {"", R"(,"uidMappings":[{"containerID":0,"hostID":1,"size":1}])", "",
-       "linux.uidMappings is not supported"},
-      {"", R"(,"timeOffsets":{"monotonic":{"secs":1}})", "", "linux.timeOffsets is not supported"},
+       "linux.uidMappings and gidMappings need a user namespace"},
+      {"", R"(,"uidMappings":[{"containerID":0,"hostID":4294967294,"size":2}])", "",
+       "linux.uidMappings[0].size must be from 1 to 1"},
+      {"", R"(,"gidMappings":[{"containerID":0,"size":2}])", "",
+       "linux.gidMappings[0].hostID must be a number"},
+      {"", R"(,"timeOffsets":{"monotonic":{"secs":1}})", "",
+       "linux.timeOffsets need a new time namespace"},
+      {"", R"(,"timeOffsets":{"realtime":{"secs":1}})", "", "linux.timeOffsets.realtime names no"},
+      {"", R"(,"timeOffsets":{"boottime":{"nanosecs":1000000000}})", "",
+       "linux.timeOffsets.boottime.nanosecs must be"},
       {"", R"(,"personality":{"domain":"LINUX32"})", "", "linux.personality is not supported"},
       {"", R"(,"rootfsPropagation":"none")", "", "linux.rootfsPropagation names no propagation"},
       {"", R"(,"devices":[{"path":"dev/x","type":"c"}])", "",
@@ -173,7 +181,10 @@ TEST(RuntimeSpec, NamesTheFieldThatIsWrong) {
       {"", "", R"(,"mounts":[{"destination":"/a"},{"destination":"b"}])",
        "mounts[1].destination must be an absolute path"},
       {"", "", R"(,"mounts":[{"destination":"/a","uidMappings":[{"x":1}]}])",
-       "mounts[0].uidMappings is not supported"},
+       "mounts[0].uidMappings[0].containerID must be a number"},
+      {"", "",
+       R"(,"mounts":[{"destination":"/a","gidMappings":[{"containerID":0,"hostID":1,"size":1}]}])",
+       "mounts[0] needs uidMappings and gidMappings"},
       {"", "", R"(,"windows":{"layerFolders":["x"]})", "windows is not supported"},
   };
   for (const Row& row : rows) {
@@ -191,7 +202,8 @@ TEST(RuntimeSpec, ChecksNamespaces) {
   EXPECT_NE(ErrorOf(with(R"([{"type":"mount"},{"type":"mount"},{"type":"uts"}])"))
                 .find("namespaces[1] repeats mount"),
             std::string::npos);
-  EXPECT_NE(ErrorOf(with(R"([{"type":"user"}])")).find("user namespaces are not supported"),
+  EXPECT_NE(ErrorOf(with(R"([{"type":"mount"},{"type":"user"},{"type":"uts"}])"))
+                .find("a new user namespace needs linux.uidMappings"),
             std::string::npos);
   EXPECT_NE(ErrorOf(with(R"([{"type":"zoo"}])")).find("names no namespace: zoo"),
             std::string::npos);

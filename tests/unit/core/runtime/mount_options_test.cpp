@@ -45,8 +45,18 @@ TEST(MountOptions, FindsData) {
   EXPECT_FALSE(options->HasData("mod"));
 }
 
+TEST(MountOptions, MapsOwners) {
+  auto plain = ParseMountOptions({"rbind", "idmap"});
+  ASSERT_TRUE(plain);
+  EXPECT_TRUE(plain->id_mapped);
+  EXPECT_EQ(plain->id_mapped_recursive, sys::Recursive::kNo);
+  auto recursive = ParseMountOptions({"rbind", "ridmap"});
+  ASSERT_TRUE(recursive);
+  EXPECT_EQ(recursive->id_mapped_recursive, sys::Recursive::kYes);
+}
+
 TEST(MountOptions, NamesWhatIsNotSupported) {
-  for (const char* word : {"remount", "idmap", "ridmap"}) {
+  for (const char* word : {"remount", "idmap=uids=0-1-10", "ridmap=gids=0-1-10"}) {
     auto options = ParseMountOptions({"ro", word});
     ASSERT_FALSE(options);
     EXPECT_EQ(options.error().code(), Errc::kUnsupported);

@@ -1,18 +1,16 @@
 #include "core/oci/runtime_spec.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 
 #include "core/base/text.h"
+#include "core/oci/spec_process.h"
 #include "core/oci/spec_reader.h"
 #include "core/oci/spec_resources.h"
+#include "core/oci/spec_scheduling.h"
 
 namespace wherry::oci {
 
 namespace {
-
-constexpr int64_t kMaxId = 4294967294;  // (uid_t)-1 means "no change" to the kernel
 
 struct NamespaceRow {
   std::string_view name;
@@ -23,29 +21,6 @@ constexpr NamespaceRow kNamespaces[] = {
     {"network", NamespaceType::kNetwork}, {"ipc", NamespaceType::kIpc},
     {"uts", NamespaceType::kUts},         {"cgroup", NamespaceType::kCgroup},
     {"user", NamespaceType::kUser},       {"time", NamespaceType::kTime},
-};
-
-struct RlimitRow {
-  std::string_view name;
-  int resource;
-};
-constexpr RlimitRow kRlimits[] = {
-    {"RLIMIT_AS", RLIMIT_AS},
-    {"RLIMIT_CORE", RLIMIT_CORE},
-    {"RLIMIT_CPU", RLIMIT_CPU},
-    {"RLIMIT_DATA", RLIMIT_DATA},
-    {"RLIMIT_FSIZE", RLIMIT_FSIZE},
-    {"RLIMIT_LOCKS", RLIMIT_LOCKS},
-    {"RLIMIT_MEMLOCK", RLIMIT_MEMLOCK},
-    {"RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE},
-    {"RLIMIT_NICE", RLIMIT_NICE},
-    {"RLIMIT_NOFILE", RLIMIT_NOFILE},
-    {"RLIMIT_NPROC", RLIMIT_NPROC},
-    {"RLIMIT_RSS", RLIMIT_RSS},
-    {"RLIMIT_RTPRIO", RLIMIT_RTPRIO},
-    {"RLIMIT_RTTIME", RLIMIT_RTTIME},
-    {"RLIMIT_SIGPENDING", RLIMIT_SIGPENDING},
-    {"RLIMIT_STACK", RLIMIT_STACK},
 };
 
 struct PropagationRow {
@@ -65,41 +40,16 @@ constexpr PropagationRow kPropagations[] = {
 };
 
 // Members of the specification that would change the container and that this version does not
-// implement. Empty ones
-// ("", [], {}) ask for nothing.
+// implement.
 constexpr std::string_view kUnsupportedMembers[][2] = {
-    {"process", "apparmorProfile"},
-    {"process", "selinuxLabel"},
-    {"process", "scheduler"},
-    {"process", "ioPriority"},
-    {"process", "execCPUAffinity"},
-    {"process", "commandLine"},
-    {"linux", "mountLabel"},
-    {"linux", "personality"},
-    {"linux", "intelRdt"},
-    {"linux", "memoryPolicy"},
-    {"linux", "netDevices"},
-    {"", "solaris"},
-    {"", "windows"},
-    {"", "vm"},
-    {"", "zos"},
-    {"", "freebsd"},
+    {"linux", "intelRdt"}, {"linux", "netDevices"}, {"", "solaris"}, {"", "windows"}, {"", "vm"},
+    {"", "zos"},           {"", "freebsd"},
 };
-
-bool AsksForSomething(JsonValue value) {
-  if (!value || value.IsNull())
-    return false;
-  if (value.IsString())
-    return !value.str().empty();
-  if (value.IsArray() || value.IsObject())
-    return value.size() > 0;
-  return true;
-}
 
 Result<> RefuseUnsupported(const Field& root) {
   for (const auto& row : kUnsupportedMembers) {
     Field field = row[0].empty() ? root[row[1]] : root[row[0]][row[1]];
-    if (AsksForSomething(field.value()))
+    if (field.AsksForSomething())
       return field.Unsupported();
   }
   return {};
@@ -112,45 +62,20 @@ struct HookRow {
 constexpr HookRow kHooks[] = {
     {"prestart", &Hooks::prestart},
     {"createRuntime", &Hooks::create_runtime},
+    {"createContainer", &Hooks::create_container},
+    {"startContainer", &Hooks::start_container},
     {"poststart", &Hooks::poststart},
     {"poststop", &Hooks::poststop},
 };
-
-Result<> ReadAbsolute(const Field& field, std::string& out) {
-  out = TRY(field.Text());
-  if (!out.starts_with('/'))
-    return field.Bad("must be an absolute path");
-  return {};
-}
-
-Result<> ReadStringMap(const Field& field, std::map<std::string, std::string>& out) {
-  std::vector<Field> members = TRY(field.Members());
-  for (const Field& member : members) {
-    if (!member.value().IsString())
-      return member.Bad("must be a string");
-    out[std::string(member.key())] = std::string(member.value().str());
-  }
-  return {};
-}
-
-Result<> CheckEnvironment(const Field& field, const std::vector<std::string>& env) {
-  for (const std::string& entry : env) {
-    size_t equals = entry.find('=');
-    if (equals == std::string::npos || equals == 0)
-      return field.Bad(Cat("entry is not NAME=value: ", entry));
-  }
-  return {};
-}
 
 Result<> ReadHookList(const Field& field, std::vector<Hook>& out) {
   std::vector<Field> elements = TRY(field.Elements());
   for (const Field& element : elements) {
     TRY(element.ExpectObject());
     Hook hook;
-    TRY(ReadAbsolute(element["path"], hook.path));
+    hook.path = TRY(element["path"].AbsolutePath());
     hook.args = TRY(element["args"].Texts());
-    hook.env = TRY(element["env"].Texts());
-    TRY(CheckEnvironment(element["env"], hook.env));
+    hook.env = TRY(element["env"].Environment());
     TRY(element["timeout"].Store(hook.timeout_seconds, 1, 86400));
     out.push_back(std::move(hook));
   }
@@ -163,89 +88,10 @@ Result<> ReadHooks(const Field& field, Hooks& hooks) {
     auto row = std::ranges::find(kHooks, member.key(), &HookRow::name);
     if (row != std::end(kHooks)) {
       TRY(ReadHookList(member, hooks.*row->list));
-    } else if (AsksForSomething(member.value())) {
+    } else if (member.AsksForSomething()) {
       return member.Unsupported();
     }
   }
-  return {};
-}
-
-Result<> ReadUser(const Field& field, User& user) {
-  TRY(field.ExpectObject());
-  TRY(field["uid"].Store(user.uid, 0, kMaxId));
-  TRY(field["gid"].Store(user.gid, 0, kMaxId));
-  TRY(field["umask"].Store(user.umask, 0, 0777));
-  std::vector<Field> gids = TRY(field["additionalGids"].Elements());
-  for (const Field& gid : gids)
-    user.additional_gids.push_back(static_cast<uint32_t>(TRY(gid.Number(0, kMaxId))));
-  user.username = TRY(field["username"].Text());
-  return {};
-}
-
-Result<> ReadCapabilities(const Field& field, std::optional<Capabilities>& out) {
-  if (!field)
-    return {};
-  TRY(field.ExpectObject());
-  Capabilities sets;
-  sets.bounding = TRY(field["bounding"].Texts());
-  sets.effective = TRY(field["effective"].Texts());
-  sets.permitted = TRY(field["permitted"].Texts());
-  sets.inheritable = TRY(field["inheritable"].Texts());
-  sets.ambient = TRY(field["ambient"].Texts());
-  out = std::move(sets);
-  return {};
-}
-
-// 18446744073709551615 and what a double makes of it are "unlimited"; -1 is what careless writers
-// put for it.
-Result<uint64_t> ReadLimit(const Field& field) {
-  if (!field)
-    return field.Bad("is missing");
-  int64_t number = TRY(field.Number(-1, INT64_MAX));
-  return number < 0 || number == INT64_MAX ? UINT64_MAX : static_cast<uint64_t>(number);
-}
-
-Result<> ReadRlimits(const Field& field, std::vector<Rlimit>& out) {
-  std::vector<Field> elements = TRY(field.Elements());
-  for (const Field& element : elements) {
-    TRY(element.ExpectObject());
-    Rlimit limit;
-    limit.type = TRY(element["type"].Text());
-    auto row = std::ranges::find(kRlimits, limit.type, &RlimitRow::name);
-    if (row == std::end(kRlimits))
-      return element["type"].Bad(Cat("names no resource limit: ", limit.type));
-    if (std::ranges::find(out, limit.type, &Rlimit::type) != out.end()) {
-      return element.Bad(Cat("repeats ", limit.type));
-    }
-    limit.resource = row->resource;
-    limit.soft = TRY(ReadLimit(element["soft"]));
-    limit.hard = TRY(ReadLimit(element["hard"]));
-    if (limit.soft > limit.hard)
-      return element.Bad("has a soft limit above the hard limit");
-    out.push_back(std::move(limit));
-  }
-  return {};
-}
-
-Result<> ReadProcess(const Field& field, Process& process) {
-  if (!field)
-    return field.Bad("is missing");
-  TRY(field.ExpectObject());
-  process.terminal = TRY(field["terminal"].Flag());
-  TRY(field["consoleSize"].ExpectObject());
-  TRY(field["consoleSize"]["height"].Store(process.console_size.height, 0, 65535));
-  TRY(field["consoleSize"]["width"].Store(process.console_size.width, 0, 65535));
-  TRY(ReadUser(field["user"], process.user));
-  process.args = TRY(field["args"].Texts());
-  if (process.args.empty())
-    return field["args"].Bad("must name a program");
-  process.env = TRY(field["env"].Texts());
-  TRY(CheckEnvironment(field["env"], process.env));
-  TRY(ReadAbsolute(field["cwd"], process.cwd));
-  TRY(ReadCapabilities(field["capabilities"], process.capabilities));
-  TRY(ReadRlimits(field["rlimits"], process.rlimits));
-  process.no_new_privileges = TRY(field["noNewPrivileges"].Flag());
-  TRY(field["oomScoreAdj"].Store(process.oom_score_adj, -1000, 1000));
   return {};
 }
 
@@ -283,7 +129,7 @@ Result<> ReadMounts(const Field& field, std::vector<Mount>& out) {
   for (const Field& element : elements) {
     TRY(element.ExpectObject());
     Mount mount;
-    TRY(ReadAbsolute(element["destination"], mount.destination));
+    mount.destination = TRY(element["destination"].AbsolutePath());
     mount.type = TRY(element["type"].Text());
     mount.source = TRY(element["source"].Text());
     mount.options = TRY(element["options"].Texts());
@@ -321,7 +167,7 @@ Result<> ReadDevices(const Field& field, std::vector<Device>& out) {
   for (const Field& element : elements) {
     TRY(element.ExpectObject());
     Device device;
-    TRY(ReadAbsolute(element["path"], device.path));
+    device.path = TRY(element["path"].AbsolutePath());
     std::string type = TRY(element["type"].Text());
     if (type.size() != 1 || std::string_view("cubp").find(type[0]) == std::string_view::npos) {
       return element["type"].Bad("must be c, u, b or p");
@@ -361,12 +207,17 @@ Result<> ReadLinux(const Field& field, RuntimeSpec& spec) {
   TRY(ReadDevices(field["devices"], spec.devices));
   spec.cgroups_path = TRY(field["cgroupsPath"].Text());
   TRY(ReadResources(field["resources"], spec.resources));
-  TRY(ReadStringMap(field["sysctl"], spec.sysctl));
+  spec.sysctl = TRY(field["sysctl"].TextMap());
   if (field["seccomp"]) {
     TRY(field["seccomp"].ExpectObject());
     spec.seccomp = field["seccomp"].value().Dump();
+    spec.seccomp_listener.path = TRY(field["seccomp"]["listenerPath"].Text());
+    spec.seccomp_listener.metadata = TRY(field["seccomp"]["listenerMetadata"].Text());
   }
   TRY(ReadRootfsPropagation(field["rootfsPropagation"], spec));
+  TRY(ReadPersonality(field["personality"], spec.personality));
+  TRY(ReadMemoryPolicy(field["memoryPolicy"], spec.memory_policy));
+  spec.mount_label = TRY(field["mountLabel"].Text());
   spec.masked_paths = TRY(field["maskedPaths"].Texts());
   spec.readonly_paths = TRY(field["readonlyPaths"].Texts());
   return {};
@@ -393,6 +244,11 @@ Result<> CheckIdMaps(RuntimeSpec& spec) {
 // What only makes sense together.
 Result<> CheckWhole(RuntimeSpec& spec) {
   TRY(CheckIdMaps(spec));
+  // Its mounts are not visible from the host's root, where such a hook looks at them.
+  if (!spec.hooks.create_container.empty() && spec.FindNamespace(NamespaceType::kUser) != nullptr) {
+    return Fail(Errc::kUnsupported,
+                "config.json: hooks.createContainer with a user namespace is not supported");
+  }
   if (!spec.time_offsets.empty() && !spec.MakesNamespace(NamespaceType::kTime))
     return Fail(Errc::kInvalid, "config.json: linux.timeOffsets need a new time namespace");
   if (spec.FindNamespace(NamespaceType::kMount) == nullptr) {
@@ -413,6 +269,11 @@ Result<> CheckWhole(RuntimeSpec& spec) {
 
 std::string_view NamespaceName(NamespaceType type) {
   return std::ranges::find(kNamespaces, type, &NamespaceRow::type)->name;
+}
+
+bool Hooks::empty() const {
+  return std::ranges::all_of(kHooks,
+                             [this](const HookRow& row) { return (this->*row.list).empty(); });
 }
 
 const Namespace* RuntimeSpec::FindNamespace(NamespaceType type) const {
@@ -447,25 +308,11 @@ Result<RuntimeSpec> RuntimeSpec::Parse(std::string_view json) {
   spec.hostname = TRY(root["hostname"].Text());
   spec.domainname = TRY(root["domainname"].Text());
   TRY(ReadMounts(root["mounts"], spec.mounts));
-  TRY(ReadStringMap(root["annotations"], spec.annotations));
+  spec.annotations = TRY(root["annotations"].TextMap());
   TRY(ReadHooks(root["hooks"], spec.hooks));
   TRY(ReadLinux(root["linux"], spec));
   TRY(CheckWhole(spec));
   return spec;
-}
-
-Result<Process> ParseProcess(std::string_view json) {
-  JsonDocument document = TRY(JsonDocument::Parse(json, "process"));
-  const JsonValue top = document.root();
-  Field root(top, "process");
-  TRY(root.ExpectObject());
-  for (const auto& row : kUnsupportedMembers) {
-    if (row[0] == "process" && AsksForSomething(root[row[1]].value()))
-      return root[row[1]].Unsupported();
-  }
-  Process process;
-  TRY(ReadProcess(root, process));
-  return process;
 }
 
 Result<LinuxResources> ParseResources(std::string_view json) {

@@ -57,6 +57,24 @@ struct ConsoleSize {
   uint16_t width = 0;   // columns
 };
 
+// As sched_setattr(2) takes it; the last three are nanoseconds, for SCHED_DEADLINE.
+struct Scheduler {
+  uint32_t policy = 0;
+  int32_t nice = 0;
+  uint32_t priority = 0;
+  uint32_t flags = 0;
+  uint64_t runtime = 0;
+  uint64_t deadline = 0;
+  uint64_t period = 0;
+};
+
+// CPUs of a process that joins a container: before it is in the cgroup, and from then on. Empty:
+// the caller's.
+struct ExecAffinity {
+  std::vector<uint32_t> initial;
+  std::vector<uint32_t> final;
+};
+
 struct Process {
   bool terminal = false;
   ConsoleSize console_size;
@@ -68,6 +86,11 @@ struct Process {
   std::vector<Rlimit> rlimits;
   bool no_new_privileges = false;
   std::optional<int> oom_score_adj;
+  std::optional<Scheduler> scheduler;
+  std::optional<uint32_t> io_priority;  // as ioprio_set(2) takes it: class << 13 | priority
+  ExecAffinity exec_affinity;
+  std::string apparmor_profile;  // "": the caller's
+  std::string selinux_label;     // "": the caller's
 };
 
 struct Mount {
@@ -143,6 +166,12 @@ struct HugepageLimit {
   uint64_t limit = 0;
 };
 
+struct RdmaLimit {
+  std::string device;
+  std::optional<uint32_t> handles;
+  std::optional<uint32_t> objects;
+};
+
 struct LinuxResources {
   std::vector<DeviceRule> devices;
   Memory memory;
@@ -150,6 +179,7 @@ struct LinuxResources {
   std::optional<int64_t> pids_limit;  // -1 unlimited; 0 is a limit
   BlockIo block_io;
   std::vector<HugepageLimit> hugepage_limits;
+  std::vector<RdmaLimit> rdma;
   std::map<std::string, std::string> unified;  // cgroup v2 file name -> content
 };
 
@@ -161,13 +191,27 @@ struct Hook {
   std::optional<uint32_t> timeout_seconds;
 };
 
-// Those that run on the host. createContainer and startContainer, which run inside, are not
-// implemented.
 struct Hooks {
   std::vector<Hook> prestart;
   std::vector<Hook> create_runtime;
+  std::vector<Hook> create_container;  // in the container's namespaces, by paths of the host
+  std::vector<Hook> start_container;   // inside the container, by its paths
   std::vector<Hook> poststart;
   std::vector<Hook> poststop;
+
+  bool empty() const;
+};
+
+// As set_mempolicy(2) takes it.
+struct MemoryPolicy {
+  uint32_t mode = 0;  // with its flags
+  std::vector<uint32_t> nodes;
+};
+
+// Who answers for SCMP_ACT_NOTIFY.
+struct SeccompListener {
+  std::string path;      // of a Unix stream socket; "": nobody
+  std::string metadata;  // for whoever listens
 };
 
 // What a clock shows in a new time namespace, less what it shows outside.
@@ -199,8 +243,12 @@ struct RuntimeSpec {
   LinuxResources resources;
   std::map<std::string, std::string> sysctl;
   std::string seccomp;  // JSON text of linux.seccomp; empty: none
+  SeccompListener seccomp_listener;
   Propagation rootfs_propagation = Propagation::kUnset;
   bool rootfs_propagation_recursive = true;  // "rslave" against "slave"
+  std::optional<uint32_t> personality;       // as personality(2) takes it
+  std::optional<MemoryPolicy> memory_policy;
+  std::string mount_label;  // SELinux context of the mounts; "": none
   std::vector<std::string> masked_paths;
   std::vector<std::string> readonly_paths;
 

@@ -63,6 +63,14 @@ Result<std::vector<Field>> Field::Members() const {
   return Children();
 }
 
+bool Field::AsksForSomething() const {
+  if (value_.IsString())
+    return !value_.str().empty();
+  if (value_.IsArray() || value_.IsObject())
+    return value_.size() > 0;
+  return static_cast<bool>(*this);
+}
+
 Result<> Field::ExpectObject() const {
   if (*this && !value_.IsObject())
     return Bad("must be an object");
@@ -102,6 +110,52 @@ Result<std::vector<std::string>> Field::Texts() const {
     texts.emplace_back(element.value_.str());
   }
   return texts;
+}
+
+Result<std::string> Field::AbsolutePath() const {
+  std::string path = TRY(Text());
+  if (!path.starts_with('/'))
+    return Bad("must be an absolute path");
+  return path;
+}
+
+Result<std::vector<std::string>> Field::Environment() const {
+  std::vector<std::string> entries = TRY(Texts());
+  for (const std::string& entry : entries) {
+    size_t equals = entry.find('=');
+    if (equals == std::string::npos || equals == 0)
+      return Bad(Cat("entry is not NAME=value: ", entry));
+  }
+  return entries;
+}
+
+Result<std::map<std::string, std::string>> Field::TextMap() const {
+  std::vector<Field> members = TRY(Members());
+  std::map<std::string, std::string> map;
+  for (const Field& member : members) {
+    if (!member.value_.IsString())
+      return member.Bad("must be a string");
+    map[std::string(member.key())] = std::string(member.value_.str());
+  }
+  return map;
+}
+
+Result<std::vector<uint32_t>> Field::NumberList() const {
+  constexpr uint64_t kMost = 8191;
+  std::string text = TRY(Text());
+  std::vector<uint32_t> numbers;
+  for (std::string_view part : Split(text, ',')) {
+    if (text.empty())
+      break;
+    std::optional<Pair> range = SplitFirst(part, '-');
+    Result<uint64_t> first = ParseUint(range ? range->head : part);
+    Result<uint64_t> last = ParseUint(range ? range->tail : part);
+    if (!first || !last || *first > *last || *last > kMost)
+      return Bad(Cat("must look like \"0-2,4\", not \"", text, "\""));
+    for (uint64_t number = *first; number <= *last; ++number)
+      numbers.push_back(static_cast<uint32_t>(number));
+  }
+  return numbers;
 }
 
 Result<int64_t> Field::Number(int64_t low, int64_t high) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -35,12 +36,19 @@ class Field {
   Result<std::vector<Field>> Elements() const;
   Result<std::vector<Field>> Members() const;
 
+  // Whether it is given and not empty: "", [] and {} ask for nothing.
+  bool AsksForSomething() const;
   Result<> ExpectObject() const;
   // kInvalid naming the first member that is not in `known`.
   Result<> ExpectKnown(std::span<const std::string_view> known) const;
   Result<std::string> Text() const;  // "" when absent
   Result<bool> Flag() const;         // false when absent
   Result<std::vector<std::string>> Texts() const;
+  Result<std::string> AbsolutePath() const;              // kInvalid when absent
+  Result<std::vector<std::string>> Environment() const;  // "NAME=value"
+  Result<std::map<std::string, std::string>> TextMap() const;
+  // "0-2,4" as {0, 1, 2, 4}: CPUs, memory nodes. None when absent or "".
+  Result<std::vector<uint32_t>> NumberList() const;
   // kInvalid when it is absent or not a whole number in [low, high].
   Result<int64_t> Number(int64_t low, int64_t high) const;
   // Leaves `out` alone when absent.

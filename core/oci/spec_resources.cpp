@@ -25,9 +25,6 @@ Result<> RefuseUnsupported(const Field& field) {
   Field priorities = field["network"]["priorities"];
   if (priorities && priorities.value().size() > 0)
     return priorities.Unsupported();
-  Field rdma = field["rdma"];
-  if (rdma && rdma.value().size() > 0)
-    return rdma.Unsupported();
   return {};
 }
 
@@ -150,6 +147,21 @@ Result<> ReadHugepages(const Field& field, std::vector<HugepageLimit>& out) {
   return {};
 }
 
+Result<> ReadRdma(const Field& field, std::vector<RdmaLimit>& out) {
+  std::vector<Field> members = TRY(field.Members());
+  for (const Field& member : members) {
+    TRY(member.ExpectObject());
+    RdmaLimit limit;
+    limit.device = member.key();
+    if (limit.device.empty() || limit.device.find_first_of(" /\n") != std::string::npos)
+      return member.Bad("must be the name of an RDMA device");
+    TRY(member["hcaHandles"].Store(limit.handles, 0, INT32_MAX));
+    TRY(member["hcaObjects"].Store(limit.objects, 0, INT32_MAX));
+    out.push_back(std::move(limit));
+  }
+  return {};
+}
+
 Result<> ReadUnified(const Field& field, std::map<std::string, std::string>& out) {
   std::vector<Field> members = TRY(field.Members());
   for (const Field& member : members) {
@@ -176,6 +188,7 @@ Result<> ReadResources(const Field& field, LinuxResources& out) {
   TRY(field["pids"]["limit"].Store(out.pids_limit, -1, INT64_MAX));
   TRY(ReadBlockIo(field["blockIO"], out.block_io));
   TRY(ReadHugepages(field["hugepageLimits"], out.hugepage_limits));
+  TRY(ReadRdma(field["rdma"], out.rdma));
   TRY(ReadUnified(field["unified"], out.unified));
   return {};
 }

@@ -10,11 +10,15 @@
 
 namespace wherry::oci_runtime {
 
+// Of the runtime specification.
+constexpr std::string_view kSpecVersion = "1.2.0";
+
 // What stands before the command's name.
 struct Globals {
   std::string root = "/run/wherry-runtime";
   std::string log;  // empty: none
   bool log_json = false;
+  bool cgroups = true;  // false: containers stay in the caller's
 };
 
 struct Call {
@@ -39,12 +43,14 @@ struct Command {
   bool enters = false;  // a clone of the process becomes one of the container
 };
 
-CommandFunction Create, Run, Start;                                // create.cpp
-CommandFunction Exec;                                              // exec.cpp
-CommandFunction Kill, Delete, Pause, Resume, Update;               // control.cpp
-CommandFunction ShowState, List, Ps, Events, Features, WriteSpec;  // show.cpp
+CommandFunction Create, Run, Start;                        // create.cpp
+CommandFunction Exec;                                      // exec.cpp
+CommandFunction Kill, Delete, Pause, Resume;               // control.cpp
+CommandFunction Update;                                    // update.cpp
+CommandFunction Events;                                    // events.cpp
+CommandFunction ShowState, List, Ps, Features, WriteSpec;  // show.cpp
 
-extern const std::span<const OptionRow> kCreateOptions, kRunOptions, kExecOptions;
+extern const std::span<const OptionRow> kCreateOptions, kRunOptions, kExecOptions, kUpdateOptions;
 
 // A warning, to the log and to standard error.
 void Warn(const Globals& globals, std::string_view message);

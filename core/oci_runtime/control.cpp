@@ -1,6 +1,5 @@
-// kill, delete, pause, resume, update.
+// kill, delete, pause, resume.
 #include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
 
@@ -14,8 +13,6 @@
 namespace wherry::oci_runtime {
 
 namespace {
-
-constexpr size_t kMaxResources = size_t{1} << 20;
 
 struct SignalRow {
   std::string_view name;
@@ -35,11 +32,11 @@ constexpr SignalRow kSignals[] = {
 constexpr int kRtMin = 34;
 constexpr int kLast = 64;
 
-// "9", "KILL", "SIGKILL", "kill", "RTMIN+3", "RTMAX-1".
+// "9", "0" (only whether it runs), "KILL", "SIGKILL", "kill", "RTMIN+3", "RTMAX-1".
 Result<int> SignalNumber(const std::string& text) {
   auto unknown = [&text] { return Fail(Errc::kInvalid, Cat("unknown signal \"", text, "\"")); };
   if (Result<uint64_t> number = ParseUint(text)) {
-    if (*number >= 1 && *number <= kLast)
+    if (*number <= kLast)
       return static_cast<int>(*number);
     return unknown();
   }
@@ -76,12 +73,19 @@ Result<> KillAll(const Container& container, int number) {
   return {};
 }
 
-Result<Container> FindRunning(const Call& call) {
-  Container container = TRY(FindContainer(call.globals.root, call.id(), Locked::kYes));
-  if (!container.init)
-    return Fail(Errc::kConflict,
-                Cat("container not running: ", call.id(), " is ", StatusName(container.status)));
-  return container;
+// Without a pid namespace of its own a container does not end with its init.
+bool WantsAll(const Call& call, const Container& container, int number) {
+  if (container.state.cgroup.empty())
+    return false;
+  if (call.options.Has("all"))
+    return true;
+  if (number != SIGKILL)
+    return false;
+  Result<oci::RuntimeSpec> spec = container.dir.LoadConfig();
+  if (!spec)
+    return false;
+  const oci::Namespace* pids = spec->FindNamespace(oci::NamespaceType::kPid);
+  return pids == nullptr || !pids->path.empty();
 }
 
 // For its removal by force, whatever its state.json looks like.
@@ -107,7 +111,7 @@ Result<int> Kill(const Call& call) {
   const std::vector<std::string>& words = call.options.arguments();
   int number = TRY(SignalNumber(words.size() > 1 ? words[1] : "TERM"));
   Container container = TRY(FindContainer(call.globals.root, call.id(), Locked::kNo));
-  if (call.options.Has("all")) {
+  if (WantsAll(call, container, number)) {
     Result<> killed = KillAll(container, number);
     if (killed || killed.error().code() != Errc::kNotFound)
       TRY(std::move(killed));
@@ -148,7 +152,7 @@ Result<int> Delete(const Call& call) {
 }
 
 Result<int> Pause(const Call& call) {
-  Container container = TRY(FindRunning(call));
+  Container container = TRY(FindRunning(call.globals.root, call.id()));
   if (container.status == Status::kPaused)
     return 0;
   runtime::Cgroup cgroup = TRY(container.OpenCgroup());
@@ -157,26 +161,11 @@ Result<int> Pause(const Call& call) {
 }
 
 Result<int> Resume(const Call& call) {
-  Container container = TRY(FindRunning(call));
+  Container container = TRY(FindRunning(call.globals.root, call.id()));
   if (container.status != Status::kPaused)
     return Fail(Errc::kConflict, Cat("container not paused: ", call.id()));
   runtime::Cgroup cgroup = TRY(container.OpenCgroup());
   TRY(cgroup.Thaw());
-  return 0;
-}
-
-Result<int> Update(const Call& call) {
-  std::string path = call.options.Value("resources");
-  if (path.empty())
-    return Fail(Errc::kUnsupported, "update needs --resources; single limits are not supported");
-  Container container = TRY(FindRunning(call));
-  std::string text = path == "-" ? TRY(ReadAll(STDIN_FILENO, kMaxResources, "resources"))
-                                 : TRY(ReadFile(path, kMaxResources));
-  oci::LinuxResources resources = TRY(oci::ParseResources(text));
-  runtime::Cgroup cgroup = TRY(container.OpenCgroup());
-  TRY(cgroup.SetLimits(resources));
-  if (!resources.devices.empty())
-    TRY(cgroup.SetDevices(resources));
   return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "core/oci_runtime/hooks.h"
 #include "core/oci_runtime/launch.h"
 #include "core/oci_runtime/state.h"
+#include "core/oci_runtime/terminal.h"
 #include "core/runtime/cgroup.h"
 #include "core/runtime/container.h"
 #include "core/sys/cgroup.h"
@@ -45,17 +46,20 @@ class Creation {
  public:
   explicit Creation(const Call& call) : call_(call) {}
 
-  Result<> Read();
+  Result<> Read(Foreground foreground);
   Result<StateDir> MakeDirectory();
   // `start_socket`: -1 for a container that is started at once.
   Result<runtime::Prepared> Build(StateDir& dir, int start_socket);
   Result<> RunPoststart();
+  Result<> SendListener(int listener);
   // What delete does, when the program has ended or must not go on. Nothing when somebody else has
   // deleted the container meanwhile.
   void Remove(StateDir& dir);
 
  private:
+  runtime::HookRunners HookRunners(StateDir& dir);
   Result<> InNamespaces(StateDir& dir, pid_t pid);
+  Result<> RunInside(const std::vector<oci::Hook>& hooks, std::string_view kind, Status status);
 
   const Call& call_;
   std::string config_;
@@ -64,7 +68,7 @@ class Creation {
   int preserved_ = 0;
 };
 
-Result<> Creation::Read() {
+Result<> Creation::Read(Foreground foreground) {
   const Options& options = call_.options;
   state_.id = call_.id();
   TRY(CheckId(state_.id));
@@ -74,7 +78,7 @@ Result<> Creation::Read() {
   config_ = TRY(ReadFile(path, kMaxConfig));
   spec_ = TRY(oci::RuntimeSpec::Parse(config_));
   DropImpossibleAmbient(spec_.process);
-  TRY(CheckConsole(options, spec_.process));
+  TRY(CheckConsole(options, spec_.process, foreground));
   preserved_ = TRY(PreservedFds(options, spec_.process));
   // A limit since 1.3 of the specification; before, none, which podman 4 counts on.
   bool zero_is_none = spec_.oci_version.starts_with("1.0.") ||
@@ -86,7 +90,9 @@ Result<> Creation::Read() {
   state_.annotations = spec_.annotations;
   state_.rootfs =
       spec_.root_path.starts_with('/') ? spec_.root_path : Cat(state_.bundle, "/", spec_.root_path);
-  state_.cgroup = CgroupPath(spec_.cgroups_path, state_.id);
+  state_.new_keyring = !options.Has("no-new-keyring");
+  if (call_.globals.cgroups)
+    state_.cgroup = CgroupPath(spec_.cgroups_path, state_.id);
   AddOwnUser(spec_);
   if (geteuid() != 0 || sys::InUserNamespace())
     DropImpossibleCgroup(state_.cgroup);
@@ -116,31 +122,54 @@ Result<> Creation::InNamespaces(StateDir& dir, pid_t pid) {
   return RunHooks(spec_.hooks.create_runtime, "createRuntime", json);
 }
 
+// In the container's init: its pid is the one it has itself, as with runc.
+Result<> Creation::RunInside(const std::vector<oci::Hook>& hooks, std::string_view kind,
+                             Status status) {
+  State state = state_;
+  state.pid = getpid();
+  return RunHooks(hooks, kind, StateJson(state, status));
+}
+
+runtime::HookRunners Creation::HookRunners(StateDir& dir) {
+  const oci::Hooks& hooks = spec_.hooks;
+  runtime::HookRunners runners;
+  if (!hooks.empty())
+    runners.in_namespaces = [this, &dir](pid_t pid) { return InNamespaces(dir, pid); };
+  if (!hooks.create_container.empty()) {
+    runners.create_container = [this] {
+      return RunInside(spec_.hooks.create_container, "createContainer", Status::kCreating);
+    };
+  }
+  if (!hooks.start_container.empty()) {
+    runners.start_container = [this] {
+      return RunInside(spec_.hooks.start_container, "startContainer", Status::kCreated);
+    };
+  }
+  return runners;
+}
+
 Result<runtime::Prepared> Creation::Build(StateDir& dir, int start_socket) {
   runtime::SeccompFilter filter = TRY(CompileFilter(spec_.seccomp, spec_.process));
-  runtime::ContainerRequest request{.id = state_.id,
-                                    .spec = spec_,
-                                    .bundle = state_.bundle,
-                                    .overlay = {},
-                                    .streams = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
-                                    .cgroup = state_.cgroup,
-                                    .seccomp = {filter.code(), filter.flags()},
-                                    .preserved_fds = preserved_,
-                                    .start_socket = start_socket};
-  const oci::Hooks& hooks = spec_.hooks;
-  if (!hooks.prestart.empty() || !hooks.create_runtime.empty() || !hooks.poststart.empty() ||
-      !hooks.poststop.empty()) {
-    request.in_namespaces = [this, &dir](pid_t pid) { return InNamespaces(dir, pid); };
-  }
+  runtime::ContainerRequest request{
+      .id = state_.id,
+      .spec = spec_,
+      .bundle = state_.bundle,
+      .overlay = {},
+      .streams = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
+      .cgroup = state_.cgroup,
+      .seccomp = {filter.code(), filter.flags(), !spec_.seccomp_listener.path.empty()},
+      .preserved_fds = preserved_,
+      .start_socket = start_socket,
+      .new_keyring = state_.new_keyring,
+      .pivot = !call_.options.Has("no-pivot"),
+      .hooks = HookRunners(dir)};
   runtime::StartResult<runtime::Prepared> prepared = runtime::Prepare(request);
   if (!prepared)
     return std::unexpected(std::move(prepared).error().error);
-  if (spec_.process.terminal)
-    TRY(SendConsole(call_.options.Value("console-socket"), prepared->TakeConsole()));
   state_.pid = prepared->pid();
   state_.start_time = prepared->start_time();
   TRY(dir.Save(state_));
-  TRY(WritePidFile(call_.options.Value("pid-file"), state_.pid));
+  TRY(Announce(call_.options, spec_.process, *prepared));
   return std::move(*prepared);
 }
 
@@ -148,26 +177,35 @@ Result<> Creation::RunPoststart() {
   return RunHooks(spec_.hooks.poststart, "poststart", StateJson(state_, Status::kRunning));
 }
 
-void Creation::Remove(StateDir& dir) {
-  if (!dir.Lock())
-    return;
+Result<> Creation::SendListener(int listener) {
+  return oci_runtime::SendListener(spec_.seccomp_listener, state_.pid,
+                                   StateJson(state_, Status::kCreating), listener);
+}
+
+// What delete does. REQUIRES: the directory's lock.
+void RemoveLocked(const Globals& globals, StateDir& dir, const State& state,
+                  const oci::RuntimeSpec& spec) {
   Result<sys::CgroupHost> host = sys::FindCgroupHost();
   if (host) {
-    if (Result<runtime::Cgroup> cgroup = runtime::Cgroup::Open(*host, state_.cgroup))
+    if (Result<runtime::Cgroup> cgroup = runtime::Cgroup::Open(*host, state.cgroup))
       (void)cgroup->Remove();
   }
   (void)dir.Remove();
-  Result<> stopped =
-      RunHooks(spec_.hooks.poststop, "poststop", StateJson(state_, Status::kStopped));
+  Result<> stopped = RunHooks(spec.hooks.poststop, "poststop", StateJson(state, Status::kStopped));
   if (!stopped)
-    Warn(call_.globals, stopped.error().message());
+    Warn(globals, stopped.error().message());
+}
+
+void Creation::Remove(StateDir& dir) {
+  if (dir.Lock())
+    RemoveLocked(call_.globals, dir, state_, spec_);
 }
 
 }  // namespace
 
 Result<int> Create(const Call& call) {
   Creation creation(call);
-  TRY(creation.Read());
+  TRY(creation.Read(Foreground::kNo));
   StateDir dir = TRY(creation.MakeDirectory());
   ScopeExit remove([&dir] { (void)dir.Remove(); });
   UniqueFd listener = TRY(dir.Listen());
@@ -181,13 +219,17 @@ Result<int> Create(const Call& call) {
 Result<int> Run(const Call& call) {
   bool detach = call.options.Has("detach");
   Creation creation(call);
-  TRY(creation.Read());
+  TRY(creation.Read(detach ? Foreground::kNo : Foreground::kYes));
   StateDir dir = TRY(creation.MakeDirectory());
   ScopeExit remove([&dir] { (void)dir.Remove(); });
   if (!detach)
     BlockSignals();
   runtime::Prepared prepared = TRY(creation.Build(dir, -1));
-  runtime::StartResult<> started = prepared.Start();
+  UniqueFd terminal = prepared.TakeConsole();
+  if (terminal)
+    MatchTerminal(terminal.get());
+  runtime::StartResult<> started =
+      prepared.Start([&](int listener) { return creation.SendListener(listener); });
   if (!started)
     return std::unexpected(std::move(started).error().error);
   remove.Disarm();
@@ -201,7 +243,7 @@ Result<int> Run(const Call& call) {
   dir.Unlock();  // for pause, update and the like
   if (detach)
     return 0;
-  int code = TRY(AwaitExit(init));
+  int code = TRY(AwaitExit(init, std::move(terminal)));
   if (!call.options.Has("keep"))
     creation.Remove(dir);
   return code;
@@ -219,7 +261,11 @@ Result<int> Start(const Call& call) {
   UniqueFd connection = TRY(container.dir.Connect());
   runtime::Prepared prepared =
       runtime::Prepared::Attach(std::move(connection), std::move(container.init));
-  runtime::StartResult<> started = prepared.Start();
+  // As far as whoever listens is concerned, the container is being made (as with runc).
+  std::string creating = StateJson(container.state, Status::kCreating);
+  runtime::StartResult<> started = prepared.Start([&](int listener) {
+    return SendListener(spec.seccomp_listener, container.state.pid, creating, listener);
+  });
   if (!started)
     return std::unexpected(std::move(started).error().error);
   container.init = prepared.TakeProcess();
@@ -227,6 +273,7 @@ Result<int> Start(const Call& call) {
   Result<> hooks = RunHooks(spec.hooks.poststart, "poststart", container.StateJson());
   if (!hooks) {
     (void)container.init.Signal(SIGKILL);
+    RemoveLocked(call.globals, container.dir, container.state, spec);
     return std::unexpected(std::move(hooks).error());
   }
   return 0;
@@ -241,8 +288,8 @@ constexpr OptionRow kCreateRows[] = {
     kPidfdSocket,
     {"bundle", 'b', Takes::kValue},
     {"config", 'f', Takes::kValue},
-    {"no-pivot", 0, Takes::kRefused},
-    {"no-new-keyring", 0, Takes::kRefused},
+    {"no-pivot", 0, Takes::kNothing},
+    {"no-new-keyring", 0, Takes::kNothing},
     {"no-subreaper", 0, Takes::kNothing},  // there is none
     // Of run alone.
     {"detach", 'd', Takes::kNothing},

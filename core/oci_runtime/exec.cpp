@@ -9,6 +9,7 @@
 #include "core/oci_runtime/command.h"
 #include "core/oci_runtime/launch.h"
 #include "core/oci_runtime/state.h"
+#include "core/oci_runtime/terminal.h"
 
 namespace wherry::oci_runtime {
 
@@ -17,16 +18,31 @@ namespace {
 constexpr size_t kMaxProcess = size_t{1} << 20;
 constexpr uint32_t kMaxGroup = INT32_MAX;
 
-// --cap: not inheritable, as for init (CVE-2022-29162).
+// --cap: not inheritable, as for init (CVE-2022-29162); ambient if it is inheritable already, which
+// DropImpossibleAmbient sees to.
 void AddCapabilities(oci::Process& process, const std::vector<std::string>& names) {
   if (names.empty())
     return;
   if (!process.capabilities)
     process.capabilities.emplace();
   for (auto* set : {&process.capabilities->bounding, &process.capabilities->effective,
-                    &process.capabilities->permitted}) {
+                    &process.capabilities->permitted, &process.capabilities->ambient}) {
     set->insert(set->end(), names.begin(), names.end());
   }
+}
+
+// Below the container's own.
+Result<std::string> WantedCgroup(const Options& options, const State& state) {
+  std::string below = options.Value("cgroup");
+  if (below.empty())
+    return state.cgroup;
+  for (std::string_view part : Split(below, '/')) {
+    if (part == "..")
+      return Fail(Errc::kInvalid, Cat("--cgroup ", below, ": `..` components are not allowed"));
+  }
+  if (state.cgroup.empty())
+    return Fail(Errc::kConflict, Cat("container ", state.id, " has no cgroup: --cgroup ", below));
+  return Cat(state.cgroup, "/", below);
 }
 
 Result<oci::Process> WantedProcess(const Options& options, const oci::RuntimeSpec& spec) {
@@ -63,6 +79,10 @@ Result<oci::Process> WantedProcess(const Options& options, const oci::RuntimeSpe
   }
   AddCapabilities(process, options.Values("cap"));
   process.no_new_privileges = process.no_new_privileges || options.Has("no-new-privs");
+  if (options.Has("apparmor"))
+    process.apparmor_profile = options.Value("apparmor");
+  if (options.Has("process-label"))
+    process.selinux_label = options.Value("process-label");
   return process;
 }
 
@@ -82,9 +102,9 @@ constexpr OptionRow kExecRows[] = {
     {"no-new-privs", 0, Takes::kNothing},
     {"ignore-paused", 0, Takes::kNothing},
     {"no-subreaper", 0, Takes::kNothing},
-    {"apparmor", 0, Takes::kRefused},
-    {"process-label", 0, Takes::kRefused},
-    {"cgroup", 0, Takes::kRefused},
+    {"apparmor", 0, Takes::kValue},
+    {"process-label", 0, Takes::kValue},
+    {"cgroup", 0, Takes::kValue},
 };
 
 }  // namespace
@@ -104,33 +124,41 @@ Result<int> Exec(const Call& call) {
   AddOwnUser(spec);
   oci::Process process = TRY(WantedProcess(options, spec));
   DropImpossibleAmbient(process);
-  TRY(CheckConsole(options, process));
+  bool detach = options.Has("detach");
+  TRY(CheckConsole(options, process, detach ? Foreground::kNo : Foreground::kYes));
   int preserved = TRY(PreservedFds(options, process));
   runtime::SeccompFilter filter = TRY(CompileFilter(spec.seccomp, process));
-  bool detach = options.Has("detach");
   if (!detach)
     BlockSignals();
-  runtime::ExecRequest request{.container = container.state.id,
-                               .process = process,
-                               .namespaces = spec.namespaces,
-                               .init = container.init,
-                               .streams = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
-                               .cgroup = container.state.cgroup,
-                               .seccomp = {filter.code(), filter.flags()},
-                               .preserved_fds = preserved};
+  std::string cgroup = TRY(WantedCgroup(options, container.state));
+  runtime::ExecRequest request{
+      .container = container.state.id,
+      .process = process,
+      .namespaces = spec.namespaces,
+      .init = container.init,
+      .streams = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
+      .cgroup = cgroup,
+      .exact_cgroup = options.Has("cgroup"),
+      .seccomp = {filter.code(), filter.flags(), !spec.seccomp_listener.path.empty()},
+      .preserved_fds = preserved,
+      .new_keyring = container.state.new_keyring,
+      .personality = spec.personality};
   runtime::StartResult<runtime::Prepared> prepared = runtime::PrepareExec(request);
   if (!prepared)
     return std::unexpected(std::move(prepared).error().error);
-  if (process.terminal)
-    TRY(SendConsole(options.Value("console-socket"), prepared->TakeConsole()));
-  TRY(WritePidFile(options.Value("pid-file"), prepared->pid()));
-  runtime::StartResult<> started = prepared->Start();
+  TRY(Announce(options, process, *prepared));
+  UniqueFd terminal = prepared->TakeConsole();
+  if (terminal)
+    MatchTerminal(terminal.get());
+  runtime::StartResult<> started = prepared->Start([&](int listener) {
+    return SendListener(spec.seccomp_listener, prepared->pid(), container.StateJson(), listener);
+  });
   if (!started)
     return std::unexpected(std::move(started).error().error);
   sys::PidFd running = prepared->TakeProcess();
   if (detach)
     return 0;
-  return AwaitExit(running);
+  return AwaitExit(running, std::move(terminal));
 }
 
 }  // namespace wherry::oci_runtime

@@ -1,5 +1,5 @@
-// Hooks of config.json that run on the host (config.md "POSIX-platform hooks"): one after the
-// other, the container's state on standard input, the environment that of the hook alone.
+// Hooks of config.json (config.md "POSIX-platform hooks"): one after the other, where the caller
+// is, the container's state on standard input, the environment that of the hook alone.
 #pragma once
 
 #include <string>

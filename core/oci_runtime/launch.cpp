@@ -13,6 +13,8 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
+#include "core/oci_runtime/command.h"
+#include "core/oci_runtime/terminal.h"
 #include "core/runtime/capabilities.h"
 #include "core/sys/pass_fd.h"
 
@@ -22,6 +24,22 @@ namespace {
 
 constexpr int kMostPreserved = 1024;
 constexpr int kFirst = 3;
+
+Result<> SendToSocket(std::string_view option, const std::string& path, std::string_view name,
+                      int fd) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path)
+    return Fail(Errc::kInvalid, Cat(option, " ", path, " is too long for a socket"));
+  memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  UniqueFd connection(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const void* generic = &address;
+  if (!connection ||
+      connect(connection.get(), static_cast<const sockaddr*>(generic), sizeof address) < 0) {
+    return FailSys("connect", path);
+  }
+  return sys::SendFd(connection.get(), name, fd, path);
+}
 
 }  // namespace
 
@@ -67,12 +85,12 @@ void DropImpossibleAmbient(oci::Process& process) {
   });
 }
 
-Result<> CheckConsole(const Options& options, const oci::Process& process) {
+Result<> CheckConsole(const Options& options, const oci::Process& process, Foreground foreground) {
   bool socket = options.Has("console-socket");
-  if (process.terminal && !socket) {
-    return Fail(Errc::kUnsupported,
+  if (process.terminal && !socket && foreground == Foreground::kNo) {
+    return Fail(Errc::kInvalid,
                 "cannot allocate tty if runtime will detach without setting console socket: give "
-                "--console-socket; a terminal in the foreground is not supported");
+                "--console-socket");
   }
   if (socket && !process.terminal) {
     return Fail(Errc::kInvalid,
@@ -82,25 +100,20 @@ Result<> CheckConsole(const Options& options, const oci::Process& process) {
   return {};
 }
 
-Result<> SendConsole(const std::string& path, const UniqueFd& master) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path)
-    return Fail(Errc::kInvalid, Cat("--console-socket ", path, " is too long for a socket"));
-  memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  UniqueFd connection(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const void* generic = &address;
-  if (!connection ||
-      connect(connection.get(), static_cast<const sockaddr*>(generic), sizeof address) < 0) {
-    return FailSys("connect", path);
+Result<> Announce(const Options& options, const oci::Process& process,
+                  runtime::Prepared& prepared) {
+  if (process.terminal && options.Has("console-socket")) {
+    UniqueFd master = prepared.TakeConsole();
+    TRY(SendToSocket("--console-socket", options.Value("console-socket"), "/dev/ptmx",
+                     master.get()));
   }
-  return sys::SendFd(connection.get(), "/dev/ptmx", master.get(), path);
-}
-
-Result<> WritePidFile(const std::string& path, int pid) {
-  if (path.empty())
+  if (options.Has("pidfd-socket")) {
+    sys::PidFd pidfd = TRY(sys::PidFd::Open(prepared.pid()));
+    TRY(SendToSocket("--pidfd-socket", options.Value("pidfd-socket"), "pidfd", pidfd.fd()));
+  }
+  if (!options.Has("pid-file"))
     return {};
-  return ReplaceFile(path, Cat(pid), 0644, Durability::kVolatile);
+  return ReplaceFile(options.Value("pid-file"), Cat(prepared.pid()), 0644, Durability::kVolatile);
 }
 
 Result<runtime::SeccompFilter> CompileFilter(const std::string& seccomp,
@@ -111,7 +124,16 @@ Result<runtime::SeccompFilter> CompileFilter(const std::string& seccomp,
   if (process.capabilities)
     bounding = TRY(runtime::ParseCapabilities(process.capabilities->bounding));
   JsonDocument profile = TRY(JsonDocument::Parse(seccomp, "linux.seccomp"));
-  return runtime::CompileSeccomp(profile.root(), bounding);
+  return runtime::CompileSeccomp(profile.root(), bounding, runtime::Notify::kAllowed);
+}
+
+Result<> SendListener(const oci::SeccompListener& wanted, int pid, const std::string& state_json,
+                      int listener) {
+  JsonWriter json;
+  json.Object().Field("ociVersion", kSpecVersion);
+  json.Field("fds", std::vector<std::string>{"seccompFd"}).Field("pid", pid);
+  json.Field("metadata", wanted.metadata).Key("state").Raw(state_json).End();
+  return SendToSocket("seccomp.listenerPath", wanted.path, json.text(), listener);
 }
 
 void BlockSignals() {
@@ -120,13 +142,19 @@ void BlockSignals() {
   sigprocmask(SIG_SETMASK, &all, nullptr);
 }
 
-Result<int> AwaitExit(const sys::PidFd& process) {
+int ExitCode(const sys::ExitStatus& status) {
+  return status.signal != 0 ? 128 + status.signal : status.code;
+}
+
+Result<int> AwaitExit(const sys::PidFd& process, UniqueFd terminal) {
+  if (terminal)
+    return RelayTerminal(process, std::move(terminal));
   sigset_t all;
   sigfillset(&all);
   while (true) {
     std::optional<sys::ExitStatus> ended = TRY(process.TryWait());
     if (ended)
-      return ended->signal != 0 ? 128 + ended->signal : ended->code;
+      return ExitCode(*ended);
     int number = sigwaitinfo(&all, nullptr);
     if (number > 0 && number != SIGCHLD)
       (void)process.Signal(number);

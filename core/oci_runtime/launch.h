@@ -7,6 +7,7 @@
 #include "core/base/result.h"
 #include "core/oci/runtime_spec.h"
 #include "core/oci_runtime/options.h"
+#include "core/runtime/container.h"
 #include "core/runtime/seccomp.h"
 #include "core/sys/process.h"
 
@@ -16,7 +17,7 @@ namespace wherry::oci_runtime {
 constexpr OptionRow kConsoleSocket{"console-socket", 0, Takes::kValue};
 constexpr OptionRow kPidFile{"pid-file", 0, Takes::kValue};
 constexpr OptionRow kPreserveFds{"preserve-fds", 0, Takes::kValue};
-constexpr OptionRow kPidfdSocket{"pidfd-socket", 0, Takes::kRefused};
+constexpr OptionRow kPidfdSocket{"pidfd-socket", 0, Takes::kValue};
 
 // The number of descriptors from 3 on that the program gets: --preserve-fds and those of socket
 // activation, for which `process` is told (LISTEN_FDS). kInvalid when one of them is not open.
@@ -29,21 +30,29 @@ void AddOwnUser(oci::RuntimeSpec& spec);
 // `runc spec` and podman write names ambient capabilities that are not inheritable.
 void DropImpossibleAmbient(oci::Process& process);
 
-// kInvalid unless there is a console socket exactly when there is a terminal.
-Result<> CheckConsole(const Options& options, const oci::Process& process);
-// Sends the pty master to whoever listens at `path`.
-Result<> SendConsole(const std::string& path, const UniqueFd& master);
+enum class Foreground : uint8_t { kNo, kYes };
+// kInvalid for a console socket without a terminal, and for a terminal that neither has one nor a
+// caller in the foreground.
+Result<> CheckConsole(const Options& options, const oci::Process& process, Foreground foreground);
 
-// The decimal number without a newline, as callers parse it.
-Result<> WritePidFile(const std::string& path, int pid);
+// Gives what the caller asked for: the terminal to --console-socket, a pidfd to --pidfd-socket, the
+// pid to --pid-file (the decimal number without a newline, as callers parse it).
+Result<> Announce(const Options& options, const oci::Process& process, runtime::Prepared& prepared);
 
 // linux.seccomp; empty: no filter.
 Result<runtime::SeccompFilter> CompileFilter(const std::string& seccomp,
                                              const oci::Process& process);
 
+// What config-linux.md calls the container process state, with the listener of its filter, to
+// whoever listens at wanted.path.
+Result<> SendListener(const oci::SeccompListener& wanted, int pid, const std::string& state_json,
+                      int listener);
+
 // Keeps signals for AwaitExit; before the container is made, so that none is lost.
 void BlockSignals();
-// Passes signals on to the process until it ends, and reaps it. 128+n for signal n.
-Result<int> AwaitExit(const sys::PidFd& process);
+// Passes signals on to the process until it ends, and reaps it; copies from and to its terminal, if
+// there is one. 128+n for signal n.
+Result<int> AwaitExit(const sys::PidFd& process, UniqueFd terminal);
+int ExitCode(const sys::ExitStatus& status);
 
 }  // namespace wherry::oci_runtime

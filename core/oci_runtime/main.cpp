@@ -32,21 +32,17 @@ constexpr OptionRow kGlobalRows[] = {
     {"cgroup-manager", 0, Takes::kValue}, {"systemd-cgroup", 0, Takes::kRefused},
     {"version", 'v', Takes::kNothing},    {"help", 'h', Takes::kNothing},
 };
-constexpr OptionRow kNoRows[] = {{"help", 'h', Takes::kRefused}};
+constexpr std::span<const OptionRow> kNone;
 constexpr OptionRow kKillRows[] = {{"all", 'a', Takes::kNothing}};
 constexpr OptionRow kDeleteRows[] = {{"force", 'f', Takes::kNothing}};
-constexpr OptionRow kUpdateRows[] = {{"resources", 'r', Takes::kValue}};
 constexpr OptionRow kListRows[] = {{"format", 'f', Takes::kValue}, {"quiet", 'q', Takes::kNothing}};
 constexpr OptionRow kPsRows[] = {{"format", 'f', Takes::kValue}};
-constexpr OptionRow kEventsRows[] = {{"stats", 0, Takes::kNothing},
-                                     {"interval", 0, Takes::kRefused}};
+constexpr OptionRow kEventsRows[] = {{"stats", 0, Takes::kNothing}, {"interval", 0, Takes::kValue}};
 constexpr OptionRow kSpecRows[] = {{"bundle", 'b', Takes::kValue},
                                    {"rootless", 0, Takes::kRefused}};
 
-constexpr std::span<const OptionRow> kNone = kNoRows;
 constexpr std::span<const OptionRow> kKillOptions = kKillRows;
 constexpr std::span<const OptionRow> kDeleteOptions = kDeleteRows;
-constexpr std::span<const OptionRow> kUpdateOptions = kUpdateRows;
 constexpr std::span<const OptionRow> kListOptions = kListRows;
 constexpr std::span<const OptionRow> kPsOptions = kPsRows;
 constexpr std::span<const OptionRow> kEventsOptions = kEventsRows;
@@ -67,8 +63,8 @@ constexpr Command kCommands[] = {
     {"list", "", "all containers", &kListOptions, 0, 0, kFailure, &List},
     {"pause", "ID", "freeze its processes", &kNone, 1, 1, kFailure, &Pause},
     {"resume", "ID", "let them go on", &kNone, 1, 1, kFailure, &Resume},
-    {"update", "ID", "change its limits: --resources FILE or -", &kUpdateOptions, 1, 1, kFailure, &Update},
-    {"events", "ID", "its counters, once: --stats", &kEventsOptions, 1, 1, kFailure, &Events},
+    {"update", "ID", "change its limits", &kUpdateOptions, 1, 1, kFailure, &Update},
+    {"events", "ID", "its counters and kills by the kernel as JSON lines", &kEventsOptions, 1, 1, kFailure, &Events},
     {"features", "", "what this runtime can do, as JSON", &kNone, 0, 0, kFailure, &Features},
     {"spec", "", "write a config.json to begin with", &kSpecOptions, 0, 0, kFailure, &WriteSpec},
 };
@@ -121,7 +117,8 @@ Result<Globals> ReadGlobals(const Options& options) {
   if (globals.root.empty())
     return Fail(Errc::kInvalid, "--root is empty");
   std::string manager = options.Value("cgroup-manager");
-  if (!manager.empty() && manager != "cgroupfs")
+  globals.cgroups = manager != "disabled";
+  if (globals.cgroups && !manager.empty() && manager != "cgroupfs")
     return Fail(Errc::kUnsupported, Cat("--cgroup-manager ", manager, " is not supported"));
   std::string rootless = options.Value("rootless");
   if (!rootless.empty() && rootless != "true" && rootless != "false" && rootless != "auto")
@@ -131,8 +128,26 @@ Result<Globals> ReadGlobals(const Options& options) {
   return globals;
 }
 
+void ShowUsage(const Command& command) {
+  std::string text = Cat("usage: ", kName, " ", command.name, " [OPTION...] ", command.arguments,
+                         "\n", command.summary, "\n");
+  for (const OptionRow& row : *command.options) {
+    if (row.takes == Takes::kRefused)
+      continue;
+    Append(text, "  --", row.name);
+    if (row.letter != 0)
+      Append(text, ", -", row.letter);
+    text += row.takes == Takes::kValue ? " VALUE\n" : "\n";
+  }
+  (void)WriteAll(STDOUT_FILENO, text, "standard output");
+}
+
 Result<int> RunCommand(const Command& command, const Globals& globals,
                        const std::vector<std::string>& words) {
+  if (!words.empty() && (words[0] == "--help" || words[0] == "-h")) {
+    ShowUsage(command);
+    return 0;
+  }
   Options options = TRY(Options::Parse(*command.options, words));
   size_t count = options.arguments().size();
   if (count < command.least || count > command.most) {
@@ -159,8 +174,8 @@ int Main(int argc, char** argv) {
     return refuse(kFailure, read.error());
   globals = std::move(*read);
   if (options->Has("version")) {
-    printf("%s version %s\ncommit: v%s\nspec: 1.2.0\n", kName.data(), WHERRY_VERSION,
-           WHERRY_VERSION);
+    printf("%s version %s\ncommit: v%s\nspec: %s\n", kName.data(), WHERRY_VERSION, WHERRY_VERSION,
+           kSpecVersion.data());
     return 0;
   }
   const std::vector<std::string>& rest = options->arguments();

@@ -1,4 +1,4 @@
-// state, list, ps, events, features, spec: what only shows.
+// state, list, ps, features, spec: what only shows.
 #include <fcntl.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -34,44 +34,6 @@ Result<bool> WantsJson(const Options& options) {
 void AppendColumn(std::string& line, std::string_view text, size_t width) {
   line += text;
   line.append(text.size() < width ? width - text.size() : 1, ' ');
-}
-
-void WriteNumber(JsonWriter& json, std::string_view key, const std::optional<uint64_t>& value) {
-  json.Field(key, value.value_or(0));
-}
-
-std::string StatsJson(const std::string& id, const runtime::CgroupStats& stats) {
-  constexpr uint64_t kNanos = 1000;
-  JsonWriter json;
-  json.Object().Field("type", "stats").Field("id", id).Key("data").Object();
-  json.Key("cpu").Object().Key("usage").Object();
-  json.Field("total", stats.cpu_usage_us.value_or(0) * kNanos);
-  json.Field("kernel", stats.cpu_system_us.value_or(0) * kNanos);
-  json.Field("user", stats.cpu_user_us.value_or(0) * kNanos).End();
-  json.Key("throttling").Object();
-  WriteNumber(json, "periods", stats.cpu_periods);
-  WriteNumber(json, "throttledPeriods", stats.cpu_throttled_periods);
-  json.Field("throttledTime", stats.cpu_throttled_us.value_or(0) * kNanos).End().End();
-  json.Key("memory").Object().Key("usage").Object();
-  WriteNumber(json, "limit", stats.memory_max);
-  WriteNumber(json, "usage", stats.memory_current);
-  WriteNumber(json, "max", stats.memory_peak);
-  json.Field("failcnt", stats.oom_kills.value_or(0)).End();
-  json.Key("raw").Object();
-  WriteNumber(json, "inactive_file", stats.memory_inactive_file);
-  json.End().End();
-  json.Key("pids").Object();
-  WriteNumber(json, "current", stats.pids_current);
-  json.Field("limit", stats.pids_max.value_or(0) == UINT64_MAX ? 0 : stats.pids_max.value_or(0));
-  json.End().Key("blkio").Object().Key("ioServiceBytesRecursive").Array();
-  struct Row {
-    std::string_view op;
-    const std::optional<uint64_t>& value;
-  };
-  for (const Row& row : {Row{"Read", stats.io_read_bytes}, Row{"Write", stats.io_write_bytes}})
-    json.Object().Field("op", row.op).Field("value", row.value.value_or(0)).End();
-  json.End().End().End().End();
-  return json.Take();
 }
 
 // The words of a process's command line, made printable.
@@ -175,25 +137,12 @@ Result<int> Ps(const Call& call) {
   return 0;
 }
 
-Result<int> Events(const Call& call) {
-  if (!call.options.Has("stats")) {
-    return Fail(Errc::kUnsupported,
-                "events that follow a container are not supported; --stats shows them once");
-  }
-  Container container = TRY(FindContainer(call.globals.root, call.id(), Locked::kNo));
-  if (!container.init)
-    return Fail(Errc::kConflict, Cat("container not running: ", call.id()));
-  runtime::Cgroup cgroup = TRY(container.OpenCgroup());
-  TRY(Print(StatsJson(call.id(), cgroup.Stats())));
-  return 0;
-}
-
 Result<int> Features(const Call& call) {
   (void)call;
   JsonWriter json;
-  json.Object().Field("ociVersionMin", "1.0.0").Field("ociVersionMax", "1.2.0");
-  json.Field("hooks",
-             std::vector<std::string>{"prestart", "createRuntime", "poststart", "poststop"});
+  json.Object().Field("ociVersionMin", "1.0.0").Field("ociVersionMax", kSpecVersion);
+  json.Field("hooks", std::vector<std::string>{"prestart", "createRuntime", "createContainer",
+                                               "startContainer", "poststart", "poststop"});
   json.Field(
       "mountOptions",
       std::vector<std::string>{
@@ -207,15 +156,15 @@ Result<int> Features(const Call& call) {
                                                     "time", "user", "uts"});
   json.Field("capabilities", runtime::CapabilityNames(runtime::AllCapabilities()));
   json.Key("cgroup").Object().Field("v1", false).Field("v2", true).Field("systemd", false);
-  json.Field("systemdUser", false).Field("rdma", false).End();
+  json.Field("systemdUser", false).Field("rdma", true).End();
   json.Key("seccomp").Object().Field("enabled", true);
-  json.Field("actions",
-             std::vector<std::string>{"SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL",
-                                      "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
-                                      "SCMP_ACT_LOG", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP"});
+  json.Field("actions", std::vector<std::string>{
+                            "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL",
+                            "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG",
+                            "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP"});
   json.End();
-  json.Key("apparmor").Object().Field("enabled", false).End();
-  json.Key("selinux").Object().Field("enabled", false).End();
+  json.Key("apparmor").Object().Field("enabled", true).End();
+  json.Key("selinux").Object().Field("enabled", true).End();
   json.Key("intelRdt").Object().Field("enabled", false).End();
   json.Key("mountExtensions").Object().Key("idmap").Object().Field("enabled", true).End().End();
   json.End();

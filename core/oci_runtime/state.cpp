@@ -88,6 +88,7 @@ Result<State> ParseState(const std::string& id, std::string_view text) {
   state.bundle = json["bundle"].str();
   state.rootfs = json["rootfs"].str();
   state.cgroup = json["cgroup"].str();
+  state.new_keyring = json["new_keyring"].boolean();
   for (JsonValue annotation : json["annotations"])
     state.annotations[std::string(annotation.key())] = annotation.str();
   return state;
@@ -192,7 +193,8 @@ Result<> StateDir::Save(const State& state) {
   json.Object();
   WriteShown(json, state);
   json.Field("pid", state.pid).Field("start_time", Cat(state.start_time));
-  json.Field("created_nanos", Cat(state.created)).Field("cgroup", state.cgroup).End();
+  json.Field("created_nanos", Cat(state.created)).Field("cgroup", state.cgroup);
+  json.Field("new_keyring", state.new_keyring).End();
   return ReplaceFileAt(dir_.get(), kStateName, json.text(), 0600, Durability::kVolatile);
 }
 
@@ -292,6 +294,14 @@ Result<Container> FindDamaged(const std::string& root, const std::string& id) {
   TRY(dir.Lock());
   State state = dir.Guess();
   return Container{std::move(dir), std::move(state), Status::kStopped, {}};
+}
+
+Result<Container> FindRunning(const std::string& root, const std::string& id) {
+  Container container = TRY(FindContainer(root, id, Locked::kYes));
+  if (!container.init)
+    return Fail(Errc::kConflict,
+                Cat("container not running: ", id, " is ", StatusName(container.status)));
+  return container;
 }
 
 }  // namespace wherry::oci_runtime

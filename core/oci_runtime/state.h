@@ -37,6 +37,7 @@ struct State {
   std::string rootfs;
   std::string cgroup;   // below the cgroup2 mount
   int64_t created = 0;  // UnixNanosNow
+  bool new_keyring = true;
   std::map<std::string, std::string> annotations;
 };
 
@@ -102,6 +103,9 @@ enum class Locked : uint8_t { kNo, kYes };
 Result<Container> FindContainer(const std::string& root, const std::string& id, Locked locked);
 // One whose state.json is damaged, locked, by StateDir::Guess: for its removal.
 Result<Container> FindDamaged(const std::string& root, const std::string& id);
+
+// Locked, and kConflict when it has ended.
+Result<Container> FindRunning(const std::string& root, const std::string& id);
 
 std::string StateJson(const State& state, Status status);
 

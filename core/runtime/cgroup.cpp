@@ -23,8 +23,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kFreezeTimeout{5000};
 constexpr milliseconds kRemoveTimeout{2000};
 
-constexpr std::array<std::string_view, 6> kControllers = {"cpu",    "cpuset", "io",
-                                                          "memory", "pids",   "hugetlb"};
+constexpr std::array<std::string_view, 7> kControllers = {"cpu",  "cpuset",  "io",  "memory",
+                                                          "pids", "hugetlb", "rdma"};
 
 bool Contains(const std::vector<std::string>& words, std::string_view word) {
   return std::find(words.begin(), words.end(), word) != words.end();

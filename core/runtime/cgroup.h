@@ -52,8 +52,8 @@ class Cgroup {
  public:
   // Creates `path` ("/wherry/c/<id>", below the mount) and its missing ancestors, and enables in
   // every ancestor the controllers this kernel offers among cpu, cpuset, io, memory, pids, hugetlb,
-  // one at a time. kExists when it exists and has processes; an empty left-over is used again.
-  // Undone when a later step fails.
+  // rdma, one at a time. kExists when it exists and has processes; an empty left-over is used
+  // again. Undone when a later step fails.
   static Result<Cgroup> Create(const sys::CgroupHost& host, std::string path);
   // An existing one.
   static Result<Cgroup> Open(const sys::CgroupHost& host, std::string path);

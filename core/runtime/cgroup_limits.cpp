@@ -60,6 +60,7 @@ class WriteList {
       Add("pids.max", MaxOr(*resources_.pids_limit));
     TRY(Io());
     TRY(Hugepages());
+    Rdma();
     TRY(Unified());
     return std::move(writes_);
   }
@@ -188,6 +189,17 @@ class WriteList {
       Add(Cat("hugetlb.", limit.page_size, ".rsvd.max"), Cat(limit.limit), IfMissing::kIgnore);
     }
     return {};
+  }
+
+  void Rdma() {
+    for (const oci::RdmaLimit& limit : resources_.rdma) {
+      std::string value = limit.device;
+      if (limit.handles)
+        Append(value, " hca_handle=", *limit.handles);
+      if (limit.objects)
+        Append(value, " hca_object=", *limit.objects);
+      Add("rdma.max", std::move(value));
+    }
   }
 
   Result<> Unified() {

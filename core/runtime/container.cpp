@@ -12,6 +12,8 @@
 #include "core/runtime/identity.h"
 #include "core/runtime/init.h"
 #include "core/runtime/masks.h"
+#include "core/runtime/seccomp_listener.h"
+#include "core/runtime/security_label.h"
 #include "core/runtime/sync.h"
 #include "core/sys/user_namespace.h"
 
@@ -75,7 +77,8 @@ bool AsksForLimits(const oci::LinuxResources& resources) {
          cpu.burst || cpu.period || cpu.idle || !cpu.cpus.empty() || !cpu.mems.empty() ||
          resources.pids_limit || io.weight || !io.device_weights.empty() || !io.read_bps.empty() ||
          !io.write_bps.empty() || !io.read_iops.empty() || !io.write_iops.empty() ||
-         !resources.hugepage_limits.empty() || !resources.unified.empty();
+         !resources.hugepage_limits.empty() || !resources.rdma.empty() ||
+         !resources.unified.empty();
 }
 
 Result<> CheckRequest(const ContainerRequest& request) {
@@ -88,16 +91,14 @@ Result<> CheckRequest(const ContainerRequest& request) {
   }
   if (!request.bundle.starts_with('/'))
     return Fail(Errc::kInvalid, Cat("bundle ", request.bundle, " is not an absolute path"));
-  const oci::Hooks& hooks = request.spec.hooks;
-  bool has_hooks = !hooks.prestart.empty() || !hooks.create_runtime.empty() ||
-                   !hooks.poststart.empty() || !hooks.poststop.empty();
-  if (has_hooks && !request.in_namespaces)
+  if (!request.spec.hooks.empty() && !request.hooks.in_namespaces)
     return Fail(Errc::kUnsupported, "hooks are not supported here");
   if (request.spec.process.args.empty())
     return Fail(Errc::kInvalid, "no program is given");
   if (request.cgroup.empty() && AsksForLimits(request.spec.resources)) {
     return Fail(Errc::kInvalid, "limits need a cgroup of the container's own");
   }
+  TRY(CheckLabels(request.spec.process, request.spec.mount_label));
   return CheckSysctls(request.spec);
 }
 
@@ -162,20 +163,41 @@ void Prepared::Discard() {
   cgroup_.reset();
 }
 
-StartResult<> Prepared::Start() {
-  Result<> sent = SendSync(sync_.get(), SyncKind::kGo);
-  Result<std::optional<SyncMessage>> message = ReceiveSync(sync_.get());
-  if (!sent || !message || *message) {
-    std::optional<SyncMessage> said;
-    if (message)
-      said = std::move(*message);
-    StartError error = InitFailure(said, child_);
+StartResult<> Prepared::Start(const ListenerTaker& take_listener) {
+  StartResult<> started = AwaitStarted(take_listener);
+  if (!started) {
     Discard();
-    return std::unexpected(std::move(error));
+    return started;
   }
   sync_.Reset();
   started_ = child_.Release();
   cgroup_.reset();  // the running container's now
+  return {};
+}
+
+// The end of the connection is execve's success.
+StartResult<> Prepared::AwaitStarted(const ListenerTaker& take_listener) {
+  Result<> sent = SendSync(sync_.get(), SyncKind::kGo);
+  Result<std::optional<SyncMessage>> message = ReceiveSync(sync_.get());
+  if (sent && message && *message && (*message)->kind == SyncKind::kListener && take_listener) {
+    TRY_CTX("seccomp listener", PassListener(std::move((*message)->fd), take_listener));
+    message = ReceiveSync(sync_.get());
+  }
+  if (sent && message && !*message)
+    return {};
+  std::optional<SyncMessage> said;
+  if (message)
+    said = std::move(*message);
+  return std::unexpected(InitFailure(said, child_));
+}
+
+Result<> Prepared::PassListener(UniqueFd memory, const ListenerTaker& take_listener) {
+  SharedListener shared = TRY(SharedListener::Open(std::move(memory)));
+  UniqueFd listener = TRY(shared.Take(child_.process(), sync_.get()));
+  if (!listener)
+    return {};
+  TRY(take_listener(listener.get()));
+  shared.Release();
   return {};
 }
 
@@ -234,7 +256,7 @@ StartResult<Prepared> Prepare(const ContainerRequest& request) {
   if (flags.inner != 0)
     TRY(prepared.AwaitInner(request));
   prepared.start_time_ = TRY(sys::ProcessStartTime(prepared.child_.pid()));
-  TRY(prepared.AwaitReady(request.in_namespaces));
+  TRY(prepared.AwaitReady(request.hooks.in_namespaces));
   if (request.spec.FindNamespace(oci::NamespaceType::kUser) != nullptr)
     TRY(SetRlimits(prepared.pid_, request.spec.process.rlimits));
   // Last, so that building the container needs no more memory than its program.

@@ -51,6 +51,19 @@ struct StandardStreams {
 struct SeccompProgram {
   std::span<const sock_filter> code;
   uint32_t flags = 0;
+  bool listener = false;  // Start gives one to its caller
+};
+// Takes a copy of the listener (borrowed) to where it belongs.
+using ListenerTaker = std::function<Result<>(int listener)>;
+
+// The hooks of a specification are the caller's to run; needed by one that has any.
+struct HookRunners {
+  // With init's pid, when init is in its namespaces and before it mounts anything.
+  std::function<Result<>(pid_t)> in_namespaces;
+  // Called in init, which is a clone of the caller: when everything is mounted and the root is
+  // still the host's; and inside, right before the program is executed.
+  std::function<Result<>()> create_container;
+  std::function<Result<>()> start_container;
 };
 
 struct ContainerRequest {
@@ -69,9 +82,9 @@ struct ContainerRequest {
   // A listening SOCK_SEQPACKET socket (borrowed) where init waits for its start once it is detached
   // (Prepared::Detach); -1: it cannot be.
   int start_socket = -1;
-  // Called with init's pid when init is in its namespaces and before it mounts anything; needed by
-  // a specification with hooks, which are the caller's to run.
-  std::function<Result<>(pid_t)> in_namespaces = {};
+  bool new_keyring = true;  // a session keyring of the container's own
+  bool pivot = true;        // false: for a root that cannot be left by pivot_root, an initramfs
+  HookRunners hooks = {};
 };
 
 struct ExecRequest;  // core/runtime/exec.h
@@ -94,8 +107,9 @@ class Prepared {
   const Cgroup* cgroup() const { return cgroup_ ? &*cgroup_ : nullptr; }
 
   // Lets init execute the program. Blocks until execve has succeeded (then the container is no
-  // longer tied to this object) or failed (then everything has been removed). Call once.
-  StartResult<> Start();
+  // longer tied to this object) or failed (then everything has been removed). `take_listener` is
+  // needed with SeccompProgram::listener. Call once.
+  StartResult<> Start(const ListenerTaker& take_listener = {});
   // Lets go of a container with a start socket: its init waits there, and whoever built it may end.
   // Should the caller die before, init dies too. Gives the process.
   Result<sys::PidFd> Detach();
@@ -113,6 +127,8 @@ class Prepared {
   Result<> TakeInit(SyncMessage& message);
   StartResult<> AwaitInner(const ContainerRequest& request);
   StartResult<> AwaitReady(const std::function<Result<>(pid_t)>& in_namespaces);
+  StartResult<> AwaitStarted(const ListenerTaker& take_listener);
+  Result<> PassListener(UniqueFd memory, const ListenerTaker& take_listener);
   void Discard();
 
   sys::Child child_;  // until it has been started

@@ -18,6 +18,7 @@ constexpr Row kRows[] = {
     {"cpu", "cpu", "CONFIG_CGROUP_SCHED"},  {"cpuset", "cpuset", "CONFIG_CPUSETS"},
     {"io", "blkio", "CONFIG_BLK_CGROUP"},   {"memory", "memory", "CONFIG_MEMCG"},
     {"pids", "pids", "CONFIG_CGROUP_PIDS"}, {"hugetlb", "hugetlb", "CONFIG_CGROUP_HUGETLB"},
+    {"rdma", "rdma", "CONFIG_CGROUP_RDMA"},
 };
 
 const Row* Find(std::string_view name) {

@@ -16,6 +16,8 @@
 #include "core/base/text.h"
 #include "core/runtime/devices.h"
 #include "core/runtime/program_setup.h"
+#include "core/runtime/scheduling.h"
+#include "core/runtime/security_label.h"
 #include "core/sys/cgroup.h"
 #include "core/sys/path.h"
 #include "core/sys/user_namespace.h"
@@ -55,15 +57,16 @@ class Joiner {
   explicit Joiner(const ExecPlan& plan)
       : plan_(plan),
         request_(plan.request),
-        program_request_{request_.container,
-                         request_.process,
-                         request_.streams,
-                         request_.seccomp,
-                         plan.capabilities,
-                         plan.sync,
-                         -1,
-                         request_.preserved_fds,
-                         Has(request_.namespaces, oci::NamespaceType::kUser)},
+        program_request_{.container = request_.container,
+                         .process = request_.process,
+                         .streams = request_.streams,
+                         .seccomp = request_.seccomp,
+                         .capabilities = plan.capabilities,
+                         .sync = plan.sync,
+                         .preserved_fds = request_.preserved_fds,
+                         .in_user_namespace = Has(request_.namespaces, oci::NamespaceType::kUser),
+                         .new_keyring = request_.new_keyring,
+                         .personality = request_.personality},
         program_(program_request_) {}
 
   // Returns only with an error.
@@ -72,6 +75,7 @@ class Joiner {
     if (plan_.await_cgroup)
       TRY(program_.Await(SyncKind::kProceed));
     TRY(program_.SetOomScore());
+    TRY(SetAffinity(request_.process.exec_affinity.final, "process.execCPUAffinity.final"));
     TRY(CloseHosts());
     TRY_CTX("join the container's namespaces", sys::JoinNamespacesOf(request_.init, JoinedTypes()));
     TRY(BecomeInner());
@@ -103,8 +107,8 @@ class Joiner {
 };
 
 Result<> Joiner::CloseHosts() {
-  std::vector<int> kept = {plan_.sync, request_.init.fd(), request_.streams.in,
-                           request_.streams.out, request_.streams.err};
+  std::vector<int> kept = {plan_.sync,           request_.init.fd(),   request_.streams.in,
+                           request_.streams.out, request_.streams.err, program_.procfs()};
   for (int fd = 0; fd < 3 + request_.preserved_fds; ++fd)
     kept.push_back(fd);
   return sys::CloseAllBut(std::move(kept));
@@ -153,12 +157,12 @@ Result<sys::Cloned> CloneInto(const ExecRequest& request, UniqueFd& group) {
   if (request.cgroup.empty())
     return sys::Clone(0, -1);
   sys::CgroupHost host = TRY(sys::FindCgroupHost());
-  group = TRY_CTX("the container's cgroup",
+  group = TRY_CTX("the process's cgroup",
                   Open(Cat(host.mount, request.cgroup), O_RDONLY | O_DIRECTORY));
   Result<sys::Cloned> cloned = sys::Clone(0, group.get());
   bool inner = !cloned && (cloned.error().code() == Errc::kBusy ||
                            cloned.error().code() == Errc::kUnsupported);
-  if (!inner)
+  if (!inner || request.exact_cgroup)
     return cloned;
   std::string current = TRY(sys::CgroupOf(request.init.pid()));
   group = TRY_CTX("the cgroup of the container's init",
@@ -173,6 +177,8 @@ StartResult<Prepared> PrepareExec(const ExecRequest& request) {
     return std::unexpected(StartError(Error(Errc::kInvalid, "no program is given")));
   ExecPlan plan{request, {}, -1, false};
   plan.capabilities = TRY(ParseCapabilitySets(request.process));
+  TRY(CheckLabels(request.process, ""));
+  TRY(SetAffinity(request.process.exec_affinity.initial, "process.execCPUAffinity.initial"));
   // Inherited by both clones.
   if (prctl(PR_SET_DUMPABLE, 0) < 0)
     return std::unexpected(StartError(Error::Sys(errno, "prctl PR_SET_DUMPABLE")));

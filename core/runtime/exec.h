@@ -21,8 +21,12 @@ struct ExecRequest {
   StandardStreams streams;
   // The container's cgroup below the cgroup2 mount; empty: the caller's own.
   std::string cgroup;
+  // False: init's instead where processes may not be in that one.
+  bool exact_cgroup = false;
   SeccompProgram seccomp;
   int preserved_fds = 0;  // as ContainerRequest's
+  bool new_keyring = true;
+  std::optional<uint32_t> personality = {};  // of the container
 };
 
 // The caller's later children are in the container's pid namespace from here on. kConflict when the

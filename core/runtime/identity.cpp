@@ -91,8 +91,12 @@ Result<> GivePipes(const StandardStreams& streams, const Owner& root) {
 }
 
 bool NeedsHome(const std::vector<std::string>& env) {
-  return std::ranges::none_of(env,
-                              [](const std::string& entry) { return entry.starts_with("HOME="); });
+  std::string_view last = "HOME=";
+  for (std::string_view entry : env) {
+    if (entry.starts_with("HOME="))
+      last = entry;
+  }
+  return last == "HOME=";
 }
 
 Result<Identity> ResolveIdentity(int root, const oci::Process& process) {

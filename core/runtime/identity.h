@@ -38,7 +38,7 @@ Result<std::optional<Owner>> NamespaceRoot(pid_t pid);
 // So that a program in a user namespace can open /dev/stdout again: pipes belong to its root.
 Result<> GivePipes(const StandardStreams& streams, const Owner& root);
 
-// Whether "HOME=" is missing from the environment.
+// Whether the environment says nothing of HOME, or last that it is empty.
 bool NeedsHome(const std::vector<std::string>& env);
 
 // The sets of the configuration; none at all when it has none. kInvalid naming an unknown

@@ -1,10 +1,11 @@
 // The order is that of runtime.md in the specification as crun implements it, with one difference:
 // pivot_root comes before the mounts, whose sources were opened as detached mounts before. So no
 // path is ever resolved on the host after the container's file system has come into play, and none
-// inside the container before.
+// inside the container before. Only hooks that want to see the mounts from the host delay it.
 #include "core/runtime/init.h"
 
 #include <sched.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <optional>
@@ -27,6 +28,7 @@ namespace wherry::runtime {
 namespace {
 
 constexpr int kCloneNewTime = 0x80;
+constexpr mode_t kHookUmask = 0022;
 
 struct JoinRow {
   oci::NamespaceType type;
@@ -44,15 +46,20 @@ class Init {
       : plan_(plan),
         request_(plan.request),
         spec_(plan.request.spec),
-        program_request_{request_.id,
-                         spec_.process,
-                         request_.streams,
-                         request_.seccomp,
-                         plan.capabilities,
-                         plan.sync,
-                         request_.start_socket,
-                         request_.preserved_fds,
-                         spec_.FindNamespace(oci::NamespaceType::kUser) != nullptr},
+        program_request_{
+            .container = request_.id,
+            .process = spec_.process,
+            .streams = request_.streams,
+            .seccomp = request_.seccomp,
+            .capabilities = plan.capabilities,
+            .sync = plan.sync,
+            .start_socket = request_.start_socket,
+            .preserved_fds = request_.preserved_fds,
+            .in_user_namespace = spec_.FindNamespace(oci::NamespaceType::kUser) != nullptr,
+            .new_keyring = request_.new_keyring,
+            .personality = spec_.personality,
+            .memory_policy = spec_.memory_policy ? &*spec_.memory_policy : nullptr,
+            .before_program = request_.hooks.start_container},
         program_(program_request_) {}
 
   // Returns only with an error.
@@ -174,7 +181,7 @@ Result<> Init::SetUpNamespaces() {
   }
   if (spec_.MakesNamespace(oci::NamespaceType::kNetwork))
     TRY(sys::BringLoopbackUp());
-  if (!request_.in_namespaces)
+  if (!request_.hooks.in_namespaces)
     return {};
   TRY(SendSync(plan_.sync, SyncKind::kInNamespaces));
   return program_.Await(SyncKind::kProceed);
@@ -190,8 +197,10 @@ Result<> Init::BuildFileSystem() {
     TRY(WriteSysctls(spec_, SysctlsOf::kJoinedNamespaces, procfs));
     root_ = TRY(MountRootfs(request_));
   }
-  TRY(EnterRootfs(root_.get(), spec_));
   // From here on inside.
+  bool host_sees_mounts = !spec_.hooks.create_container.empty();
+  if (!host_sees_mounts)
+    TRY(EnterRootfs(root_.get(), request_));
   TRY(mounts_->Attach(root_.get()));
   if (!mounts_->DevIsBound())
     TRY(devices_->Create(root_.get()));
@@ -204,6 +213,13 @@ Result<> Init::BuildFileSystem() {
   TRY(MaskPaths(root_.get(), std::move(null_mount_), spec_, procfs));
   TRY(MakePathsReadonly(root_.get(), spec_, procfs));
   TRY(FillFileSystem());
+  TRY(mounts_->Seal());
+  if (host_sees_mounts) {
+    umask(kHookUmask);
+    TRY(request_.hooks.create_container());
+    umask(0);
+    TRY(EnterRootfs(root_.get(), request_));
+  }
   return SealRootfs(root_.get(), spec_, procfs);
 }
 

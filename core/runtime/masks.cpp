@@ -159,6 +159,10 @@ Result<> CheckSysctls(const oci::RuntimeSpec& spec) {
       return Fail(Errc::kInvalid, Cat("sysctl \"", name,
                                       "\" is not in a separate kernel namespace of the container"));
     }
+    if (path == "kernel/domainname" && !spec.domainname.empty() && spec.domainname != value) {
+      return Fail(Errc::kInvalid,
+                  Cat("sysctl \"", name, "\" is ", value, ", and domainname is ", spec.domainname));
+    }
   }
   return {};
 }

@@ -55,6 +55,10 @@ bool IsPseudo(const oci::Mount& mount) {
   return mount.type == "proc" || mount.type == "sysfs";
 }
 
+bool IsTmpfs(const PlannedMount& mount) {
+  return mount.spec->type == "tmpfs" && !mount.options.bind;
+}
+
 Result<> CheckDestination(const PlannedMount& mount) {
   const std::string& path = mount.destination;
   if (path == "/")
@@ -81,7 +85,8 @@ Result<UniqueFd> OpenBind(PlannedMount& mount, const std::string& source) {
   return sys::CloneTree(fd.get(), "", mount.options.bind_recursive);
 }
 
-Result<UniqueFd> MountFileSystem(const PlannedMount& mount, const std::string& type) {
+Result<UniqueFd> MountFileSystem(const PlannedMount& mount, const std::string& type,
+                                 const std::string& label) {
   if (type.empty())
     return Fail(Errc::kInvalid, "neither a type nor bind is given");
   sys::FsContext context = TRY(sys::FsContext::Open(type));
@@ -89,7 +94,13 @@ Result<UniqueFd> MountFileSystem(const PlannedMount& mount, const std::string& t
     TRY(context.SetString("source", mount.spec->source));
   for (const std::string& option : mount.options.data)
     TRY(context.SetOption(option));
-  return context.Mount(mount.options.attributes.set | mount.options.recursive_attributes.set);
+  if (!label.empty() && !IsPseudo(*mount.spec) && !IsCgroup(*mount.spec))
+    TRY(context.SetString("context", label));
+  uint64_t attributes = mount.options.attributes.set | mount.options.recursive_attributes.set;
+  // Its mode and content, and what is mounted in it, come later: Seal.
+  if (IsTmpfs(mount))
+    attributes &= ~uint64_t{MOUNT_ATTR_RDONLY};
+  return context.Mount(attributes);
 }
 
 // What bind mounts need and fsmount has not done.
@@ -217,7 +228,8 @@ Result<> MountPlan::OpenInside() {
 
 Result<> MountPlan::OpenFileSystem(PlannedMount& mount) {
   const std::string& type = mount.spec->type;
-  Result<UniqueFd> made = MountFileSystem(mount, IsCgroup(*mount.spec) ? "cgroup2" : type);
+  Result<UniqueFd> made =
+      MountFileSystem(mount, IsCgroup(*mount.spec) ? "cgroup2" : type, spec_->mount_label);
   bool is_hosts =
       (type == "proc" && spec_->FindNamespace(oci::NamespaceType::kPid) == nullptr) ||
       (type == "sysfs" && spec_->FindNamespace(oci::NamespaceType::kNetwork) == nullptr);
@@ -307,9 +319,8 @@ Result<> MountPlan::AttachOne(PlannedMount& mount, int root) {
     mount.source.Reset();
   }
   TRY(sys::AttachMount(mount.tree.get(), target.get()));
-  if (mount.spec->type == "tmpfs" && !mount.options.bind && !mount.options.HasData("mode")) {
+  if (IsTmpfs(mount) && !mount.options.HasData("mode"))
     TRY(CopyMode(mount, status.st_mode));
-  }
   if (mount.options.bind && !sys::HasMountSetattr()) {
     int procfs = TRY(Procfs());
     TRY(ApplyAttributes(mount, procfs));
@@ -317,6 +328,21 @@ Result<> MountPlan::AttachOne(PlannedMount& mount, int root) {
     sys::MountAttributes propagation;
     propagation.propagation = mount.options.attributes.propagation;
     TRY(sys::SetMountAttributes(mount.tree.get(), propagation, sys::Recursive::kNo));
+  }
+  return {};
+}
+
+Result<> MountPlan::Seal() {
+  sys::MountAttributes read_only;
+  read_only.set = MOUNT_ATTR_RDONLY;
+  for (const PlannedMount& mount : mounts_) {
+    if (!IsTmpfs(mount) || (mount.options.attributes.set & MOUNT_ATTR_RDONLY) == 0)
+      continue;
+    int procfs = sys::HasMountSetattr() ? -1 : TRY(Procfs());
+    Result<> sealed =
+        sys::SetMountAttributes(mount.tree.get(), read_only, sys::Recursive::kNo, procfs);
+    if (!sealed)
+      return MountFailure(std::move(sealed).error(), mount);
   }
   return {};
 }

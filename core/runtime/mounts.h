@@ -43,6 +43,9 @@ class MountPlan {
   // let the container redirect the runtime (over or under /proc).
   Result<> Attach(int root);
 
+  // Makes read-only what had to be written to until all was there: a tmpfs.
+  Result<> Seal();
+
   // Root of a procfs of the container's pid namespace that nothing is mounted on: for sysctls and
   // /proc/self/fd.
   Result<int> Procfs();

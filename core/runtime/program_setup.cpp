@@ -1,12 +1,14 @@
 #include "core/runtime/program_setup.h"
 
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -14,7 +16,9 @@
 #include "core/base/text.h"
 #include "core/runtime/devices.h"
 #include "core/runtime/program.h"
+#include "core/runtime/scheduling.h"
 #include "core/runtime/seccomp.h"
+#include "core/runtime/seccomp_listener.h"
 #include "core/sys/process.h"
 
 namespace wherry::runtime {
@@ -23,6 +27,21 @@ namespace {
 
 constexpr uint32_t kDefaultUmask = 0022;
 constexpr int kSysAdmin = 21;  // CAP_SYS_ADMIN
+
+// Each variable once, with its last value: programs take the first.
+std::vector<std::string> Unique(const std::vector<std::string>& env) {
+  std::vector<std::string> unique;
+  for (const std::string& entry : env) {
+    std::string_view name = std::string_view(entry).substr(0, entry.find('=') + 1);
+    auto same = std::ranges::find_if(
+        unique, [name](const std::string& other) { return other.starts_with(name); });
+    if (same == unique.end())
+      unique.push_back(entry);
+    else
+      *same = entry;
+  }
+  return unique;
+}
 
 }  // namespace
 
@@ -39,7 +58,9 @@ Result<> ProgramSetup::Reset() {
   if (setsid() < 0)
     return FailSys("setsid");
   sys::ResetSignals();
-  return sys::JoinSessionKeyring(Cat("_ses.", request_.container));
+  if (request_.new_keyring)
+    TRY(sys::JoinSessionKeyring(Cat("_ses.", request_.container)));
+  return labels_.Open(request_.process);
 }
 
 Result<> ProgramSetup::SetOomScore() {
@@ -54,9 +75,11 @@ Result<> ProgramSetup::SetOomScore() {
 
 Result<> ProgramSetup::FindUser(int root) {
   identity_ = TRY(ResolveIdentity(root, request_.process));
-  env_ = request_.process.env;
-  if (NeedsHome(env_))
+  env_ = Unique(request_.process.env);
+  if (NeedsHome(env_)) {
+    std::erase(env_, "HOME=");
     env_.push_back(Cat("HOME=", identity_.home));
+  }
   return {};
 }
 
@@ -70,10 +93,23 @@ StartResult<> ProgramSetup::Become(int root, const UniqueFd& directory, const Un
     TRY(EnterDirectory(directory.get()));
   TRY(CheckDirectory());
   std::string program = TRY(FindProgram(request_.process.args[0], env_));
+  CloseWhatIsDone();
   TRY(SendSync(request_.sync, SyncKind::kReady));
   TRY(AwaitStart());
+  umask(request_.process.user.umask.value_or(kDefaultUmask));
+  if (request_.before_program)
+    TRY(request_.before_program());
   TRY(Confine());
   return std::unexpected(Execute(program, request_.process.args, env_));
+}
+
+// A container may wait long for its start: nothing of the host stays open in its init meanwhile.
+// Where the kernel cannot, close-on-exec has to do.
+void ProgramSetup::CloseWhatIsDone() {
+  std::vector<int> kept = {request_.sync, request_.start_socket, labels_.procfs()};
+  for (int fd = 0; fd < 3 + request_.preserved_fds; ++fd)
+    kept.push_back(fd);
+  (void)sys::CloseAllBut(std::move(kept));
 }
 
 // As runc does: so that a program that is not root can open /dev/stdout again.
@@ -118,6 +154,7 @@ Result<> ProgramSetup::OpenStandardStreams(int root, const UniqueFd& console) {
 Result<> ProgramSetup::BecomeUser() {
   if (!request_.in_user_namespace)
     TRY(SetRlimits(0, request_.process.rlimits));
+  TRY(SetScheduling({request_.process, request_.personality, request_.memory_policy}));
   TRY(SwitchUser(identity_, request_.capabilities.bounding));
   CapabilitySets sets = request_.capabilities;
   if (!request_.seccomp.code.empty() && !request_.process.no_new_privileges) {
@@ -151,21 +188,36 @@ Result<> ProgramSetup::CheckDirectory() {
 // After this only execve may follow, and the report of its failure: the filter may forbid anything
 // else.
 Result<> ProgramSetup::Confine() {
-  umask(request_.process.user.umask.value_or(kDefaultUmask));
+  TRY(labels_.Announce(request_.process));
   if (request_.process.no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
     return FailSys("prctl", "PR_SET_NO_NEW_PRIVS");
   }
   if (request_.seccomp.code.empty())
     return {};
   if (request_.process.no_new_privileges)
-    return InstallSeccomp(request_.seccomp.code, request_.seccomp.flags);
+    return LoadFilter();
   CapabilitySets with_admin = request_.capabilities;
   with_admin.permitted |= CapabilityBit(kSysAdmin);
   with_admin.effective |= CapabilityBit(kSysAdmin);
   with_admin.ambient = 0;
   TRY(SetCapabilities(with_admin));
-  TRY(InstallSeccomp(request_.seccomp.code, request_.seccomp.flags));
+  TRY(LoadFilter());
   return SetCapabilities(request_.capabilities);
+}
+
+// The listener is on its way before anything is asked of whoever listens.
+Result<> ProgramSetup::LoadFilter() {
+  const SeccompProgram& seccomp = request_.seccomp;
+  if (!seccomp.listener) {
+    TRY(InstallSeccomp(seccomp.code, seccomp.flags));
+    return {};
+  }
+  SharedListener shared = TRY(SharedListener::Create());
+  TRY(SendSyncFd(request_.sync, SyncKind::kListener, shared.memory()));
+  int listener =
+      TRY(InstallSeccomp(seccomp.code, seccomp.flags | SECCOMP_FILTER_FLAG_NEW_LISTENER));
+  shared.Give(listener);
+  return {};
 }
 
 // The connection takes the place of the socket to the runtime that has gone, for the report of a

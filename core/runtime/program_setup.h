@@ -6,6 +6,8 @@
 #include <linux/filter.h>
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,6 +18,7 @@
 #include "core/runtime/capabilities.h"
 #include "core/runtime/container.h"
 #include "core/runtime/identity.h"
+#include "core/runtime/security_label.h"
 #include "core/runtime/sync.h"
 
 namespace wherry::runtime {
@@ -31,6 +34,11 @@ struct ProgramRequest {
   int preserved_fds = 0;  // that the program inherits, from 3 on
   // Resource limits can only be raised from outside then: by the runtime, before kGo.
   bool in_user_namespace = false;
+  bool new_keyring = true;
+  std::optional<uint32_t> personality = {};
+  const oci::MemoryPolicy* memory_policy = nullptr;
+  // Called right before the program is executed.
+  std::function<Result<>()> before_program = {};
 };
 
 // The steps in their order: Reset, then (inside the container's file system) FindUser, then Become.
@@ -42,6 +50,8 @@ class ProgramSetup {
   Result<> Reset();
   // Outside of the container's user namespace, where it would not be allowed.
   Result<> SetOomScore();
+  // To be kept open until then; -1: none.
+  int procfs() const { return labels_.procfs(); }
   // A message of the runtime; kCancelled when that has gone.
   Result<> Await(SyncKind kind);
   // User, groups and environment by the files below `root`.
@@ -56,11 +66,14 @@ class ProgramSetup {
   Result<> BecomeUser();
   StartResult<> EnterDirectory(int directory);
   Result<> CheckDirectory();
+  void CloseWhatIsDone();
   Result<> AwaitStart();
   Result<> Confine();
+  Result<> LoadFilter();
 
   const ProgramRequest& request_;
   Identity identity_;
+  ExecLabels labels_;
   std::vector<std::string> env_;
 };
 

@@ -67,12 +67,12 @@ Result<UniqueFd> MountRootfs(const ContainerRequest& request) {
   return root;
 }
 
-Result<> EnterRootfs(int root, const oci::RuntimeSpec& spec) {
-  if (spec.FindNamespace(oci::NamespaceType::kUser) != nullptr) {
+Result<> EnterRootfs(int root, const ContainerRequest& request) {
+  if (request.spec.FindNamespace(oci::NamespaceType::kUser) != nullptr) {
     UniqueFd top = TRY(Open("/", O_PATH | O_DIRECTORY));
     TRY_CTX("root file system", sys::AttachMount(root, top.get()));
   }
-  return sys::PivotRoot(root);
+  return request.pivot ? sys::PivotRoot(root) : sys::MoveRoot(root);
 }
 
 Result<> SealRootfs(int root, const oci::RuntimeSpec& spec, int proc_fd) {

@@ -13,9 +13,10 @@ namespace wherry::runtime {
 // overlay are mapped to it then, so that their files have the owners they have on disk.
 // REQUIRES: a private mount namespace.
 Result<UniqueFd> MountRootfs(const ContainerRequest& request);
-// Pivots into it and detaches the host's mounts. Everything on the host that is needed later must
+
+// Makes it "/" and detaches the host's mounts. Everything on the host that is needed later must
 // have been opened.
-Result<> EnterRootfs(int root, const oci::RuntimeSpec& spec);
+Result<> EnterRootfs(int root, const ContainerRequest& request);
 
 // The final state of the mount: read-only, propagation. `proc_fd` as in sys::SetMountAttributes.
 Result<> SealRootfs(int root, const oci::RuntimeSpec& spec, int proc_fd);

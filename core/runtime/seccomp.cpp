@@ -3,6 +3,7 @@
 #include <linux/seccomp.h>
 
 #include <array>
+#include <cerrno>
 #include <memory>
 
 #include "core/base/text.h"
@@ -76,16 +77,16 @@ SeccompFilter DefaultSeccomp(CapabilitySet bounding) {
   return filter;
 }
 
-Result<> InstallSeccomp(std::span<const sock_filter> code, uint32_t flags) {
+Result<int> InstallSeccomp(std::span<const sock_filter> code, uint32_t flags) {
   if (code.empty())
-    return {};
-  int error = sys::SetSeccompFilter(code, flags);
+    return 0;
   constexpr uint32_t kOptional = SECCOMP_FILTER_FLAG_LOG | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-  if (error == EINVAL && (flags & kOptional) != 0)
-    error = sys::SetSeccompFilter(code, flags & ~kOptional);
-  if (error == 0)
-    return {};
-  return std::unexpected(Error::Sys(error, "seccomp", "SECCOMP_SET_MODE_FILTER"));
+  int result = sys::SetSeccompFilter(code, flags);
+  if (result == -EINVAL && (flags & kOptional) != 0)
+    result = sys::SetSeccompFilter(code, flags & ~kOptional);
+  if (result >= 0)
+    return result;
+  return std::unexpected(Error::Sys(-result, "seccomp", "SECCOMP_SET_MODE_FILTER"));
 }
 
 }  // namespace wherry::runtime

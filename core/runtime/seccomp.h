@@ -64,12 +64,16 @@ SeccompFilter DefaultSeccomp(CapabilitySet bounding);
 // Docker's profile format is read too: includes and excludes by capability (of `bounding`),
 // architecture and kernel, archMap. System calls that wherry or the architecture does not know are
 // ignored, as runc does. kInvalid naming the field for anything malformed, kUnsupported for
-// SCMP_ACT_NOTIFY and for programs over 4096 instructions.
-Result<SeccompFilter> CompileSeccomp(JsonValue seccomp, CapabilitySet bounding);
+// programs over 4096 instructions, and for SCMP_ACT_NOTIFY and a listenerPath unless the caller
+// takes care of the listener (SeccompProgram::listener).
+enum class Notify : uint8_t { kRefused, kAllowed };
+Result<SeccompFilter> CompileSeccomp(JsonValue seccomp, CapabilitySet bounding,
+                                     Notify notify = Notify::kRefused);
 
 // seccomp(SECCOMP_SET_MODE_FILTER) on the calling process. Needs no_new_privs or CAP_SYS_ADMIN.
-// Empty: nothing is done. Flags that an older kernel refuses and that only speed things up or log
+// Gives the listener's descriptor with SECCOMP_FILTER_FLAG_NEW_LISTENER, else 0. Empty: nothing is
+// done. Flags that an older kernel refuses and that only speed things up or log
 // (SPEC_ALLOW, LOG) are left out then.
-Result<> InstallSeccomp(std::span<const sock_filter> code, uint32_t flags);
+Result<int> InstallSeccomp(std::span<const sock_filter> code, uint32_t flags);
 
 }  // namespace wherry::runtime

@@ -101,11 +101,12 @@ constexpr uint8_t IntArgumentMask(Sys call, const AbiTable& abi) {
   return 0;
 }
 
-// Whether calls that no rule names go through: newer calls than the profile knows must then not be
-// answered with ENOSYS.
+// Whether calls that no rule names go through, or to whoever listens: newer calls than the profile
+// knows must then not be answered with ENOSYS.
 constexpr bool IsPermissive(uint32_t action) {
   uint32_t kind = action & SECCOMP_RET_ACTION_FULL;
-  return kind == SECCOMP_RET_ALLOW || kind == SECCOMP_RET_LOG || kind == SECCOMP_RET_TRACE;
+  return kind == SECCOMP_RET_ALLOW || kind == SECCOMP_RET_LOG || kind == SECCOMP_RET_TRACE ||
+         kind == SECCOMP_RET_USER_NOTIF;
 }
 
 // Instructions in reverse order. A Label is the place of an instruction in it.

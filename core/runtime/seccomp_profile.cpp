@@ -80,17 +80,18 @@ constexpr ArchitectureRow kArchitectures[] = {
     {"SCMP_ARCH_SHEB", 0},
 };
 
+constexpr uint32_t kWaitKillable = 1 << 5;  // SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, Linux 5.19
+
 struct FlagRow {
   std::string_view name;
   uint32_t flag;
 };
-// A container's init has one thread and no listener when its filter is loaded: TSYNC and
-// WAIT_KILLABLE_RECV mean nothing.
+// A container's init has one thread when its filter is loaded: TSYNC means nothing.
 constexpr FlagRow kFlags[] = {
     {"SECCOMP_FILTER_FLAG_LOG", SECCOMP_FILTER_FLAG_LOG},
     {"SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW},
     {"SECCOMP_FILTER_FLAG_TSYNC", 0},
-    {"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", 0},
+    {"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", kWaitKillable},
 };
 
 // The row called `name`, or null.
@@ -126,7 +127,7 @@ uint32_t RunningKernel() {
 
 class ProfileReader {
  public:
-  explicit ProfileReader(CapabilitySet bounding) : bounding_(bounding) {}
+  ProfileReader(CapabilitySet bounding, Notify notify) : bounding_(bounding), notify_(notify) {}
 
   Result<SeccompFilter> Read(JsonValue json);
 
@@ -144,6 +145,8 @@ class ProfileReader {
   std::string Where(std::string_view field) const;
 
   CapabilitySet bounding_;
+  Notify notify_;
+  bool has_listener_ = false;
   size_t rule_number_ = 0;  // of the rule being read, for messages
   bool in_rule_ = false;
   std::vector<Rule> rules_;
@@ -165,10 +168,10 @@ Result<uint32_t> ProfileReader::ReadAction(JsonValue object, std::string_view ke
   const ActionRow* row = Find(kActions, name.str());
   if (row == nullptr)
     return Fail(Errc::kInvalid, Cat(Where(key), ": unknown action \"", name.str(), "\""));
-  if (row->action == SECCOMP_RET_USER_NOTIF) {
-    return Fail(Errc::kUnsupported,
-                Cat(Where(key), ": SCMP_ACT_NOTIFY is not supported in this version"));
-  }
+  if (row->action == SECCOMP_RET_USER_NOTIF && notify_ == Notify::kRefused)
+    return Fail(Errc::kUnsupported, Cat(Where(key), ": SCMP_ACT_NOTIFY is not supported here"));
+  if (row->action == SECCOMP_RET_USER_NOTIF && !has_listener_)
+    return Fail(Errc::kInvalid, Cat(Where(key), ": SCMP_ACT_NOTIFY needs seccomp.listenerPath"));
   bool has_data = row->action == SECCOMP_RET_ERRNO || row->action == SECCOMP_RET_TRACE;
   JsonValue number = object[errno_key];
   if (!number || number.IsNull())
@@ -224,7 +227,8 @@ Result<uint32_t> ProfileReader::ReadFlags(JsonValue flags) const {
       return Fail(Errc::kInvalid, Cat("seccomp.flags: unknown flag \"", name.str(), "\""));
     result |= row->flag;
   }
-  return result;
+  // The kernel takes it with a listener only.
+  return has_listener_ ? result : result & ~kWaitKillable;
 }
 
 // Docker's "includes" (all = true: every listed thing must be so) and "excludes" (whether any
@@ -334,9 +338,9 @@ Result<SeccompFilter> ProfileReader::Read(JsonValue json) {
   constexpr size_t kMaxRules = 0xffff;
   if (!json.IsObject())
     return Fail(Errc::kInvalid, "seccomp must be an object");
-  if (!json["listenerPath"].str().empty()) {
-    return Fail(Errc::kUnsupported, "seccomp.listenerPath is not supported in this version");
-  }
+  has_listener_ = !json["listenerPath"].str().empty();
+  if (has_listener_ && notify_ == Notify::kRefused)
+    return Fail(Errc::kUnsupported, "seccomp.listenerPath is not supported here");
   uint32_t default_action = TRY(ReadAction(json, "defaultAction", "defaultErrnoRet"));
   TRY(ReadArchitectures(json));
   uint32_t flags = TRY(ReadFlags(json["flags"]));
@@ -363,8 +367,8 @@ Result<SeccompFilter> ProfileReader::Read(JsonValue json) {
 
 }  // namespace
 
-Result<SeccompFilter> CompileSeccomp(JsonValue seccomp, CapabilitySet bounding) {
-  return ProfileReader(bounding).Read(seccomp);
+Result<SeccompFilter> CompileSeccomp(JsonValue seccomp, CapabilitySet bounding, Notify notify) {
+  return ProfileReader(bounding, notify).Read(seccomp);
 }
 
 }  // namespace wherry::runtime

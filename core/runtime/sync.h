@@ -23,6 +23,7 @@ enum class SyncKind : uint8_t {
   kProceed,   // to init: it is in its cgroup now (kernels without CLONE_INTO_CGROUP), or goes on
   kDetached,  // to init: kGo comes by the start socket
   kGo,        // to init: execute the program
+  kListener,  // from init: carries the memory its seccomp listener is offered in
 };
 
 struct SyncMessage {
@@ -30,7 +31,7 @@ struct SyncMessage {
   int exit_code = 0;  // kError
   Errc errc = Errc::kInternal;
   std::string text;  // kError, kInit
-  UniqueFd fd;       // kConsole, kInit
+  UniqueFd fd;       // kConsole, kInit, kListener
 };
 
 struct SyncPair {

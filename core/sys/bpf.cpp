@@ -132,7 +132,8 @@ int SetSeccompFilter(std::span<const sock_filter> code, uint32_t flags) {
   sock_fprog program{};
   program.len = static_cast<unsigned short>(code.size());
   program.filter = const_cast<sock_filter*>(code.data());
-  return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program) == 0 ? 0 : errno;
+  long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+  return result < 0 ? -errno : static_cast<int>(result);
 }
 
 }  // namespace wherry::sys

@@ -24,8 +24,8 @@ Result<> AttachDeviceProgram(int cgroup_dir, int program);
 // Detaches every device program attached to this cgroup itself.
 Result<> DetachDevicePrograms(int cgroup_dir);
 
-// seccomp(SECCOMP_SET_MODE_FILTER, flags, code) on the calling thread. 0 or errno; makes no other
-// system call.
+// seccomp(SECCOMP_SET_MODE_FILTER, flags, code) on the calling thread. 0, with
+// SECCOMP_FILTER_FLAG_NEW_LISTENER its descriptor, or -errno; makes no other system call.
 int SetSeccompFilter(std::span<const sock_filter> code, uint32_t flags);
 
 }  // namespace wherry::sys

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 
+#include "core/base/file.h"
 #include "core/base/text.h"
 #include "core/sys/mount_calls.h"
 #include "core/sys/remount.h"
@@ -176,6 +177,66 @@ Result<> PivotRoot(int root_fd) {
   // "." is now the old root, which lies on top (pivot_root(2), "pivot_root(".", ".")").
   if (umount2(".", MNT_DETACH) < 0)
     return FailSys("umount2", "old root");
+  if (chdir("/") < 0)
+    return FailSys("chdir", "/");
+  return {};
+}
+
+namespace {
+
+// "\\040" for a space, as /proc/self/mountinfo has it.
+std::string Unescape(std::string_view text) {
+  std::string plain;
+  for (size_t i = 0; i < text.size(); ++i) {
+    Result<uint32_t> code = Fail(Errc::kInvalid, "");
+    if (text[i] == '\\' && i + 3 < text.size())
+      code = ParseOctal(text.substr(i + 1, 3));
+    plain += code ? static_cast<char>(*code) : text[i];
+    i += code ? 3 : 0;
+  }
+  return plain;
+}
+
+bool IsAtOrBelow(const std::string& path, const std::string& top) {
+  return top == "/" || path == top || path.starts_with(top + "/");
+}
+
+// Every mount that neither holds the tree at `kept` nor is in it.
+Result<> DetachOthers(const std::string& kept) {
+  constexpr size_t kMountPoint = 4;
+  constexpr size_t kMost = size_t{4} << 20;
+  std::string mounts = TRY(ReadFile("/proc/self/mountinfo", kMost));
+  for (std::string_view line : Split(mounts, '\n')) {
+    std::vector<std::string_view> fields = Split(line, ' ');
+    if (fields.size() <= kMountPoint)
+      continue;
+    std::string path = Unescape(fields[kMountPoint]);
+    if (IsAtOrBelow(kept, path) || IsAtOrBelow(path, kept))
+      continue;
+    // It may have gone with one above it.
+    if (umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL &&
+        errno != ENOENT) {
+      return FailSys("umount2", path);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<> MoveRoot(int root_fd) {
+  std::array<char, 4096> path;
+  std::string link = Cat("/proc/self/fd/", root_fd);
+  ssize_t length = readlink(link.c_str(), path.data(), path.size());
+  if (length < 0)
+    return FailSys("readlink", "new root");
+  TRY(DetachOthers(std::string(path.data(), static_cast<size_t>(length))));
+  if (fchdir(root_fd) < 0)
+    return FailSys("fchdir", "new root");
+  if (mount(".", "/", nullptr, MS_MOVE, nullptr) < 0)
+    return FailSys("mount", "move the root");
+  if (chroot(".") < 0)
+    return FailSys("chroot");
   if (chdir("/") < 0)
     return FailSys("chdir", "/");
   return {};

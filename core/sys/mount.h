@@ -86,6 +86,10 @@ Result<> EnterPrivateMountNamespace();
 // new one, ".." in the new root leads into it, even under RESOLVE_IN_ROOT. The working directory is
 // the new root.
 Result<> PivotRoot(int root_fd);
+// For a root that pivot_root cannot leave, an initramfs: the mount `root_fd` is moved over it. The
+// other mounts are detached but for those that hold the new root; the old root stays below, out of
+// reach but for who may use chroot again. REQUIRES: a private mount namespace, /proc.
+Result<> MoveRoot(int root_fd);
 
 // A detached, read-only mount of the EROFS image in a file: of the file itself where the kernel can
 // (6.12), through a loop device otherwise, which goes away with the mount.

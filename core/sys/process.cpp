@@ -62,6 +62,13 @@ Result<> PidFd::Signal(int signal_number) const {
   return {};
 }
 
+Result<UniqueFd> PidFd::CopyFd(int number) const {
+  UniqueFd copy(static_cast<int>(syscall(SYS_pidfd_getfd, fd_.get(), number, 0)));
+  if (!copy)
+    return FailSys("pidfd_getfd", Cat(pid_));
+  return copy;
+}
+
 Result<ExitStatus> PidFd::Wait() const {
   siginfo_t info{};
   while (waitid(kPidFdType, static_cast<id_t>(fd_.get()), &info, WEXITED) < 0) {

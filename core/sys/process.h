@@ -38,6 +38,8 @@ class PidFd {
 
   // kNotFound when the process has ended.
   Result<> Signal(int signal_number) const;
+  // Its descriptor `number` as one of the caller's (Linux 5.6).
+  Result<UniqueFd> CopyFd(int number) const;
   // Waits for a child and reaps it. Blocking.
   Result<ExitStatus> Wait() const;
   // As Wait without blocking: nullopt while it runs.

@@ -1,0 +1,147 @@
+"""Members of config.json that change how the kernel treats the program: what it sees of them."""
+
+import json
+import os
+import pathlib
+
+import oci_box
+import pytest
+from oci_box import Box
+
+# /proc/PID/stat: fields after the command.
+POLICY, NICE, PRIORITY = 38, 16, 37
+
+
+@pytest.fixture(scope='module', name='place')
+def fixture_place():
+    with oci_box.place() as made:
+        yield made
+
+
+@pytest.fixture(name='box')
+def fixture_box(place):
+    with Box(*place) as box:
+        yield box
+
+
+def output(box, *args, options=(), **process):
+    box.config['process'].update(args=list(args), **process)
+    box.write()
+    return box.run('run', *options, '--bundle', box.bundle, 'box').ok().out
+
+
+def stat(box, **process):
+    text = output(box, 'cat', '/proc/self/stat', **process)
+    return text.rpartition(') ')[2].split()
+
+
+def test_scheduler(box):
+    assert stat(box, scheduler={'policy': 'SCHED_BATCH', 'nice': 7})[POLICY] == '3'
+    assert stat(box)[NICE] == '7'
+    fields = stat(box, scheduler={'policy': 'SCHED_FIFO', 'priority': 3})
+    assert (fields[POLICY], fields[PRIORITY]) == ('1', '3')
+    assert stat(box, scheduler={'policy': 'SCHED_IDLE'})[POLICY] == '5'
+
+
+@pytest.mark.parametrize('scheduler, says', [
+    ({'policy': 'SCHED_NONSENSE'}, 'process.scheduler.policy must be a name such as SCHED_OTHER'),
+    ({'policy': 'SCHED_OTHER', 'nice': 20}, 'process.scheduler.nice must be from -20 to 19'),
+    ({'policy': 'SCHED_DEADLINE', 'deadline': 5}, 'process.scheduler.runtime is missing'),
+    ({'policy': 'SCHED_DEADLINE', 'runtime': 6, 'deadline': 5}, 'runtime <= deadline <= period'),
+    ({'policy': 'SCHED_FIFO'}, r'sched_setattr\(process.scheduler\): Invalid argument')])
+def test_a_scheduler_that_cannot_be(box, scheduler, says):
+    box.config['process']['scheduler'] = scheduler
+    box.write()
+    box.run('run', '--bundle', box.bundle, 'bad').fails(1, says)
+
+
+def test_io_priority(box):
+    assert output(box, 'ionice', ioPriority={'class': 'IOPRIO_CLASS_BE', 'priority': 6}).strip() == 'best-effort: prio 6'
+    assert output(box, 'ionice', ioPriority={'class': 'IOPRIO_CLASS_IDLE'}).strip() == 'idle'
+
+
+def test_personality_of_init_and_exec(box):
+    box.config['linux']['personality'] = {'domain': 'LINUX32'}
+    machine = output(box, 'uname', '-m').strip()
+    assert machine != os.uname().machine
+    box.started('box', 'sleep', '100')
+    assert box.run('exec', 'box', 'uname', '-m').ok().out.strip() == machine
+    box.config['linux']['personality'] = {'domain': 'SOLARIS'}
+    box.write()
+    box.run('run', '--bundle', box.bundle, 'bad').fails(1, 'linux.personality.domain must be a name such as LINUX')
+
+
+def test_memory_policy(box):
+    box.config['linux']['memoryPolicy'] = {'mode': 'MPOL_BIND', 'nodes': '0', 'flags': ['MPOL_F_STATIC_NODES']}
+    assert 'bind=static:0' in output(box, 'cat', '/proc/self/numa_maps')
+    box.config['linux']['memoryPolicy'] = {'mode': 'MPOL_BIND', 'nodes': '0-'}
+    box.write()
+    box.run('run', '--bundle', box.bundle, 'bad').fails(1, 'linux.memoryPolicy.nodes must look like')
+
+
+def test_affinity_of_exec(box):
+    box.started('box', 'sleep', '100')
+    process = dict(box.config['process'], args=['grep', 'Cpus_allowed_list', '/proc/self/status'],
+                   execCPUAffinity={'initial': '0-1', 'final': '1'})
+    path = pathlib.Path(box.dir, 'process.json')
+    path.write_text(json.dumps(process))
+    assert box.run('exec', '--process', str(path), 'box').ok().out.split() == ['Cpus_allowed_list:', '1']
+
+
+@pytest.mark.parametrize('member, value, says', [
+    ('apparmorProfile', 'docker-default', 'process.apparmorProfile needs AppArmor'),
+    ('selinuxLabel', 'system_u:system_r:container_t:s0', 'process.selinuxLabel needs SELinux'),
+    ('mountLabel', 'system_u:object_r:container_file_t:s0', 'linux.mountLabel needs SELinux')])
+def test_labels_without_their_module_are_refused(box, member, value, says):
+    if os.path.exists('/sys/kernel/security/apparmor') or os.path.exists('/sys/fs/selinux/enforce'):
+        pytest.skip('this kernel has a security module with labels')
+    box.config['linux' if member == 'mountLabel' else 'process'][member] = value
+    box.write()
+    box.run('run', '--bundle', box.bundle, 'labelled').fails(1, says)
+
+
+def test_session_keyring(box):
+    """Keyrings that have ended are listed for a while: each by its own name."""
+    box.config['process']['args'] = ['cat', '/proc/keys']
+    box.write()
+    assert '_ses.with ' in box.run('run', '--bundle', box.bundle, 'with').ok().out.replace(':', ' ')
+    assert '_ses.without ' not in box.run(
+        'run', '--no-new-keyring', '--bundle', box.bundle, 'without').ok().out.replace(':', ' ')
+
+
+def test_no_pivot(box):
+    words = ['sh', '-c', 'pwd; ls /; cat /proc/self/mountinfo | cut -d" " -f5 | head -1; ls /proc/self/fd | wc -l']
+    plain = output(box, *words)
+    assert output(box, *words, options=['--no-pivot']) == plain
+
+
+def test_no_pivot_leaves_no_mount_of_the_host(box):
+    """What lies below the new root would let a user namespace mount a procfs that nothing covers."""
+    box.config['process']['capabilities'] = {
+        name: ['CAP_SYS_ADMIN', 'CAP_SETFCAP', 'CAP_SETUID', 'CAP_SETGID'] for name in ('bounding', 'effective', 'permitted')}
+    box.config['linux']['maskedPaths'] = ['/proc/sys']
+    words = ['unshare', '-Urmpf', 'mount', '-t', 'proc', 'proc', '/tmp']
+    box.config['process']['args'] = words
+    box.write()
+    box.machine.shell(f'mkdir {box.dir}/proc && mount -t proc proc {box.dir}/proc').ok()
+    try:
+        for options in ([], ['--no-pivot']):
+            box.run('run', *options, '--bundle', box.bundle, 'box').fails(1, 'ermission denied')
+    finally:
+        box.machine.shell(f'umount {box.dir}/proc').ok()
+
+
+def test_a_read_only_tmpfs(box):
+    box.config['mounts'][1]['options'] = ['ro', 'nosuid', 'mode=755']  # /dev, with what is mounted and made in it
+    box.config['mounts'].append({'destination': '/media', 'type': 'tmpfs', 'options': ['ro']})
+    box.config['root']['readonly'] = False
+    out = output(box, 'sh', '-c', 'stat -c %a /media; touch /media/x 2>&1; grep " /media " /proc/self/mountinfo')
+    assert 'Read-only file system' in out and ' ro,' in out.splitlines()[-1]
+
+
+def test_domainname_by_sysctl(box):
+    box.config['linux']['sysctl'] = {'kernel.domainname': 'by-sysctl'}
+    assert output(box, 'cat', '/proc/sys/kernel/domainname') == 'by-sysctl\n'
+    box.config['domainname'] = 'other'
+    box.write()
+    box.run('run', '--bundle', box.bundle, 'bad').fails(1, 'kernel.domainname" is by-sysctl, and domainname is other')

@@ -1,0 +1,114 @@
+"""Hooks of wherry-runtime: where each runs, in which order, and what a failure does."""
+
+import json
+import pathlib
+
+import oci_box
+import pytest
+from oci_box import Box
+
+
+@pytest.fixture(scope='module', name='place')
+def fixture_place():
+    with oci_box.place() as made:
+        yield made
+
+
+@pytest.fixture(name='box')
+def fixture_box(place):
+    with Box(*place) as box:
+        yield box
+
+
+def on_host(box, name, script='true', **more):
+    return [{'path': '/bin/sh', 'args': ['sh', '-c', f'cat > {box.dir}/{name}.json; {script}'],
+             'env': ['PATH=/bin:/usr/bin'], **more}]
+
+
+def inside(script, **more):
+    """By a path of the container, with its standard error."""
+    return [{'path': '/bin/sh', 'args': ['sh', '-c', script], 'env': ['PATH=/bin'], **more}]
+
+
+def received(box, name):
+    return json.loads(pathlib.Path(box.dir, f'{name}.json').read_text())
+
+
+def test_all_hooks_in_their_order(box):
+    order = pathlib.Path(box.dir, 'order')
+    kinds = ['prestart', 'createRuntime', 'createContainer', 'poststart', 'poststop']
+    box.config['hooks'] = {kind: on_host(box, kind, f'echo {kind} >> {order}') for kind in kinds}
+    box.config['mounts'].append({'destination': '/shared', 'type': 'bind', 'source': box.dir, 'options': ['bind']})
+    box.config['root']['readonly'] = False
+    box.config['hooks']['startContainer'] = inside('cat > /shared/startContainer.json; echo startContainer >> /shared/order')
+    box.create('hooked', 'sh', '-c', 'echo program >> /shared/order; sleep 100').ok()
+    assert order.read_text().split() == kinds[:3]
+    box.run('start', 'hooked').ok()
+    box.machine.wait_for(lambda: 'program' in order.read_text(), 'the program does not run', 10)
+    box.run('delete', '--force', 'hooked').ok()
+    words = order.read_text().split()
+    assert words[:4] == [*kinds[:3], 'startContainer'] and words[-1] == 'poststop'
+    assert sorted(words[4:6]) == ['poststart', 'program']
+    states = {kind: received(box, kind) for kind in [*kinds, 'startContainer']}
+    assert {kind: state['status'] for kind, state in states.items()} == {
+        'prestart': 'creating', 'createRuntime': 'creating', 'createContainer': 'creating',
+        'startContainer': 'created', 'poststart': 'running', 'poststop': 'stopped'}
+    assert {state['id'] for state in states.values()} == {'hooked'}
+    assert states['createContainer']['pid'] == states['startContainer']['pid'] == 1  # as they see it
+    assert states['createRuntime']['pid'] == states['poststart']['pid'] > 1
+
+
+def test_create_container_sees_the_mounts_from_the_host(box):
+    rootfs = box.config['root']['path']
+    script = (f'readlink /proc/self/ns/mnt; readlink /proc/self/ns/uts; cat {rootfs}/proc/1/comm; test -c {rootfs}/dev/null &&'
+              f' echo device; test -d {box.bundle} && echo host; echo made > {rootfs}/tmp/by-hook; umask')
+    box.config['hooks'] = {'createContainer': on_host(box, 'x', f'({script}) > {box.dir}/seen')}
+    box.config['process']['args'] = ['sh', '-c', 'cat /tmp/by-hook; readlink /proc/1/ns/mnt; readlink /proc/1/ns/uts;'
+                                     f' test -e {box.bundle} || echo gone; grep -c . /proc/1/mountinfo']
+    box.write()
+    out = box.run('run', '--bundle', box.bundle, 'seen').ok().out.splitlines()
+    seen = pathlib.Path(box.dir, 'seen').read_text().splitlines()
+    assert out[:4] == ['made', *seen[:2], 'gone']
+    assert seen[3:] == ['device', 'host', '0022']
+    box.config['hooks'] = {}
+    box.write()
+    plain = box.run('run', '--bundle', box.bundle, 'plain').out.splitlines()
+    assert plain[-1] == out[-1]  # mounts: the other order leaves none of the host's
+
+
+def test_start_container_is_inside_and_as_the_user(box):
+    box.config['process']['user'] = {'uid': 1234, 'gid': 1234}
+    box.config['hooks'] = {'startContainer': inside('id -u >&2; hostname >&2; ls /proc/self/fd >&2; umask >&2')}
+    box.config['process']['args'] = ['echo', 'program']
+    box.write()
+    result = box.run('run', '--bundle', box.bundle, 'inside').ok()
+    assert result.err.split() == ['1234', 'oci', '0', '1', '2', '3', '0022']  # 3: of ls
+    assert result.out == 'program\n'
+
+
+@pytest.mark.parametrize('kind', ['createContainer', 'startContainer'])
+@pytest.mark.parametrize('script, more, says', [
+    ('exit 9', {}, 'exited with status 9'),
+    ('sleep 77 & sleep 78', {'timeout': 1}, 'took longer than 1 seconds')])
+def test_one_inside_that_fails_leaves_nothing(box, kind, script, more, says):
+    box.config['hooks'] = {kind: inside(script, **more), 'poststop': on_host(box, 'poststop')}
+    box.write()
+    box.run('run', '--bundle', box.bundle, 'failing').fails(1, f'hook {kind} /bin/sh: {says}')
+    box.assert_nothing_left()
+
+
+def test_a_start_container_that_fails_after_create(box):
+    box.config['hooks'] = {'startContainer': inside('exit 4')}
+    box.create('late', 'true').ok()
+    box.run('start', 'late').fails(1, 'hook startContainer /bin/sh: exited with status 4')
+    box.wait_for('late', 'stopped')
+    box.run('delete', 'late').ok()
+    box.assert_nothing_left()
+
+
+def test_a_poststart_that_fails_ends_and_removes_the_container(box):
+    box.config['hooks'] = {'poststart': on_host(box, 'poststart', 'exit 5'), 'poststop': on_host(box, 'poststop')}
+    box.create('brief', 'sleep', '100').ok()
+    box.run('start', 'brief').fails(1, 'hook poststart /bin/sh: exited with status 5')
+    assert received(box, 'poststop')['status'] == 'stopped'
+    box.run('state', 'brief').fails(1, 'does not exist')

@@ -12,11 +12,11 @@ REPO = pathlib.Path(__file__).resolve().parents[2]
 
 # (target, program): bytes. Targets without a row are shown, not judged.
 BUDGETS = {
-    ('aarch64', 'wherry'): 3_200_000,
+    ('aarch64', 'wherry'): 3_300_000,
     ('armhf', 'wherry'): 2_400_000,
     ('aarch64', 'wherry-shim'): 40_000,
     ('armhf', 'wherry-shim'): 40_000,
-    ('aarch64', 'wherry-runtime'): 350_000,
+    ('aarch64', 'wherry-runtime'): 400_000,
 }
 TARGETS = ('aarch64', 'armhf', 'armel')
 PROGRAMS = ('wherry', 'wherry-shim', 'wherry-runtime')

@@ -141,7 +141,7 @@ def test_kill_without_a_pid_namespace_reaches_all(box):
     box.run('kill', 'box', '0').ok()
     box.run('kill', 'box', 'KILL').ok()
     box.wait_for('box', 'stopped')
-    assert json.loads(box.run('ps', '-f', 'json', 'box').ok().out) == []
+    box.machine.wait_for(lambda: json.loads(box.run('ps', '-f', 'json', 'box').ok().out) == [], 'one is left', 10)
     box.run('kill', 'box', '0').fails(1, 'container not running')
 
 

@@ -21,23 +21,6 @@ utsname Kernel() {
   return name;
 }
 
-// PRETTY_NAME of /etc/os-release.
-std::string OperatingSystem() {
-  auto text = ReadFile("/etc/os-release", 64 << 10);
-  if (!text)
-    return "Linux";
-  for (std::string_view line : Split(*text, '\n')) {
-    constexpr std::string_view kKey = "PRETTY_NAME=";
-    if (!line.starts_with(kKey))
-      continue;
-    line.remove_prefix(kKey.size());
-    if (line.size() >= 2 && line.front() == '"' && line.back() == '"')
-      line = line.substr(1, line.size() - 2);
-    return std::string(line);
-  }
-  return "Linux";
-}
-
 // A stable name of this engine for clients that tell daemons apart: derived, so that nothing has to
 // be stored.
 std::string EngineId(const Config& config) {
@@ -103,6 +86,23 @@ void Runtimes(JsonWriter& json) {
 }
 
 }  // namespace
+
+// PRETTY_NAME of /etc/os-release.
+std::string OperatingSystem() {
+  auto text = ReadFile("/etc/os-release", 64 << 10);
+  if (!text)
+    return "Linux";
+  for (std::string_view line : Split(*text, '\n')) {
+    constexpr std::string_view kKey = "PRETTY_NAME=";
+    if (!line.starts_with(kKey))
+      continue;
+    line.remove_prefix(kKey.size());
+    if (line.size() >= 2 && line.front() == '"' && line.back() == '"')
+      line = line.substr(1, line.size() - 2);
+    return std::string(line);
+  }
+  return "Linux";
+}
 
 std::string VersionJson() {
   utsname kernel = Kernel();

@@ -9,6 +9,8 @@
 namespace wherry::engine::api {
 
 std::string VersionJson();
+// For people: "Debian GNU/Linux 12 (bookworm)".
+std::string OperatingSystem();
 
 std::string InfoJson(const Config& config, const ContainerCounts& containers, size_t images,
                      store::Tier tier, const store::WriteCount& written);

@@ -1,7 +1,9 @@
-// /wherry/v1/ota: our own, about updates of this device (docs/updates.md).
+// /wherry/v1/ota and /wherry/v1/device: our own, about this device and its updates
+// (docs/updates.md, docs/https.md).
 #include "core/base/text.h"
 #include "engine/api/api.h"
 #include "engine/api/body_pipe.h"
+#include "engine/api/device_json.h"
 #include "engine/update/updates.h"
 
 namespace wherry::engine::api {
@@ -31,6 +33,15 @@ void Status(const Services& services, Call call) {
   ReplyFromWorker(services, std::move(call), [updates = services.updates]() -> Result<std::string> {
     return updates->LocalStatusJson();
   });
+}
+
+// Who and what this device is.
+void Device(const Services& services, Call call) {
+  ReplyFromWorker(services, std::move(call),
+                  [config = services.config, updates = services.updates,
+                   counts = services.containers->Counts()]() -> Result<std::string> {
+                    return DeviceJson(*config, *updates, counts);
+                  });
 }
 
 void History(const Services& services, Call call) {
@@ -120,6 +131,7 @@ void Rollback(const Services& services, Call call) {
 }
 
 constexpr Route kRoutes[] = {
+    {"GET", "/wherry/v1/device", Device},
     {"GET", "/wherry/v1/ota", Status},
     {"GET", "/wherry/v1/ota/history", History},
     {"GET", "/wherry/v1/ota/evidence", Evidence},

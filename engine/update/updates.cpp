@@ -241,6 +241,10 @@ std::string Updates::LocalStatusJson() {
   return json;
 }
 
+std::optional<board::Slot> Updates::BootedSlot() const {
+  return os_ ? std::optional(os_->Booted()) : std::nullopt;
+}
+
 void Updates::TellFleet(std::string text) {
   std::lock_guard lock(fleet_mutex_);
   fleet_ = std::move(text);

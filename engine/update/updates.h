@@ -51,6 +51,8 @@ class Updates {
   Result<Digest> ApplyBundle(ByteSource& bundle, std::string deployment, const CancelFlag& cancel);
   ota::Updater& updater() { return *updater_; }
 
+  // The slot that runs, where there are two.
+  std::optional<board::Slot> BootedSlot() const;
   // docs/updates.md has the members.
   std::string StatusJson();
   // The same with what TellFleet was last given, for those who ask here.

@@ -146,6 +146,18 @@ def test_a_reader_may_look(remote, engine, needs_docker_28):
     assert monitor.ask('GET', '/healthz') == (200, 'ok\n')
 
 
+def test_the_device(remote, engine):
+    status, text = remote('monitor').ask('GET', '/wherry/v1/device')
+    device = json.loads(text)
+    assert status == 200 and device['name'] == engine.machine.shell('hostname').ok().out.strip()
+    assert device['kernel'] == engine.machine.shell('uname -r').ok().out.strip()
+    assert device['boot'] == engine.machine.shell('cat /proc/sys/kernel/random/boot_id').ok().out.strip()
+    assert device['clock']['floor'] >= '2026-11-01' and device['clock']['time'] > device['clock']['floor']
+    assert device['state']['mem']['total'] > 0 and device['state']['up'] > 0
+    # No fleet and no slots here: what is not is absent.
+    assert not {'tenant', 'groups', 'slot'} & set(device)
+
+
 @pytest.mark.parametrize('method, path', [
     ('POST', '/containers/create'), ('POST', '/containers/x/exec'), ('POST', '/containers/x/attach'),
     ('GET', '/containers/x/archive?path=/'), ('HEAD', '/containers/x/archive?path=/'),

@@ -162,6 +162,8 @@ def report(found, names, absent):
 def bench_daily(options):
     tree = debs.missing_tree('bench-daily', ['docker.io', IPERF, 'iptables'])
     machine = LocalMachine(compiler.native_arch(), over=tree, network=True)
+    links = tempfile.TemporaryDirectory()
+    engines.link_alternatives(links.name)
     server = registries.Registry()
     machine.reach(server.port)
     contenders, works, absent = [], {}, {}
@@ -187,4 +189,5 @@ def bench_daily(options):
             contender.close()
         server.close()
         machine.close()
+        links.cleanup()
     return 0 if 'wherry' in works else 1

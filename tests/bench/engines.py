@@ -13,6 +13,13 @@ IMAGE = 'busybox'
 COUNTERPARTS = ['docker.io', 'podman', 'conmon', 'crun', 'runc']
 
 
+def link_alternatives(directory):
+    """What the installation of the package iptables links, for dockerd."""
+    for name in ('iptables', 'ip6tables'):
+        os.symlink(f'/usr/sbin/{name}-nft', f'{directory}/{name}')
+    os.environ['PATH'] += f':{directory}'
+
+
 class Absent(Exception):
     """The engine cannot be measured here; says why."""
 

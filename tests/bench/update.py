@@ -1,7 +1,6 @@
 """What clients of an app lose while its next version takes its place: 500 requests a second at its published port."""
 
 import json
-import os
 import tempfile
 import time
 
@@ -113,18 +112,11 @@ def report(found, absent):
         print(f'{name} absent: {why}')
 
 
-def link_alternatives(directory):
-    """What the installation of the package iptables links, for dockerd."""
-    for name in ('iptables', 'ip6tables'):
-        os.symlink(f'/usr/sbin/{name}-nft', f'{directory}/{name}')
-    os.environ['PATH'] += f':{directory}'
-
-
 def bench_update(options):
     tree = debs.missing_tree('bench-update', ['docker.io', 'iptables', 'docker-compose'])
     machine = LocalMachine(compiler.native_arch(), over=tree, network=True)
     scratch = tempfile.TemporaryDirectory()
-    link_alternatives(scratch.name)
+    engines.link_alternatives(scratch.name)
     server = registries.Registry()
     machine.reach(server.port)
     machine.run(['ip', 'address', 'add', f'{ADDRESS}/32', 'dev', 'lo']).ok()

@@ -9,7 +9,7 @@ for process in /proc/[0-9]*; do
     read -r name <"$process/comm" || continue
     case " $* " in *" $name "*) ;; *) continue ;; esac
     [ "$(readlink "$process/ns/mnt")" = "$own" ] || continue
-    echo "$name $(grep -E '^(Rss|Pss|Private_Clean|Private_Dirty):' "$process/smaps_rollup" | tr -s ' \n' ' ')"
+    echo "$name $(grep -E '^(Rss|Pss|Private_Clean|Private_Dirty|Anonymous):' "$process/smaps_rollup" | tr -s ' \n' ' ')"
 done 2>/dev/null
 true
 '''
@@ -22,6 +22,7 @@ class Memory:
     rss: int
     pss: int
     private: int
+    anonymous: int  # the part that does not depend on who else runs the program
 
 
 def of_processes(machine, names):
@@ -31,5 +32,6 @@ def of_processes(machine, names):
         name, *words = line.split()
         values = {key.rstrip(':'): int(value) for key, value in zip(words[::3], words[1::3])}
         if values:
-            found.append(Memory(name, values['Rss'], values['Pss'], values['Private_Clean'] + values['Private_Dirty']))
+            found.append(Memory(name, values['Rss'], values['Pss'], values['Private_Clean'] + values['Private_Dirty'],
+                                values['Anonymous']))
     return found

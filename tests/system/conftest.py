@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 # pylint: disable=wrong-import-position
+import oci_box
 from engine import HOST_NAMES, REGISTRY, Engine, docker_program
 from harness import compile as compiler
 from harness import faulty, paths
@@ -47,10 +48,10 @@ def pytest_collection_modifyitems(items):
     """All tests of one machine in a row: each machine is started once."""
     order = ['', 'host', 'host-net', *sorted(KERNELS, reverse=True)]
 
-    def place(item):
+    def position(item):
         return order.index(item.callspec.params.get('machine', '') if hasattr(item, 'callspec') else '')
 
-    items.sort(key=place)
+    items.sort(key=position)
 
 
 @pytest.fixture(scope='session')
@@ -263,3 +264,17 @@ def valid_answers(_judged):
 def needs_docker_28(docker_major):
     if docker_major < 28:
         pytest.skip(f'needs the docker CLI 28; the newest here is {docker_major}')
+
+
+@pytest.fixture(scope='module')
+def place():
+    """This host with an own cgroup tree, and busybox as a root file system: (machine, directory)."""
+    with oci_box.place() as made:
+        yield made
+
+
+@pytest.fixture
+def box(place):
+    """A bundle of the test's own with `wherry-runtime`; nothing of it may be left at the end."""
+    with oci_box.Box(*place) as made:
+        yield made

@@ -14,25 +14,13 @@ import oci_box
 import pytest
 from harness import compile as compiler
 from harness import oci
-from oci_box import RUNTIME, Box
+from oci_box import RUNTIME
 from test_layers_hostile import LINK, add_image, busybox_layer
 
 pytestmark = pytest.mark.machines('host')
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 ADMIN = ['CAP_SYS_ADMIN', 'CAP_SYS_PTRACE', 'CAP_DAC_OVERRIDE', 'CAP_SETUID', 'CAP_SETGID', 'CAP_CHOWN', 'CAP_KILL']
-
-
-@pytest.fixture(scope='module', name='place')
-def fixture_place():
-    with oci_box.place() as made:
-        yield made
-
-
-@pytest.fixture(name='box')
-def fixture_box(place):
-    with Box(*place) as box:
-        yield box
 
 
 @pytest.fixture(name='secret')

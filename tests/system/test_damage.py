@@ -4,7 +4,6 @@ import pathlib
 
 import oci_box
 import pytest
-from oci_box import Box
 
 pytestmark = pytest.mark.machines('host')
 
@@ -15,18 +14,6 @@ DAMAGE = {
     'another document': b'[1,2,3]',
     'absurd': b'{"id":"box","pid":-1,"start_time":"99999999999999999999999","created_nanos":"x","cgroup":"/.."}',
 }
-
-
-@pytest.fixture(scope='module', name='place')
-def fixture_place():
-    with oci_box.place() as made:
-        yield made
-
-
-@pytest.fixture(name='box')
-def fixture_box(place):
-    with Box(*place) as box:
-        yield box
 
 
 @pytest.mark.parametrize('content', DAMAGE)

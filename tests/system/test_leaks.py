@@ -15,7 +15,6 @@ import time
 import oci_box
 import pytest
 from harness import debs
-from oci_box import Box
 
 STARTS = int(os.environ.get('WHERRY_STARTS', '30'))
 KILLS = int(os.environ.get('WHERRY_KILLS', '12'))
@@ -173,18 +172,6 @@ def test_kills_of_the_engines_processes(busy, capsys):
     start(busy, 4)  # as before the first look
     traces.assert_as(before)
     busy.assert_nothing_left()
-
-
-@pytest.fixture(scope='module', name='place')
-def fixture_place():
-    with oci_box.place() as made:
-        yield made
-
-
-@pytest.fixture(name='box')
-def fixture_box(place):
-    with Box(*place) as box:
-        yield box
 
 
 def test_starts_of_the_runtime(box):

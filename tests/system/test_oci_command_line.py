@@ -14,21 +14,8 @@ import subprocess
 import termios
 import time
 
-import oci_box
 import pytest
-from oci_box import RUNTIME, Box
-
-
-@pytest.fixture(scope='module', name='place')
-def fixture_place():
-    with oci_box.place() as made:
-        yield made
-
-
-@pytest.fixture(name='box')
-def fixture_box(place):
-    with Box(*place) as box:
-        yield box
+from oci_box import RUNTIME
 
 
 class Session:

@@ -4,24 +4,10 @@ import json
 import os
 import pathlib
 
-import oci_box
 import pytest
-from oci_box import Box
 
 # /proc/PID/stat: fields after the command.
 POLICY, NICE, PRIORITY = 38, 16, 37
-
-
-@pytest.fixture(scope='module', name='place')
-def fixture_place():
-    with oci_box.place() as made:
-        yield made
-
-
-@pytest.fixture(name='box')
-def fixture_box(place):
-    with Box(*place) as box:
-        yield box
 
 
 def output(box, *args, options=(), **process):

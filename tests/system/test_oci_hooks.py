@@ -3,21 +3,7 @@
 import json
 import pathlib
 
-import oci_box
 import pytest
-from oci_box import Box
-
-
-@pytest.fixture(scope='module', name='place')
-def fixture_place():
-    with oci_box.place() as made:
-        yield made
-
-
-@pytest.fixture(name='box')
-def fixture_box(place):
-    with Box(*place) as box:
-        yield box
 
 
 def on_host(box, name, script='true', **more):

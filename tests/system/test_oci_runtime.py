@@ -12,7 +12,7 @@ import threading
 import oci_box
 import pytest
 from harness import debs
-from oci_box import RUNTIME, Box
+from oci_box import RUNTIME
 
 CALLERS = ['docker.io', 'podman', 'conmon', 'catatonit']
 # This host may lack CAP_SYS_RESOURCE and cgroup v2 controllers, which podman asks for by default.
@@ -24,12 +24,6 @@ def fixture_place():
     """The host with the programs that call runtimes, and busybox as a root file system."""
     with oci_box.place(over=debs.missing_tree('oci-callers', CALLERS)) as made:
         yield made
-
-
-@pytest.fixture(name='box')
-def fixture_box(place):
-    with Box(*place) as box:
-        yield box
 
 
 def test_run_gives_output_and_status(box):

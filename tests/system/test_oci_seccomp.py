@@ -11,26 +11,12 @@ import socket
 import struct
 import threading
 
-import oci_box
 import pytest
-from oci_box import Box
 
 RECEIVE, ANSWER = 0xc0502100, 0xc0182101  # SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND
 NOTIFICATION = struct.Struct('=QIIiIQ6Q')
 RESPONSE = struct.Struct('=QqiI')
 CONTINUE = 1
-
-
-@pytest.fixture(scope='module', name='place')
-def fixture_place():
-    with oci_box.place() as made:
-        yield made
-
-
-@pytest.fixture(name='box')
-def fixture_box(place):
-    with Box(*place) as box:
-        yield box
 
 
 class Agent:

@@ -26,12 +26,6 @@ NEEDED = {'execveat': '3.19', 'fsconfig': '5.2', 'fsmount': '5.2', 'fsopen': '5.
           'open_tree': '5.2', 'pidfd_open': '5.3', 'pidfd_send_signal': '5.1'}
 
 
-@pytest.fixture(scope='module', name='place')
-def fixture_place():
-    with oci_box.place() as made:
-        yield made
-
-
 def without(calls):
     """Words in front of a command line that take these calls away."""
     return [str(compiler.static_program(SOURCE, compiler.native_arch())), calls]

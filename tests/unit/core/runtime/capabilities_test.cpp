@@ -34,7 +34,7 @@ TEST(Capabilities, Sets) {
 // In a child: the sets of a container's init come out exactly.
 TEST(Capabilities, AreSetExactly) {
   if (geteuid() != 0)
-    GTEST_SKIP() << "needs root";
+    GTEST_SKIP() << "run as root";
   auto before = CurrentCapabilities();
   ASSERT_TRUE(before);
   if ((kDockerCapabilities & ~before->permitted) != 0)

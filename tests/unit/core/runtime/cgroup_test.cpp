@@ -319,7 +319,7 @@ class CgroupOnThisKernel : public testing::TestWithParam<int (*)()> {};
 
 TEST_P(CgroupOnThisKernel, Works) {
   if (geteuid() != 0)
-    GTEST_SKIP() << "needs root";
+    GTEST_SKIP() << "run as root";
   int status = InPrivateNamespace(GetParam());
   if (status == 77)
     GTEST_SKIP() << "no private cgroup2 mount, controllers or BPF here";

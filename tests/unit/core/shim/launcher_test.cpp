@@ -73,7 +73,7 @@ class LauncherTest : public testing::Test {
  protected:
   void SetUp() override {
     if (geteuid() != 0)
-      GTEST_SKIP() << "needs root";
+      GTEST_SKIP() << "run as root";
     if (access(kBusybox, X_OK) != 0)
       GTEST_SKIP() << "no static /bin/busybox on this machine";
     auto host = sys::FindCgroupHost();

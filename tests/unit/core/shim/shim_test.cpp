@@ -404,7 +404,7 @@ int InChild(int (*body)()) {
 
 TEST(Shim, AFullDiskCostsLinesNotTheContainer) {
   if (geteuid() != 0)
-    GTEST_SKIP() << "needs root";
+    GTEST_SKIP() << "run as root";
   int status = InChild(FullDisk);
   if (status == 77)
     GTEST_SKIP() << "cannot mount here";
@@ -457,7 +457,7 @@ int CgroupClean() {
 
 TEST(Shim, KillsLeftOversAndRemovesTheCgroup) {
   if (geteuid() != 0)
-    GTEST_SKIP() << "needs root";
+    GTEST_SKIP() << "run as root";
   int status = InChild(CgroupClean);
   if (status == 77)
     GTEST_SKIP() << "no private cgroup2 mount here";
@@ -495,7 +495,7 @@ int OutOfMemory() {
 
 TEST(Shim, RecordsTheOutOfMemoryKill) {
   if (geteuid() != 0)
-    GTEST_SKIP() << "needs root";
+    GTEST_SKIP() << "run as root";
   int status = InChild(OutOfMemory);
   if (status == 77)
     GTEST_SKIP() << "no memory controller on cgroup v2 here";

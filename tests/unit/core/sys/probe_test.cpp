@@ -31,7 +31,7 @@ Result<> Dies() {
 class Probe : public testing::Test {
   void SetUp() override {
     if (geteuid() != 0)
-      GTEST_SKIP() << "needs root";
+      GTEST_SKIP() << "run as root";
   }
 };
 

@@ -27,7 +27,7 @@ TEST(IdMap, Translates) {
 
 TEST(UserNamespace, IsMadeWithItsMaps) {
   if (geteuid() != 0)
-    GTEST_SKIP() << "needs root";
+    GTEST_SKIP() << "run as root";
   EXPECT_TRUE(MakeUserNamespace({{{0, 100000, 10}}, {{0, 200000, 20}}}));
   auto overlap = MakeUserNamespace({{{0, 100000, 10}, {5, 300000, 10}}, {{0, 200000, 20}}});
   ASSERT_FALSE(overlap);
@@ -38,7 +38,7 @@ TEST(UserNamespace, IsMadeWithItsMaps) {
 // What a thread makes is another's, with all capabilities, and afterwards its own again.
 TEST(ActingAs, EndsWithTheObject) {
   if (geteuid() != 0)
-    GTEST_SKIP() << "needs root";
+    GTEST_SKIP() << "run as root";
   char name[] = "/tmp/wherry-acting.XXXXXX";
   ASSERT_NE(mkdtemp(name), nullptr);
   std::string directory = name;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <deque>
+#include <utility>
 
 #include "core/base/file.h"
 #include "core/base/text.h"
@@ -30,6 +31,7 @@ constexpr size_t kDirentSize = 12;
 constexpr size_t kXattrHeader = 12;
 constexpr size_t kXattrEntry = 4;
 constexpr uint64_t kMaxMetadata = uint64_t{1} << 36;
+constexpr size_t kMaxGaps = 64;
 constexpr size_t kFlushAt = size_t{64} << 10;
 
 enum class Layout : uint16_t { kPlain = 0, kInline = 2, kChunks = 4 };
@@ -117,11 +119,18 @@ class ErofsWriter {
     uint32_t blocks = 0;
   };
 
+  // What is left at the end of a block.
+  struct Gap {
+    uint64_t at = 0;
+    size_t size = 0;
+  };
+
   uint64_t size() const {
     return AlignUp<uint64_t>(meta_end_, kBlock) + uint64_t{data_blocks_} * kBlock;
   }
 
-  // --- Where everything goes. Inodes in the order of the directories, breadth first; then blocks.
+  // --- Where everything goes. Inodes in the order of the directories, breadth first, but for those
+  // that fit into what earlier ones left of their blocks; then blocks.
 
   void Place() {
     meta_end_ = AlignUp<uint64_t>(kSuperOffset + kSuperSize, kSlot);
@@ -138,6 +147,12 @@ class ErofsWriter {
         if (tree_.At(inode).type == TarType::kDirectory)
           directories.emplace_back(child, here);
       }
+    }
+    std::sort(items_.begin(), items_.end(),
+              [](const Item& a, const Item& b) { return a.at < b.at; });
+    for (Item& item : items_) {
+      item.first_block = data_blocks_;
+      data_blocks_ += item.blocks;
     }
   }
 
@@ -159,16 +174,28 @@ class ErofsWriter {
       tail = 0;
     }
     // Neither an inode nor what is inline crosses a block, unless attributes are longer than one.
-    size_t need = head + tail;
-    size_t room = kBlock - meta_end_ % kBlock;
-    if (need > room && (need <= kBlock || item.layout == Layout::kInline))
-      meta_end_ += room;
-    item.at = meta_end_;
-    item.first_block = data_blocks_;
-    data_blocks_ += item.blocks;
-    meta_end_ = AlignUp<uint64_t>(meta_end_ + need, kSlot);
+    item.at = Take(AlignUp<size_t>(head + tail, kSlot),
+                   head + tail <= kBlock || item.layout == Layout::kInline);
     slots_[item.inode] = static_cast<uint32_t>(item.at >> kSlotBits);
     items_.push_back(item);
+  }
+
+  // `need` bytes, in multiples of slots; `whole`: within one block.
+  uint64_t Take(size_t need, bool whole) {
+    auto gap = std::find_if(gaps_.begin(), gaps_.end(),
+                            [&](const Gap& it) { return whole && it.size >= need; });
+    if (gap != gaps_.end()) {
+      gap->size -= need;
+      return std::exchange(gap->at, gap->at + need);
+    }
+    size_t room = kBlock - meta_end_ % kBlock;
+    if (whole && need > room) {
+      if (gaps_.size() == kMaxGaps)
+        gaps_.pop_front();
+      gaps_.push_back({meta_end_, room});
+      meta_end_ += room;
+    }
+    return std::exchange(meta_end_, meta_end_ + need);
   }
 
   // --- Directories: blocks of entries, each with its names behind them; sorted, "." included.
@@ -362,6 +389,7 @@ class ErofsWriter {
   const int fd_;
   std::vector<Item> items_;      // by position
   std::vector<uint32_t> slots_;  // position of each inode in slots; 0: not placed
+  std::deque<Gap> gaps_;         // the latest
   uint64_t meta_end_ = 0;
   uint32_t data_blocks_ = 0;
   uint64_t position_ = 0;  // of what has been written

@@ -106,7 +106,8 @@ class Ingest final : public TarReader::Observer {
       buffer_.insert(buffer_.end(), piece.bytes.begin(), piece.bytes.end());
     }
     TRY(Tell(buffer_.size()));
-    if (entry.size <= target_.inline_bytes) {
+    if (entry.size <= target_.inline_bytes && inlined_bytes_ + entry.size <= target_.max_inlined) {
+      inlined_bytes_ += entry.size;
       layer_.tree.SetInline(file, {reinterpret_cast<const char*>(buffer_.data()), buffer_.size()});
       return target_.split.Raw(buffer_);
     }
@@ -175,6 +176,7 @@ class Ingest final : public TarReader::Observer {
   std::unordered_map<Digest, uint32_t, DigestHash> numbers_;  // of layer_.objects
   std::vector<std::byte> buffer_;
   uint64_t size_bytes_ = 0;
+  uint64_t inlined_bytes_ = 0;
   uint64_t told_bytes_ = 0;
 };
 

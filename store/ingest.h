@@ -1,7 +1,7 @@
 // The pull pipeline of one layer: blob -> digest of the blob -> decompression | -> diffID | -> tar
 // -> objects, on three threads when the layer is compressed, the last of them the caller's. Memory:
 // about 64 KiB of input, 512 KiB between the threads, 128 KiB of archive, 32 KiB of gzip window or
-// the zstd window, 256 KiB of a file, and 150 bytes for each entry.
+// the zstd window, 256 KiB of a file, 150 bytes for each entry, and the small files it keeps.
 #pragma once
 
 #include <cstddef>
@@ -31,9 +31,10 @@ struct IngestedLayer {
 // Where a layer goes.
 struct IngestTarget {
   ObjectWriter& objects;
-  SplitWriter& split;        // finished on success
-  size_t inline_bytes = 0;   // files up to this size are kept in the tree
-  const Toc* toc = nullptr;  // tells beforehand what large files contain
+  SplitWriter& split;                    // finished on success
+  size_t inline_bytes = 0;               // files up to this size are kept in the tree,
+  size_t max_inlined = size_t{1} << 20;  // the first of them up to this sum
+  const Toc* toc = nullptr;              // tells beforehand what large files contain
 };
 
 // How a layer is gone on with, and made such that it can be.

@@ -8,8 +8,11 @@
 #include <limits>
 #include <unordered_map>
 
+#include "core/base/byte_source.h"
 #include "core/base/text.h"
 #include "store/bytes.h"
+#include "store/compress.h"
+#include "store/decompress.h"
 
 namespace wherry::store {
 
@@ -18,6 +21,7 @@ namespace {
 constexpr std::string_view kMagic = "wherryL1";
 constexpr size_t kHeaderBytes = kMagic.size() + Digest::kSize + 8 + 4 + 4;
 constexpr size_t kObjectBytes = Digest::kSize + 8;
+constexpr char kGzipStart = '\x1f';  // no first entry begins so: it has distance 0
 
 // Flags of an entry.
 constexpr uint8_t kOpaque = 1;
@@ -48,45 +52,51 @@ int64_t UnZigZag(uint64_t value) {
   return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1);
 }
 
-// Entries in depth-first order, each with the distance to its directory's entry.
-class Encoder {
+// Entries in depth-first order, each with the distance to its directory's entry; made while they
+// are read.
+class Encoder final : public ByteSource {
  public:
   Encoder(const LayerTree& tree, std::span<const ObjectSize> objects)
       : tree_(tree), entry_of_(tree.inode_count(), kNone) {
     for (const ObjectSize& object : objects)
       numbers_.emplace(object.digest, static_cast<uint32_t>(numbers_.size()));
+    ahead_.emplace_back(LayerTree::kRoot, 0);
   }
 
-  uint32_t Run() {
-    AddEntry(0, "", tree_.InodeOf(LayerTree::kRoot));
-    std::vector<std::pair<LayerTree::NameId, uint32_t>> ahead;  // with their directories' entries
-    auto push = [&](LayerTree::NameId directory, uint32_t entry) {
-      auto children = tree_.Children(directory);
-      for (auto child = children.rbegin(); child != children.rend(); ++child)
-        ahead.emplace_back(*child, entry);
-    };
-    push(LayerTree::kRoot, 0);
-    while (!ahead.empty()) {
-      auto [name, parent] = ahead.back();
-      ahead.pop_back();
-      uint32_t entry = count_;
-      AddEntry(parent, tree_.Name(name), tree_.InodeOf(name));
-      if (tree_.At(tree_.InodeOf(name)).type == TarType::kDirectory)
-        push(name, entry);
-    }
-    return count_;
+  Result<size_t> Read(std::span<std::byte> out) override {
+    while (given_ == made_.size() && !ahead_.empty())
+      MakeNext();
+    size_t count = std::min(out.size(), made_.size() - given_);
+    std::ranges::copy(std::as_bytes(std::span(made_).subspan(given_, count)), out.begin());
+    given_ += count;
+    return count;
   }
 
-  std::string out;
+  uint32_t count() const { return count_; }  // of the entries so far
 
  private:
+  void MakeNext() {
+    made_.clear();
+    given_ = 0;
+    auto [name, parent] = ahead_.back();
+    ahead_.pop_back();
+    uint32_t entry = count_;
+    bool root = name == LayerTree::kRoot;
+    AddEntry(parent, root ? "" : tree_.Name(name), tree_.InodeOf(name));
+    if (tree_.At(tree_.InodeOf(name)).type != TarType::kDirectory)
+      return;
+    auto children = tree_.Children(name);
+    for (auto child = children.rbegin(); child != children.rend(); ++child)
+      ahead_.emplace_back(*child, entry);
+  }
+
   void AddEntry(uint32_t parent, std::string_view name, LayerTree::InodeId id) {
     uint32_t number = count_++;
-    PutVar(out, number - parent);
-    PutText(out, name);
+    PutVar(made_, number - parent);
+    PutText(made_, name);
     if (entry_of_[id] != kNone) {
-      PutInt<uint8_t>(out, kLink);
-      PutVar(out, number - entry_of_[id]);
+      PutInt<uint8_t>(made_, kLink);
+      PutVar(made_, number - entry_of_[id]);
       return;
     }
     entry_of_[id] = number;
@@ -95,39 +105,52 @@ class Encoder {
     bool is_inline = inode.content == LayerTree::Content::kInline;
     bool is_object = inode.content == LayerTree::Content::kObject;
     PutInt<uint8_t>(
-        out, static_cast<uint8_t>((inode.opaque ? kOpaque : 0) | (is_inline ? kInline : 0) |
-                                  (is_object ? kObject : 0) | (xattrs.empty() ? 0 : kXattrs)));
-    PutInt<uint8_t>(out, static_cast<uint8_t>(inode.type));
-    PutVar(out, inode.mode);
-    PutVar(out, inode.uid);
-    PutVar(out, inode.gid);
-    PutVar(out, ZigZag(inode.mtime.seconds));
-    PutVar(out, inode.mtime.nanos);
-    PutVar(out, inode.size);
+        made_, static_cast<uint8_t>((inode.opaque ? kOpaque : 0) | (is_inline ? kInline : 0) |
+                                    (is_object ? kObject : 0) | (xattrs.empty() ? 0 : kXattrs)));
+    PutInt<uint8_t>(made_, static_cast<uint8_t>(inode.type));
+    PutVar(made_, inode.mode);
+    PutVar(made_, inode.uid);
+    PutVar(made_, inode.gid);
+    PutVar(made_, ZigZag(inode.mtime.seconds));
+    PutVar(made_, inode.mtime.nanos);
+    PutVar(made_, inode.size);
     if (inode.type == TarType::kCharDevice || inode.type == TarType::kBlockDevice) {
-      PutVar(out, inode.device_major);
-      PutVar(out, inode.device_minor);
+      PutVar(made_, inode.device_major);
+      PutVar(made_, inode.device_minor);
     }
     if (is_inline)
-      out += tree_.Text(inode);
+      made_ += tree_.Text(inode);
     if (is_object)
-      PutVar(out, numbers_.at(tree_.Object(inode)));
+      PutVar(made_, numbers_.at(tree_.Object(inode)));
     if (!xattrs.empty())
-      PutVar(out, xattrs.size());
+      PutVar(made_, xattrs.size());
     for (const TarXattr& xattr : xattrs) {
-      PutText(out, xattr.name);
-      PutText(out, xattr.value);
+      PutText(made_, xattr.name);
+      PutText(made_, xattr.value);
     }
   }
 
   const LayerTree& tree_;
   std::unordered_map<Digest, uint32_t, DigestHash> numbers_;
-  std::vector<uint32_t> entry_of_;  // by inode
+  std::vector<uint32_t> entry_of_;                             // by inode
+  std::vector<std::pair<LayerTree::NameId, uint32_t>> ahead_;  // with their directories' entries
+  std::string made_;
+  size_t given_ = 0;
   uint32_t count_ = 0;
 };
 
 std::unexpected<Error> Damaged(std::string_view what) {
   return Fail(Errc::kCorrupt, Cat("the layer's index is damaged: ", what));
+}
+
+Result<> AppendAll(ByteSource& source, std::string& out) {
+  std::array<char, 16 << 10> piece;
+  while (size_t count = TRY(source.Read(std::as_writable_bytes(std::span(piece))))) {
+    if (count > kMaxIndexBytes - out.size())
+      return Damaged("its entries are too long");
+    out.append(piece.data(), count);
+  }
+  return {};
 }
 
 // The entries of an index as a tree.
@@ -267,20 +290,24 @@ class IndexFile {
 
 }  // namespace
 
-std::string LayerIndex::Encode(const Digest& diff_id, const LayerTree& tree,
-                               std::span<const ObjectSize> objects) {
+Result<std::string> LayerIndex::Encode(const Digest& diff_id, const LayerTree& tree,
+                                       std::span<const ObjectSize> objects) {
   Encoder encoder(tree, objects);
-  uint32_t entries = encoder.Run();
+  auto packed = TRY(Compress(encoder));
   std::string out(kMagic);
   out += Raw(diff_id);
   PutInt<uint64_t>(out, tree.size_bytes());
-  PutInt<uint32_t>(out, entries);
+  size_t count_at = out.size();
+  PutInt<uint32_t>(out, 0);
   PutInt<uint32_t>(out, static_cast<uint32_t>(objects.size()));
   for (const ObjectSize& object : objects) {
     out += Raw(object.digest);
     PutInt<uint64_t>(out, object.size);
   }
-  out += encoder.out;
+  TRY(AppendAll(*packed, out));
+  std::string count;
+  PutInt<uint32_t>(count, encoder.count());
+  out.replace(count_at, count.size(), count);
   out += Raw(Digest::Of(out));
   return out;
 }
@@ -351,7 +378,17 @@ Result<LayerTree> LayerIndex::Tree() const {
   std::string_view entries(content_);
   entries.remove_prefix(kHeaderBytes + objects_ * kObjectBytes);
   entries.remove_suffix(Digest::kSize);
-  return Rebuilder(*this, entries).Run(entries_);
+  if (!entries.starts_with(kGzipStart))  // as the first versions wrote them
+    return Rebuilder(*this, entries).Run(entries_);
+  TextSource packed(entries);
+  auto source = TRY(Decompress(packed, Compression::kGzip, Limits()));
+  // A gzip stream ends with the size of its content: memory for that and no more.
+  BytesReader end(entries);
+  end.Take(entries.size() - std::min(entries.size(), sizeof(uint32_t)));
+  std::string plain;
+  plain.reserve(std::min<size_t>(end.Int<uint32_t>(), kMaxIndexBytes));
+  TRY(AppendAll(*source, plain));
+  return Rebuilder(*this, plain).Run(entries_);
 }
 
 }  // namespace wherry::store

@@ -23,9 +23,9 @@ inline constexpr size_t kMaxIndexBytes = size_t{256} << 20;
 class LayerIndex {
  public:
   // `objects`: each that the layer's archive has, in the order of the archive, none twice.
-  // REQUIRES: `tree` is sealed and its objects are among them.
-  static std::string Encode(const Digest& diff_id, const LayerTree& tree,
-                            std::span<const ObjectSize> objects);
+  // REQUIRES: `tree` is sealed and its objects are among them. kNoSpace: out of memory.
+  static Result<std::string> Encode(const Digest& diff_id, const LayerTree& tree,
+                                    std::span<const ObjectSize> objects);
 
   // Takes the whole file. kCorrupt unless checksum, structure and diffID are right.
   static Result<LayerIndex> Decode(std::string content, const Digest& diff_id);

@@ -123,20 +123,10 @@ void LayerTree::SetObject(InodeId file, const Digest& digest) {
 
 void LayerTree::SetInline(InodeId file, std::string_view bytes) {
   inodes_[file].content = Content::kInline;
-  inodes_[file].content_at = Keep(bytes);
+  inodes_[file].content_at = text_.Add(bytes);
 }
 
 // --- Names
-
-uint32_t LayerTree::Keep(std::string_view text) {
-  auto at = static_cast<uint32_t>(text_.size());
-  text_ += text;
-  return at;
-}
-
-std::string_view LayerTree::Kept(uint32_t at, size_t size) const {
-  return std::string_view(text_).substr(at, size);
-}
 
 size_t LayerTree::Hash(NameId parent, std::string_view name) const {
   constexpr uint64_t kPrime = 0x100000001b3;  // FNV-1a
@@ -150,7 +140,7 @@ std::optional<LayerTree::NameId> LayerTree::Find(NameId parent, std::string_view
   size_t mask = table_.size() - 1;
   for (size_t slot = Hash(parent, name) & mask; table_[slot] != 0; slot = (slot + 1) & mask) {
     const NameState& state = names_[table_[slot] - 1];
-    if (!state.gone && state.parent == parent && Kept(state.text_at, state.size) == name)
+    if (!state.gone && state.parent == parent && Name(state) == name)
       return table_[slot] - 1;
   }
   return std::nullopt;
@@ -160,7 +150,7 @@ LayerTree::NameId LayerTree::Insert(NameId parent, std::string_view name, InodeI
   if (names_.size() * 2 > table_.size())
     Grow();
   auto id = static_cast<NameId>(names_.size());
-  names_.push_back({parent, Keep(name), inode, static_cast<uint8_t>(name.size()), false});
+  names_.push_back({parent, text_.Add(name), inode, static_cast<uint8_t>(name.size()), false});
   size_t mask = table_.size() - 1;
   size_t slot = Hash(parent, name) & mask;
   while (table_[slot] != 0)
@@ -176,7 +166,7 @@ void LayerTree::Grow() {
     if (entry == 0 || names_[entry - 1].gone)
       continue;
     const NameState& state = names_[entry - 1];
-    size_t slot = Hash(state.parent, Kept(state.text_at, state.size)) & mask;
+    size_t slot = Hash(state.parent, Name(state)) & mask;
     while (larger[slot] != 0)
       slot = (slot + 1) & mask;
     larger[slot] = entry;
@@ -195,7 +185,6 @@ void LayerTree::Clear(NameId parent, std::string_view name) {
 Result<LayerTree::NameId> LayerTree::Directory(std::string_view path, TarTime mtime, bool make) {
   std::vector<NameId> trail = {kRoot};
   std::vector<std::string_view> ahead;  // last first; views of `path` and of link targets
-  std::string targets[kMaxLinks];       // text_ may move while directories are made
   int links = 0;
   PushComponents(ahead, path);
   while (!ahead.empty()) {
@@ -210,10 +199,9 @@ Result<LayerTree::NameId> LayerTree::Directory(std::string_view path, TarTime mt
     auto found = Find(here, part);
     const Inode* inode = found ? &InodeAt(*found) : nullptr;
     if (inode != nullptr && inode->type == TarType::kSymlink) {
-      if (links == kMaxLinks)
+      if (links++ == kMaxLinks)
         return BadParent(path, "leads through too many symbolic links");
-      std::string& target = targets[links++];
-      target = Text(*inode);
+      std::string_view target = Text(*inode);
       if (target.starts_with('/'))
         trail.resize(1);
       PushComponents(ahead, target);
@@ -260,9 +248,7 @@ uint32_t LayerTree::KeepXattrs(const std::vector<TarXattr>& kept) {
     Append(packed, xattr.name, std::string_view("\0", 1), xattr.value.size(), ":", xattr.value);
   if (packed.empty())
     return 0;
-  uint32_t at = Keep(Cat(packed.size(), ":"));
-  Keep(packed);
-  return at + 1;
+  return text_.Add(Cat(packed.size(), ":", packed)) + 1;
 }
 
 Result<> LayerTree::AddRoot(const TarEntry& entry) {
@@ -300,7 +286,7 @@ Result<LayerTree::InodeId> LayerTree::AddLeaf(const LayerPath& path, const TarEn
   if (entry.type == TarType::kSymlink) {
     inode.size = entry.link_name.size();
     inode.content = Content::kInline;
-    inode.content_at = Keep(entry.link_name);
+    inode.content_at = text_.Add(entry.link_name);
   }
   inodes_.push_back(inode);
   auto id = static_cast<InodeId>(inodes_.size() - 1);
@@ -469,7 +455,7 @@ std::span<const LayerTree::NameId> LayerTree::Children(NameId directory) const {
 }
 
 std::string_view LayerTree::Name(NameId name) const {
-  return Kept(names_[name].text_at, names_[name].size);
+  return Name(names_[name]);
 }
 
 std::optional<LayerTree::InodeId> LayerTree::LookUp(const LayerPath& path) {
@@ -478,9 +464,16 @@ std::optional<LayerTree::InodeId> LayerTree::LookUp(const LayerPath& path) {
   return found ? std::optional(InodeOf(*found)) : std::nullopt;
 }
 
+bool LayerTree::HasInlineFile() const {
+  return std::ranges::any_of(inodes_, [](const Inode& inode) {
+    return inode.type == TarType::kRegular && inode.content == Content::kInline;
+  });
+}
+
 std::string_view LayerTree::Text(const Inode& inode) const {
-  return inode.content == Content::kInline ? Kept(inode.content_at, static_cast<size_t>(inode.size))
-                                           : std::string_view();
+  return inode.content == Content::kInline
+             ? text_.From(inode.content_at).substr(0, static_cast<size_t>(inode.size))
+             : std::string_view();
 }
 
 std::vector<TarXattr> LayerTree::Xattrs(const Inode& inode) const {
@@ -492,7 +485,7 @@ std::vector<TarXattr> LayerTree::Xattrs(const Inode& inode) const {
     text = pair->tail;
     return static_cast<size_t>(*ParseUint(pair->head));
   };
-  std::string_view rest = std::string_view(text_).substr(inode.xattrs - 1);
+  std::string_view rest = text_.From(inode.xattrs - 1);
   size_t size = number(rest);
   rest = rest.substr(0, size);
   while (!rest.empty()) {

@@ -18,6 +18,7 @@
 #include "core/base/result.h"
 #include "store/layer_path.h"
 #include "store/tar_entry.h"
+#include "store/text_blocks.h"
 
 namespace wherry::store {
 
@@ -88,6 +89,7 @@ class LayerTree {
   // Content of kInline files and targets of symbolic links.
   std::string_view Text(const Inode& inode) const;
   const Digest& Object(const Inode& inode) const { return objects_[inode.content_at]; }
+  bool HasInlineFile() const;
   std::vector<TarXattr> Xattrs(const Inode& inode) const;
   uint64_t size_bytes() const;  // of all files, holes included, each once
 
@@ -101,8 +103,9 @@ class LayerTree {
   };
   struct Walk;
 
-  uint32_t Keep(std::string_view text);
-  std::string_view Kept(uint32_t at, size_t size) const;
+  std::string_view Name(const NameState& name) const {
+    return text_.From(name.text_at).substr(0, name.size);
+  }
   size_t Hash(NameId parent, std::string_view name) const;
   std::optional<NameId> Find(NameId parent, std::string_view name) const;
   NameId Insert(NameId parent, std::string_view name, InodeId inode);
@@ -123,7 +126,7 @@ class LayerTree {
   Result<> AddWhiteout(const LayerPath& path, TarTime mtime);
 
   const uint64_t seed_;
-  std::string text_;  // names, targets, inline content, attributes
+  TextBlocks text_;  // names, targets, inline content, attributes
   std::vector<NameState> names_;
   std::vector<uint32_t> table_;  // open addressing: name id + 1; 0: free
   std::vector<Inode> inodes_;

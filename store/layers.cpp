@@ -69,14 +69,6 @@ class LayerArchive final : public ByteSource {
   std::unique_ptr<HashingSource> verified_;
 };
 
-// From the topmost layer that hides all below it on: overlayfs does not honour an opaque root.
-size_t LowestVisible(const std::vector<LayerTree>& trees) {
-  size_t lowest = trees.size() - 1;
-  while (lowest > 0 && !trees[lowest].At(trees[lowest].InodeOf(LayerTree::kRoot)).opaque)
-    --lowest;
-  return lowest;
-}
-
 }  // namespace
 
 Digest ChainId(const std::vector<LayerInfo>& layers) {
@@ -138,17 +130,17 @@ bool StoreImpl::HasImage(const Digest& chain_id) const {
 
 // As overlayfs would show the layers together.
 Result<LayerTree> StoreImpl::MergedTree(const std::vector<LayerInfo>& layers) const {
-  std::vector<LayerTree> trees;
+  std::optional<LayerTree> merged(std::in_place);
   for (const LayerInfo& layer : layers) {
-    LayerIndex index = TRY(ReadIndex(layer.diff_id));
-    trees.push_back(TRY(index.Tree()));
+    LayerTree tree = TRY(TRY(ReadIndex(layer.diff_id)).Tree());
+    // Nothing below it shows, but overlayfs does not honour an opaque root.
+    if (tree.At(tree.InodeOf(LayerTree::kRoot)).opaque)
+      merged.emplace();
+    merged->Overlay(tree);
   }
-  LayerTree merged;
-  for (size_t i = LowestVisible(trees); i < trees.size(); ++i)
-    merged.Overlay(trees[i]);
-  merged.HideObjects();
-  merged.Seal();
-  return merged;
+  merged->HideObjects();
+  merged->Seal();
+  return std::move(*merged);
 }
 
 Result<uint64_t> StoreImpl::MakeImage(const std::vector<LayerInfo>& layers, const Digest& chain_id,

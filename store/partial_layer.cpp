@@ -108,14 +108,14 @@ Result<> PartialLayer::FetchTarSplit() {
   return {};
 }
 
-// Content that several files have is fetched once, unless it is too small to become an object.
+// Content that several files have is fetched once, unless it may be too small to become an object.
 std::vector<ByteRange> PartialLayer::Missing(size_t inline_bytes) const {
   WantedContents seen;
   std::vector<ByteRange> missing;
   for (const TocFile& file : toc_.files()) {
-    bool known = file.size <= inline_bytes
-                     ? small_.contains(file.digest)
-                     : objects_.Has(file.digest, file.size) || !seen.insert(file.digest).second;
+    bool small = file.size <= inline_bytes;
+    bool known = (small && small_.contains(file.digest)) || objects_.Has(file.digest, file.size) ||
+                 (!small && !seen.insert(file.digest).second);
     if (!known)
       missing.push_back({file.offset, file.end});
   }

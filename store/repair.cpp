@@ -96,19 +96,18 @@ Result<> StoreImpl::BreakLayersWith(std::vector<Digest> objects) {
     if (!index)
       continue;
     std::vector<ObjectSize> bad;
-    bool small = false;
     for (size_t i = 0; i < index->object_count(); ++i) {
       ObjectSize object = index->object(i);
-      small = small || object.size <= kInlineBytes;
       if (std::binary_search(objects.begin(), objects.end(), object.digest))
         bad.push_back(object);
     }
-    std::lock_guard lock(mutex_);
-    auto broken = broken_.find(diff_id);
-    if (bad.empty() && broken == broken_.end())
+    if (bad.empty() && !FindBroken(diff_id))
       continue;
+    auto tree = index->Tree();
+    std::lock_guard lock(mutex_);
     Broken& state = broken_[diff_id];
-    state.inline_bytes = small ? 0 : kInlineBytes;
+    if (tree)
+      state.inline_bytes = tree->HasInlineFile() ? kInlineBytes : 0;
     if (state.what.empty() && !bad.empty())
       state.what = Cat("its object ", bad[0].digest.string(), " is damaged");
     state.objects.insert(state.objects.end(), bad.begin(), bad.end());

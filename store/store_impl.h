@@ -48,8 +48,9 @@ inline constexpr uint64_t kStoreVersion = 1;
 inline constexpr std::string_view kIndexSuffix = ".idx";
 inline constexpr std::string_view kSplitSuffix = ".tar";
 inline constexpr std::string_view kImageSuffix = ".erofs";
-// Of a file that is kept with the metadata: a file of its own would take a block and an inode.
-inline constexpr size_t kInlineBytes = 512;
+// Of a file that is kept with the metadata: a file of its own would take a block and an inode. More
+// would cost updates what it saves first pulls, and memory: docs/store.md, "Tiers".
+inline constexpr size_t kInlineBytes = 1024;
 
 // What a stack of layers is, lowest first: the name of its metadata image. The chainID of the OCI
 // image specification (config.md, "Layer ChainID").

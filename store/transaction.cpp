@@ -149,7 +149,7 @@ Result<LayerInfo> TransactionImpl::Ingest(int dir, const std::optional<Digest>& 
   uint64_t metadata = 0;
   auto take = [&]() -> Result<LayerInfo> {
     IngestedLayer taken = TRY(take_layer(target));
-    std::string index = LayerIndex::Encode(taken.diff_id, taken.tree, taken.objects);
+    std::string index = TRY(LayerIndex::Encode(taken.diff_id, taken.tree, taken.objects));
     UniqueFd fd = TRY(ops.Create(dir_.get(), kIndexPart, 0600));
     TRY(ops.Write(fd.get(), std::as_bytes(std::span(index)), 0));
     metadata = index.size() + SizeOf(dir, kSplitPart);

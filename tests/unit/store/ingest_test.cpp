@@ -171,6 +171,22 @@ TEST_F(IngestTest, ArchivesComeBackBitForBit) {
   }
 }
 
+// What a layer of many small files keeps in memory has an end.
+TEST_F(IngestTest, OnlyTheFirstSmallFilesAreKeptInTheTree) {
+  TarBuilder tar;
+  for (int i = 0; i < 30; ++i)
+    tar.File(Cat("file", i), std::string(100, static_cast<char>('a' + i)));
+  std::string archive = tar.File("large", std::string(101, 'x')).Done();
+  StringSource source(archive);
+  LayOut lay_out(100, 1050);
+  auto info = lay_out.Run({.source = &source, .diff_id = Digest::Of(archive)}, limits_, progress_,
+                          temp_ / "layer");
+  ASSERT_TRUE(info) << info.error().message();
+  EXPECT_EQ(lay_out.objects(), 21u);
+  EXPECT_EQ(Content(temp_ / "layer/file9"), std::string(100, 'j'));
+  EXPECT_EQ(Content(temp_ / "layer/file29"), std::string(100, 'a' + 29));
+}
+
 TEST_F(IngestTest, ContentIsWrittenOnce) {
   std::string one(100'000, '1');
   std::string tar = TarBuilder().File("a", one).File("b", one, 0600).File("c", one).Done();

@@ -21,7 +21,8 @@ inline constexpr size_t kPrivateBytes = 256 << 10;
 
 class LayOut {
  public:
-  explicit LayOut(size_t inline_bytes = kPrivateBytes) : inline_bytes_(inline_bytes) {}
+  explicit LayOut(size_t inline_bytes = kPrivateBytes, size_t max_inlined = SIZE_MAX)
+      : inline_bytes_(inline_bytes), max_inlined_(max_inlined) {}
 
   // Into the new directory `path`.
   Result<LayerInfo> Run(const Transaction::LayerSource& layer, const Limits& limits,
@@ -30,14 +31,17 @@ class LayOut {
     Objects objects = TRY(Objects::Open(store.get(), ops_));
     ObjectWriter writer(objects, store.get(), ops_, limits.reserve_bytes);
     auto split = TRY(SplitWriter::Create(TRY(ops_.Create(store.get(), "split", 0600)), ops_));
-    IngestTarget target{.objects = writer, .split = split, .inline_bytes = inline_bytes_};
+    IngestTarget target{.objects = writer,
+                        .split = split,
+                        .inline_bytes = inline_bytes_,
+                        .max_inlined = max_inlined_};
     IngestedLayer taken = TRY(IngestLayer(layer, limits, target, progress));
     LayerIndex index = TRY(LayerIndex::Decode(
-        LayerIndex::Encode(taken.diff_id, taken.tree, taken.objects), taken.diff_id));
+        TRY(LayerIndex::Encode(taken.diff_id, taken.tree, taken.objects)), taken.diff_id));
     LayerTree tree = TRY(index.Tree());
     EXPECT_EQ(index.size_bytes(), tree.size_bytes());
-    EXPECT_EQ(LayerIndex::Encode(taken.diff_id, tree, taken.objects),
-              LayerIndex::Encode(taken.diff_id, taken.tree, taken.objects));
+    EXPECT_EQ(*LayerIndex::Encode(taken.diff_id, tree, taken.objects),
+              *LayerIndex::Encode(taken.diff_id, taken.tree, taken.objects));
     if (mkdir(path.c_str(), 0700) != 0)
       return FailSys("mkdir", path);
     UniqueFd root = TRY(OpenDir(path));
@@ -75,6 +79,7 @@ class LayOut {
   TempDir temp_;
   DiskOps ops_;
   size_t inline_bytes_;
+  size_t max_inlined_;
   uint64_t written_bytes_ = 0;
   size_t objects_ = 0;
 };

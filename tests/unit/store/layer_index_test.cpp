@@ -7,6 +7,7 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "store/decompress.h"
 #include "store/tar_reader.h"
 #include "tests/unit/store/tar_builder.h"
 #include "tests/unit/temp_dir.h"
@@ -44,7 +45,7 @@ std::string Sample() {
       tree.SetObject(**file, Digest::Of("text"));
   }
   tree.Seal();
-  return LayerIndex::Encode(kDiffId, tree, std::vector<ObjectSize>{{Digest::Of("text"), 4}});
+  return *LayerIndex::Encode(kDiffId, tree, std::vector<ObjectSize>{{Digest::Of("text"), 4}});
 }
 
 std::string WithNewChecksum(std::string index) {
@@ -118,7 +119,7 @@ TEST(LayerIndex, AScanTellsMoreObjectsThanFitIntoOnePiece) {
   TempDir temp;
   std::string path = IndexPath(temp);
   ASSERT_TRUE(
-      ReplaceFile(path, LayerIndex::Encode(kDiffId, tree, objects), 0600, Durability::kVolatile));
+      ReplaceFile(path, *LayerIndex::Encode(kDiffId, tree, objects), 0600, Durability::kVolatile));
   auto file = Open(path, O_RDONLY);
   size_t told = 0;
   auto scanned = LayerIndex::Scan(file->get(), kDiffId, LayerIndex::Trust::kVerify,
@@ -131,20 +132,39 @@ TEST(LayerIndex, AScanTellsMoreObjectsThanFitIntoOnePiece) {
   EXPECT_EQ(told, objects.size());
 }
 
+// With its entries as they are, as the first versions wrote them.
+std::string Unpacked(const std::string& index) {
+  size_t entries_at = 8 + Digest::kSize + 8 + 4 + 4 + (Digest::kSize + 8);
+  StringSource packed(index.substr(entries_at, index.size() - Digest::kSize - entries_at));
+  auto source = Decompress(packed, Compression::kGzip, Limits());
+  std::string entries(4096, '\0');
+  entries.resize(*(*source)->Read(std::as_writable_bytes(std::span(entries))));
+  return WithNewChecksum(index.substr(0, entries_at) + entries + std::string(Digest::kSize, '\0'));
+}
+
+TEST(LayerIndex, EntriesMayBeUnpacked) {
+  std::string index = Unpacked(Sample());
+  EXPECT_GT(index.size(), Sample().size());
+  auto tree = LayerIndex::Decode(index, kDiffId)->Tree();
+  ASSERT_TRUE(tree) << tree.error().message();
+  EXPECT_EQ(*LayerIndex::Encode(kDiffId, *tree, {{{Digest::Of("text"), 4}}}), Sample());
+}
+
 // With a checksum that was made to match: an error or a tree, never a crash.
 TEST(LayerIndex, NonsenseWithARightChecksum) {
-  std::string good = Sample();
-  std::mt19937 random(7);
-  size_t refused = 0;
-  for (int round = 0; round < 20'000; ++round) {
-    std::string bad = good;
-    for (auto changes = 1 + random() % 3; changes > 0; --changes)
-      bad[random() % (bad.size() - Digest::kSize)] = static_cast<char>(random());
-    auto index = LayerIndex::Decode(WithNewChecksum(bad), kDiffId);
-    if (!index || !index->Tree())
-      ++refused;
+  for (const std::string& good : {Sample(), Unpacked(Sample())}) {
+    std::mt19937 random(7);
+    size_t refused = 0;
+    for (int round = 0; round < 20'000; ++round) {
+      std::string bad = good;
+      for (auto changes = 1 + random() % 3; changes > 0; --changes)
+        bad[random() % (bad.size() - Digest::kSize)] = static_cast<char>(random());
+      auto index = LayerIndex::Decode(WithNewChecksum(bad), kDiffId);
+      if (!index || !index->Tree())
+        ++refused;
+    }
+    EXPECT_GT(refused, 10'000u);
   }
-  EXPECT_GT(refused, 10'000u);
 }
 
 }  // namespace

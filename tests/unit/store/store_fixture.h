@@ -16,7 +16,7 @@ namespace wherry::store {
 
 // The layer "x" is an archive with one file "x", long enough to be an object in each tier.
 inline std::string Body(const std::string& name) {
-  return name + std::string(1000 - name.size(), '.');
+  return name + std::string(3000 - name.size(), '.');
 }
 inline std::string LayerTar(const std::string& name) {
   return TarBuilder().File(name, Body(name)).Done();

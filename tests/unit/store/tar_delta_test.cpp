@@ -214,7 +214,7 @@ TEST_P(StoreDelta, MakesTheNewLayerFromTheOld) {
                              .Done());
   std::string grown = big + "more";
   std::string tar = TarBuilder().File("new", grown).File("short", "short!").Done();
-  size_t second = 512 + 1024 + 512;
+  size_t second = 512 + 3072 + 512;
   std::string delta = DeltaBuilder()
                           .Data(tar.substr(0, 512))
                           .Open("usr/lib/big")

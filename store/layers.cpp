@@ -132,7 +132,8 @@ bool StoreImpl::HasImage(const Digest& chain_id) const {
 Result<LayerTree> StoreImpl::MergedTree(const std::vector<LayerInfo>& layers) const {
   std::optional<LayerTree> merged(std::in_place);
   for (const LayerInfo& layer : layers) {
-    LayerTree tree = TRY(TRY(ReadIndex(layer.diff_id)).Tree());
+    LayerIndex index = TRY(ReadIndex(layer.diff_id));
+    LayerTree tree = TRY(index.Tree());
     // Nothing below it shows, but overlayfs does not honour an opaque root.
     if (tree.At(tree.InodeOf(LayerTree::kRoot)).opaque)
       merged.emplace();

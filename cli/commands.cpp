@@ -140,15 +140,25 @@ void Print(int fd, std::string_view text) {
   (void)WriteAll(fd, text, "output");
 }
 
-std::string Help() {
-  std::string text =
-      "wherry runs OCI containers on small devices.\n\nUsage: wherry [OPTIONS] COMMAND "
-      "[ARG...]\n\nCommands:\n";
+// A line for each command whose name begins with `start`.
+std::string ListCommands(std::string_view start) {
+  constexpr size_t kWidth = 22;
+  std::string text;
   for (const Command& command : kCommands) {
+    if (!command.name.starts_with(start))
+      continue;
     std::string line = Cat("  ", command.name);
-    line.resize(std::max<size_t>(line.size() + 1, 12), ' ');
+    line.resize(kWidth, ' ');
     Append(text, line, command.summary, "\n");
   }
+  return text;
+}
+
+std::string Help() {
+  std::string text =
+      Cat("wherry runs OCI containers on small devices.\n\nUsage: wherry [OPTIONS] COMMAND "
+          "[ARG...]\n\nCommands:\n",
+          ListCommands(""));
   Append(text, "\nOptions:\n", DescribeOptions(kGlobalOptions),
          "\nRun `wherry COMMAND --help` for the options of a command.\n");
   return text;
@@ -192,6 +202,24 @@ std::pair<const Command*, size_t> FindCommand(std::span<const std::string> words
       return {&command, 2};
   }
   return {nullptr, 0};
+}
+
+// No command goes by these words: "wherry network" lists those that begin so.
+int NotFound(std::span<const std::string> words) {
+  std::string commands = ListCommands(Cat(words[0], " "));
+  if (commands.empty())
+    return Complain("wherry", Cat("unknown command ", words[0], "; see `wherry --help`"), 125);
+  if (words.size() > 1 && words[1] != "--help") {
+    return Complain(
+        "wherry", Cat("unknown command ", words[0], " ", words[1], "; see `wherry ", words[0], "`"),
+        125);
+  }
+  for (const LongName& group : kGroups) {
+    if (group.words == words[0])
+      Append(commands, "\nAs without `", group.words, "`:", group.command, "\n");
+  }
+  Print(STDOUT_FILENO, Cat("Usage: wherry ", words[0], " COMMAND\n\nCommands:\n", commands));
+  return 0;
 }
 
 // The socket: option, environment, configuration, default.
@@ -284,9 +312,8 @@ int Main(std::span<const std::string> words) {
   }
   std::span<const std::string> rest(global->positional());
   auto [command, words_used] = FindCommand(rest);
-  if (command == nullptr) {
-    return Complain("wherry", Cat("unknown command ", rest[0], "; see `wherry --help`"), 125);
-  }
+  if (command == nullptr)
+    return NotFound(rest);
   return RunOne(*command, *global, rest.subspan(words_used));
 }
 

@@ -214,13 +214,14 @@ def test_damaged_state_costs_one_object_not_the_daemon(new_engine, registry):
 def test_wrong_options_of_the_command_line(new_engine):
     engine = new_engine(start=False)
     engine.wherry('daemon', '--no-such-option').fails(1, 'no-such-option')
-    engine.wherry('no-such-command').fails(says='no-such-command')
+    engine.wherry('no-such-command').fails(125, 'unknown command no-such-command')
+    engine.wherry('network', 'nosuch').fails(125, 'unknown command network nosuch; see `wherry network`')
     engine.wherry('daemon', '--root').fails(1, 'root')
     engine.wherry('pull').fails(says='IMAGE')
 
 
 @pytest.mark.parametrize('command', ['', 'run', 'pull', 'daemon', 'ps', 'images', 'login', 'logs',
-                                     'inspect', 'config', 'events', 'stop'])
+                                     'inspect', 'config', 'events', 'stop', 'network', 'container'])
 def test_help_is_there_for_every_command(new_engine, command):
     result = new_engine(start=False).wherry(*command.split(), '--help').ok()
     assert 'Usage: wherry' in result.out and result.err == ''

@@ -1,6 +1,7 @@
 // The commands of wherry-runtime: one row each (main.cpp), one function each.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,12 +14,15 @@ namespace wherry::oci_runtime {
 // Of the runtime specification.
 constexpr std::string_view kSpecVersion = "1.2.0";
 
+// Who makes the cgroups of containers; kNobody: they stay in the caller's.
+enum class CgroupManager : uint8_t { kRuntime, kSystemd, kNobody };
+
 // What stands before the command's name.
 struct Globals {
   std::string root = "/run/wherry-runtime";
   std::string log;  // empty: none
   bool log_json = false;
-  bool cgroups = true;  // false: containers stay in the caller's
+  CgroupManager cgroup_manager = CgroupManager::kRuntime;
 };
 
 struct Call {

@@ -5,6 +5,7 @@
 
 #include "core/base/file.h"
 #include "core/base/text.h"
+#include "core/oci_runtime/cgroups.h"
 #include "core/oci_runtime/command.h"
 #include "core/oci_runtime/hooks.h"
 #include "core/oci_runtime/state.h"
@@ -94,8 +95,8 @@ Result<Container> FindToRemove(const Call& call) {
   if (found || !call.options.Has("force") || found.error().code() != Errc::kCorrupt)
     return found;
   Warn(call.globals, found.error().message());
-  found = FindDamaged(call.globals.root, call.id());
-  if (found && !found->OpenCgroup()) {
+  found = FindDamaged(call.globals, call.id());
+  if (found && found->state.unit.empty() && !found->OpenCgroup()) {
     Warn(call.globals, Cat("container ", call.id(), " has no cgroup ", found->state.cgroup,
                            ": should it have had another, its processes are still there"));
   }
@@ -138,9 +139,7 @@ Result<int> Delete(const Call& call) {
   Result<oci::RuntimeSpec> spec = container.dir.LoadConfig();
   if (container.init)
     (void)container.init.Signal(SIGKILL);
-  Result<runtime::Cgroup> cgroup = container.OpenCgroup();
-  if (cgroup)
-    TRY(cgroup->Remove());
+  TRY(RemoveCgroup(call.globals, container.state));
   container.status = Status::kStopped;
   TRY(container.dir.Remove());
   if (!spec)

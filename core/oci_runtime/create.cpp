@@ -11,6 +11,7 @@
 #include "core/base/scope.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
+#include "core/oci_runtime/cgroups.h"
 #include "core/oci_runtime/command.h"
 #include "core/oci_runtime/hooks.h"
 #include "core/oci_runtime/launch.h"
@@ -57,6 +58,8 @@ class Creation {
   void Remove(StateDir& dir);
 
  private:
+  Result<> NameCgroup();
+  Result<std::string> EnterScope(pid_t pid);
   runtime::HookRunners HookRunners(StateDir& dir);
   Result<> InNamespaces(StateDir& dir, pid_t pid);
   Result<> RunInside(const std::vector<oci::Hook>& hooks, std::string_view kind, Status status);
@@ -66,6 +69,10 @@ class Creation {
   oci::RuntimeSpec spec_;
   State state_;
   int preserved_ = 0;
+  // With systemd.
+  runtime::ScopeName scope_;
+  std::vector<runtime::UnitProperty> unit_properties_;
+  std::optional<runtime::Systemd> systemd_;
 };
 
 Result<> Creation::Read(Foreground foreground) {
@@ -91,12 +98,34 @@ Result<> Creation::Read(Foreground foreground) {
   state_.rootfs =
       spec_.root_path.starts_with('/') ? spec_.root_path : Cat(state_.bundle, "/", spec_.root_path);
   state_.new_keyring = !options.Has("no-new-keyring");
-  if (call_.globals.cgroups)
-    state_.cgroup = CgroupPath(spec_.cgroups_path, state_.id);
   AddOwnUser(spec_);
-  if (geteuid() != 0 || sys::InUserNamespace())
-    DropImpossibleCgroup(state_.cgroup);
+  return NameCgroup();
+}
+
+Result<> Creation::NameCgroup() {
+  switch (call_.globals.cgroup_manager) {
+    case CgroupManager::kRuntime:
+      state_.cgroup = CgroupPath(spec_.cgroups_path, state_.id);
+      if (geteuid() != 0 || sys::InUserNamespace())
+        DropImpossibleCgroup(state_.cgroup);
+      break;
+    case CgroupManager::kSystemd:
+      scope_ = TRY(runtime::ParseScopeName(spec_.cgroups_path, state_.id));
+      unit_properties_ = TRY(runtime::AnnotatedProperties(spec_.annotations));
+      state_.unit = scope_.unit;
+      break;
+    case CgroupManager::kNobody:
+      break;
+  }
   return {};
+}
+
+// Limits come when the container is built.
+Result<std::string> Creation::EnterScope(pid_t pid) {
+  systemd_ = TRY(runtime::Systemd::Connect());
+  std::string description = Cat("wherry container ", state_.id);
+  state_.cgroup = TRY(systemd_->StartScope(scope_, description, pid, unit_properties_));
+  return state_.cgroup;
 }
 
 Result<StateDir> Creation::MakeDirectory() {
@@ -163,9 +192,14 @@ Result<runtime::Prepared> Creation::Build(StateDir& dir, int start_socket) {
       .new_keyring = state_.new_keyring,
       .pivot = !call_.options.Has("no-pivot"),
       .hooks = HookRunners(dir)};
+  if (!state_.unit.empty())
+    request.enter_cgroup = [this](pid_t pid) { return EnterScope(pid); };
   runtime::StartResult<runtime::Prepared> prepared = runtime::Prepare(request);
   if (!prepared)
     return std::unexpected(std::move(prepared).error().error);
+  if (systemd_)
+    TRY(TellLimits(*systemd_, state_.unit, *prepared->cgroup(), spec_.resources));
+  systemd_.reset();
   state_.pid = prepared->pid();
   state_.start_time = prepared->start_time();
   TRY(dir.Save(state_));
@@ -185,11 +219,7 @@ Result<> Creation::SendListener(int listener) {
 // What delete does. REQUIRES: the directory's lock.
 void RemoveLocked(const Globals& globals, StateDir& dir, const State& state,
                   const oci::RuntimeSpec& spec) {
-  Result<sys::CgroupHost> host = sys::FindCgroupHost();
-  if (host) {
-    if (Result<runtime::Cgroup> cgroup = runtime::Cgroup::Open(*host, state.cgroup))
-      (void)cgroup->Remove();
-  }
+  (void)RemoveCgroup(globals, state);
   (void)dir.Remove();
   Result<> stopped = RunHooks(spec.hooks.poststop, "poststop", StateJson(state, Status::kStopped));
   if (!stopped)

@@ -29,7 +29,7 @@ constexpr OptionRow kGlobalRows[] = {
     {"root", 0, Takes::kValue},           {"log", 0, Takes::kValue},
     {"log-format", 0, Takes::kValue},     {"log-level", 0, Takes::kValue},
     {"debug", 0, Takes::kNothing},        {"rootless", 0, Takes::kValue},
-    {"cgroup-manager", 0, Takes::kValue}, {"systemd-cgroup", 0, Takes::kRefused},
+    {"cgroup-manager", 0, Takes::kValue}, {"systemd-cgroup", 0, Takes::kNothing},
     {"version", 'v', Takes::kNothing},    {"help", 'h', Takes::kNothing},
 };
 constexpr std::span<const OptionRow> kNone;
@@ -49,6 +49,14 @@ constexpr std::span<const OptionRow> kEventsOptions = kEventsRows;
 constexpr std::span<const OptionRow> kSpecOptions = kSpecRows;
 
 constexpr size_t kAny = 1000;
+
+struct ManagerRow {
+  std::string_view name;
+  CgroupManager manager;
+};
+constexpr ManagerRow kManagers[] = {{"cgroupfs", CgroupManager::kRuntime},
+                                    {"systemd", CgroupManager::kSystemd},
+                                    {"disabled", CgroupManager::kNobody}};
 
 // clang-format off
 constexpr Command kCommands[] = {
@@ -116,10 +124,15 @@ Result<Globals> ReadGlobals(const Options& options) {
     globals.root = Cat(own, "/", kName);
   if (globals.root.empty())
     return Fail(Errc::kInvalid, "--root is empty");
-  std::string manager = options.Value("cgroup-manager");
-  globals.cgroups = manager != "disabled";
-  if (globals.cgroups && !manager.empty() && manager != "cgroupfs")
-    return Fail(Errc::kUnsupported, Cat("--cgroup-manager ", manager, " is not supported"));
+  std::string name = options.Has("systemd-cgroup") ? "systemd" : "cgroupfs";
+  if (options.Has("cgroup-manager"))
+    name = options.Value("cgroup-manager");
+  const ManagerRow* manager = std::ranges::find(kManagers, name, &ManagerRow::name);
+  if (manager == std::end(kManagers)) {
+    return Fail(Errc::kInvalid,
+                Cat("--cgroup-manager ", name, " is none of cgroupfs, systemd and disabled"));
+  }
+  globals.cgroup_manager = manager->manager;
   std::string rootless = options.Value("rootless");
   if (!rootless.empty() && rootless != "true" && rootless != "false" && rootless != "auto")
     return Fail(Errc::kInvalid, Cat("--rootless ", rootless, " is none of true, false and auto"));

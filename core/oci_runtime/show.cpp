@@ -155,8 +155,8 @@ Result<int> Features(const Call& call) {
   json.Field("namespaces", std::vector<std::string>{"cgroup", "ipc", "mount", "network", "pid",
                                                     "time", "user", "uts"});
   json.Field("capabilities", runtime::CapabilityNames(runtime::AllCapabilities()));
-  json.Key("cgroup").Object().Field("v1", false).Field("v2", true).Field("systemd", false);
-  json.Field("systemdUser", false).Field("rdma", true).End();
+  json.Key("cgroup").Object().Field("v1", false).Field("v2", true).Field("systemd", true);
+  json.Field("systemdUser", true).Field("rdma", true).End();
   json.Key("seccomp").Object().Field("enabled", true);
   json.Field("actions", std::vector<std::string>{
                             "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL",

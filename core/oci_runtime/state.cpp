@@ -14,6 +14,7 @@
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
+#include "core/runtime/systemd_properties.h"
 #include "core/sys/cgroup.h"
 
 namespace wherry::oci_runtime {
@@ -88,6 +89,7 @@ Result<State> ParseState(const std::string& id, std::string_view text) {
   state.bundle = json["bundle"].str();
   state.rootfs = json["rootfs"].str();
   state.cgroup = json["cgroup"].str();
+  state.unit = json["unit"].str();
   state.new_keyring = json["new_keyring"].boolean();
   for (JsonValue annotation : json["annotations"])
     state.annotations[std::string(annotation.key())] = annotation.str();
@@ -194,6 +196,7 @@ Result<> StateDir::Save(const State& state) {
   WriteShown(json, state);
   json.Field("pid", state.pid).Field("start_time", Cat(state.start_time));
   json.Field("created_nanos", Cat(state.created)).Field("cgroup", state.cgroup);
+  json.Field("unit", state.unit);
   json.Field("new_keyring", state.new_keyring).End();
   return ReplaceFileAt(dir_.get(), kStateName, json.text(), 0600, Durability::kVolatile);
 }
@@ -213,11 +216,16 @@ Result<State> StateDir::Load() const {
                                   parsed.error().message(), "; remove it with delete --force"));
 }
 
-State StateDir::Guess() const {
+State StateDir::Guess(CgroupManager manager) const {
   State state;
   state.id = id_;
   Result<oci::RuntimeSpec> spec = LoadConfig();
-  state.cgroup = CgroupPath(spec ? spec->cgroups_path : "", id_);
+  std::string path = spec ? spec->cgroups_path : "";
+  Result<runtime::ScopeName> scope = runtime::ParseScopeName(path, id_);
+  if (scope && (manager == CgroupManager::kSystemd || !path.empty()))
+    state.unit = scope->unit;
+  else
+    state.cgroup = CgroupPath(path, id_);
   return state;
 }
 
@@ -258,7 +266,7 @@ bool StateDir::HasSocket() const {
   return faccessat(dir_.get(), kSocketName, F_OK, 0) == 0;
 }
 
-Result<runtime::Cgroup> Container::OpenCgroup() const {
+Result<runtime::Cgroup> OpenCgroup(const State& state) {
   if (state.cgroup.empty())
     return Fail(Errc::kNotFound, Cat("container ", state.id, " has no cgroup"));
   sys::CgroupHost host = TRY(sys::FindCgroupHost());
@@ -289,10 +297,10 @@ Result<Container> FindContainer(const std::string& root, const std::string& id, 
   return container;
 }
 
-Result<Container> FindDamaged(const std::string& root, const std::string& id) {
-  StateDir dir = TRY(StateDir::Open(root, id));
+Result<Container> FindDamaged(const Globals& globals, const std::string& id) {
+  StateDir dir = TRY(StateDir::Open(globals.root, id));
   TRY(dir.Lock());
-  State state = dir.Guess();
+  State state = dir.Guess(globals.cgroup_manager);
   return Container{std::move(dir), std::move(state), Status::kStopped, {}};
 }
 

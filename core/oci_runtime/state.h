@@ -16,6 +16,7 @@
 #include "core/base/fd.h"
 #include "core/base/result.h"
 #include "core/oci/runtime_spec.h"
+#include "core/oci_runtime/command.h"
 #include "core/runtime/cgroup.h"
 #include "core/sys/process.h"
 
@@ -36,6 +37,7 @@ struct State {
   std::string bundle;
   std::string rootfs;
   std::string cgroup;   // below the cgroup2 mount
+  std::string unit;     // systemd's scope that the cgroup is; "": the runtime has made it
   int64_t created = 0;  // UnixNanosNow
   bool new_keyring = true;
   std::map<std::string, std::string> annotations;
@@ -65,8 +67,8 @@ class StateDir {
   // Without a state.json (create is at work or died): the id and nothing else. kCorrupt when it is
   // damaged.
   Result<State> Load() const;
-  // What is known without it: the id, and the cgroup by config.json.
-  State Guess() const;
+  // What is known without it: the id, and the cgroup or the scope by config.json.
+  State Guess(CgroupManager manager) const;
   Result<> SaveConfig(std::string_view json);
   Result<oci::RuntimeSpec> LoadConfig() const;
   Result<> Remove();
@@ -86,6 +88,9 @@ class StateDir {
   UniqueFd dir_;
 };
 
+// The container's cgroup; kNotFound when it has gone, or there never was one.
+Result<runtime::Cgroup> OpenCgroup(const State& state);
+
 // The container as it is now.
 struct Container {
   StateDir dir;
@@ -93,8 +98,7 @@ struct Container {
   Status status = Status::kStopped;
   sys::PidFd init;  // empty when it has ended
 
-  // The cgroup; kNotFound when it has gone.
-  Result<runtime::Cgroup> OpenCgroup() const;
+  Result<runtime::Cgroup> OpenCgroup() const { return oci_runtime::OpenCgroup(state); }
   // state.json as `state` prints it and hooks read it.
   std::string StateJson() const;
 };
@@ -102,7 +106,7 @@ struct Container {
 enum class Locked : uint8_t { kNo, kYes };
 Result<Container> FindContainer(const std::string& root, const std::string& id, Locked locked);
 // One whose state.json is damaged, locked, by StateDir::Guess: for its removal.
-Result<Container> FindDamaged(const std::string& root, const std::string& id);
+Result<Container> FindDamaged(const Globals& globals, const std::string& id);
 
 // Locked, and kConflict when it has ended.
 Result<Container> FindRunning(const std::string& root, const std::string& id);

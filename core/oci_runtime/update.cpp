@@ -7,6 +7,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
+#include "core/oci_runtime/cgroups.h"
 #include "core/oci_runtime/command.h"
 #include "core/oci_runtime/state.h"
 
@@ -116,6 +117,10 @@ Result<int> Update(const Call& call) {
   Container container = TRY(FindRunning(call.globals.root, call.id()));
   runtime::Cgroup cgroup = TRY(container.OpenCgroup());
   TRY(cgroup.SetLimits(resources));
+  if (!container.state.unit.empty()) {
+    runtime::Systemd systemd = TRY(runtime::Systemd::Connect());
+    TRY(TellLimits(systemd, container.state.unit, cgroup, resources));
+  }
   if (!resources.devices.empty())
     TRY(cgroup.SetDevices(resources));
   return 0;

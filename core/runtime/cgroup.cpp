@@ -226,9 +226,13 @@ Result<Cgroup> Cgroup::Open(const sys::CgroupHost& host, std::string path) {
   return Cgroup(host, std::move(path), std::move(dir));
 }
 
-Result<> Cgroup::SetLimits(const oci::LinuxResources& resources) {
+Result<std::vector<CgroupWrite>> Cgroup::Writes(const oci::LinuxResources& resources) const {
   bool bfq = faccessat(dir_.get(), "io.bfq.weight", F_OK, 0) == 0;
-  auto writes = TRY(LimitWrites(resources, bfq ? IoWeightFile::kBfq : IoWeightFile::kCost));
+  return LimitWrites(resources, bfq ? IoWeightFile::kBfq : IoWeightFile::kCost);
+}
+
+Result<> Cgroup::SetLimits(const oci::LinuxResources& resources) {
+  std::vector<CgroupWrite> writes = TRY(Writes(resources));
   for (const CgroupWrite& write : writes)
     TRY(WriteLimit(host_, path_, dir_.get(), write));
   return {};
@@ -271,6 +275,11 @@ Result<> Cgroup::Thaw() {
 
 Result<> Cgroup::Kill() {
   return sys::KillCgroup(dir_.get());
+}
+
+Result<> Cgroup::Clear() {
+  TRY(sys::KillCgroup(dir_.get()));
+  return sys::WaitUnpopulated(dir_.get(), kRemoveTimeout);
 }
 
 Result<> Cgroup::Remove() {

@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "core/base/fd.h"
 #include "core/base/result.h"
@@ -25,6 +26,8 @@ struct LinuxResources;
 }
 
 namespace wherry::runtime {
+
+struct CgroupWrite;  // core/runtime/cgroup_limits.h
 
 // Counters of a container; absent where the controller or the kernel does not have them.
 struct CgroupStats {
@@ -66,6 +69,8 @@ class Cgroup {
   // written. kUnsupported with one sentence naming controller, cause and remedy when a controller
   // is missing.
   Result<> SetLimits(const oci::LinuxResources& resources);
+  // What SetLimits writes.
+  Result<std::vector<CgroupWrite>> Writes(const oci::LinuxResources& resources) const;
   // Compiles and attaches the device rules with the runtime's default ones; nothing when all is
   // allowed.
   Result<> SetDevices(const oci::LinuxResources& resources);
@@ -78,6 +83,8 @@ class Cgroup {
   Result<> Freeze();  // five seconds at most
   Result<> Thaw();
   Result<> Kill();
+  // Kills what is left and waits until it has gone, two seconds at most.
+  Result<> Clear();
   // Kills what is left and removes the directory tree.
   Result<> Remove();
   CgroupStats Stats() const;

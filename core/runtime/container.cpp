@@ -95,7 +95,7 @@ Result<> CheckRequest(const ContainerRequest& request) {
     return Fail(Errc::kUnsupported, "hooks are not supported here");
   if (request.spec.process.args.empty())
     return Fail(Errc::kInvalid, "no program is given");
-  if (request.cgroup.empty() && AsksForLimits(request.spec.resources)) {
+  if (request.cgroup.empty() && !request.enter_cgroup && AsksForLimits(request.spec.resources)) {
     return Fail(Errc::kInvalid, "limits need a cgroup of the container's own");
   }
   TRY(CheckLabels(request.spec.process, request.spec.mount_label));
@@ -146,6 +146,7 @@ Prepared& Prepared::operator=(Prepared&& other) noexcept {
   console_ = std::move(other.console_);
   cgroup_ = std::move(other.cgroup_);
   other.cgroup_.reset();
+  removes_cgroup_ = other.removes_cgroup_;
   pid_ = other.pid_;
   start_time_ = other.start_time_;
   return *this;
@@ -159,7 +160,7 @@ Prepared::~Prepared() {
 void Prepared::Discard() {
   child_.KillAndReap();
   if (cgroup_)
-    (void)cgroup_->Remove();
+    (void)(removes_cgroup_ ? cgroup_->Remove() : cgroup_->Clear());
   cgroup_.reset();
 }
 
@@ -223,31 +224,38 @@ StartResult<Prepared> Prepare(const ContainerRequest& request) {
   plan.capabilities = TRY(ParseCapabilitySets(request.spec.process));
 
   Prepared prepared;
-  if (!request.cgroup.empty()) {
-    sys::CgroupHost host = TRY(sys::FindCgroupHost());
+  sys::CgroupHost host;
+  if (!request.cgroup.empty() || request.enter_cgroup) {
+    host = TRY(sys::FindCgroupHost());
     plan.cgroup_root = host.mount;
-    prepared.cgroup_ = TRY(Cgroup::Create(host, request.cgroup));
   }
+  if (!request.cgroup.empty())
+    prepared.cgroup_ = TRY(Cgroup::Create(host, request.cgroup));
   SyncPair sync = TRY(MakeSyncPair());
   sys::Cloned cloned = TRY_CTX(
       "create namespaces", sys::Clone(flags.first, prepared.cgroup_ ? prepared.cgroup_->fd() : -1));
   if (cloned.in_child) {
     sync.runtime.Reset();  // so that the runtime's death is seen
     plan.sync = sync.init.get();
-    plan.await_runtime = !cloned.joined_cgroup || plan.unprivileged;
+    plan.await_runtime = !cloned.joined_cgroup || plan.unprivileged || request.enter_cgroup;
     RunInit(plan);
   }
   sync.init.Reset();
   prepared.sync_ = std::move(sync.runtime);
   prepared.child_ = std::move(cloned.child);
   prepared.pid_ = prepared.child_.pid();
-  if (prepared.cgroup_ && !cloned.joined_cgroup)
-    TRY(prepared.cgroup_->AddProcess(prepared.child_.pid()));
+  if (request.enter_cgroup) {
+    std::string path = TRY(request.enter_cgroup(prepared.pid_));
+    prepared.cgroup_ = TRY(Cgroup::Open(host, std::move(path)));
+    prepared.removes_cgroup_ = false;
+  } else if (prepared.cgroup_ && !cloned.joined_cgroup) {
+    TRY(prepared.cgroup_->AddProcess(prepared.pid_));
+  }
   const oci::RuntimeSpec& spec = request.spec;
   if (plan.unprivileged)
     TRY_CTX("user namespace",
             sys::WriteIdMaps(prepared.pid_, {spec.uid_mappings, spec.gid_mappings}));
-  if (!cloned.joined_cgroup || plan.unprivileged)
+  if (!cloned.joined_cgroup || plan.unprivileged || request.enter_cgroup)
     TRY(SendSync(prepared.sync_.get(), SyncKind::kProceed));
   // While init is at work: loading the device program takes the kernel a third of a millisecond.
   // In a user namespace there are only those of the host, with the rights they have there.

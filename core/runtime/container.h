@@ -76,6 +76,9 @@ struct ContainerRequest {
   // The container's cgroup below the cgroup2 mount, "/wherry/c/<id>"; created, and removed if the
   // start fails. Empty: the caller's own cgroup, and limits in the specification are an error.
   std::string cgroup;
+  // In its place: puts a process into a cgroup that somebody else makes and removes when it is
+  // empty (systemd), and gives its path.
+  std::function<Result<std::string>(pid_t)> enter_cgroup = {};
   SeccompProgram seccomp;
   // The descriptors from 3 on that the program inherits beside its streams.
   int preserved_fds = 0;
@@ -136,6 +139,7 @@ class Prepared {
   UniqueFd sync_;
   UniqueFd console_;
   std::optional<Cgroup> cgroup_;
+  bool removes_cgroup_ = true;  // else it is only cleared
   pid_t pid_ = -1;
   uint64_t start_time_ = 0;
 };

@@ -394,7 +394,7 @@ def test_what_is_no_configuration(box, text, says):
 
 def test_words_that_are_refused_by_name(box):
     for words, says in [
-            (['--systemd-cgroup', 'list'], '--systemd-cgroup is not supported'),
+            (['--cgroup-manager', 'zoo', 'list'], 'none of cgroupfs, systemd and disabled'),
             (['--rootless=maybe', 'list'], '--rootless maybe is none of true, false and auto'),
             (['--nonsense', 'list'], 'unknown option --nonsense'),
             (['checkpoint', 'x'], 'checkpoint is not supported'),

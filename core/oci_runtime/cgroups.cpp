@@ -27,8 +27,10 @@ Result<> RemoveScope(const std::string& unit, Result<runtime::Cgroup>& cgroup) {
 Result<> RemoveCgroup(const Globals& globals, const State& state) {
   Result<runtime::Cgroup> cgroup = OpenCgroup(state);
   Result<> stopped = state.unit.empty() ? Result<>() : RemoveScope(state.unit, cgroup);
-  if (!stopped)
+  if (!stopped) {
     Warn(globals, Cat("the scope ", state.unit, " may be left: ", stopped.error().message()));
+    return {};
+  }
   return cgroup ? cgroup->Remove() : Result<>();
 }
 

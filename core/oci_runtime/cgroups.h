@@ -17,7 +17,7 @@ Result<> TellLimits(runtime::Systemd& systemd, const std::string& unit,
                     const runtime::Cgroup& cgroup, const oci::LinuxResources& resources);
 
 // Kills what is left of a container and removes its cgroup, and its scope if it has one. A systemd
-// that cannot be asked any more is a warning: it sees that the cgroup has gone.
+// that cannot be asked is a warning: it sees that the cgroup is empty when it is there again.
 Result<> RemoveCgroup(const Globals& globals, const State& state);
 
 }  // namespace wherry::oci_runtime

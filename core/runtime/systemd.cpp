@@ -121,8 +121,12 @@ Result<std::string> Systemd::StartScope(const ScopeName& name, const std::string
   WriteAll(body, properties);
   body.Close(list);
   body.Close(body.Open('('));  // no other units
-  DbusMessage reply = TRY(StartUnit(name, body.bytes()));
-  TRY(AwaitJob(reply, name.unit));
+  DbusMessage reply = TRY_CTX(name.unit, StartUnit(name, body.bytes()));
+  Result<> ended = AwaitJob(reply);
+  if (!ended) {
+    ResetFailed(name.unit);
+    return std::unexpected(std::move(ended).error().Wrap(name.unit));
+  }
   // Told by the kernel, and by nobody else.
   std::string cgroup = TRY(sys::CgroupOf(pid));
   if (!cgroup.ends_with(Cat("/", name.unit)))
@@ -143,7 +147,7 @@ Result<DbusMessage> Systemd::StartUnit(const ScopeName& name, const std::string&
 }
 
 // JobRemoved has the signature uoss: number, job, unit, result.
-Result<> Systemd::AwaitJob(const DbusMessage& reply, const std::string& unit) {
+Result<> Systemd::AwaitJob(const DbusMessage& reply) {
   DbusReader reader(reply.body);
   std::string job(TRY(reader.Text('o')));
   std::string result;
@@ -159,12 +163,11 @@ Result<> Systemd::AwaitJob(const DbusMessage& reply, const std::string& unit) {
     result = *how;
     return true;
   };
-  TRY_CTX(Cat("systemd: ", unit), connection_.AwaitSignal(is_end));
+  TRY_CTX("systemd", connection_.AwaitSignal(is_end));
   if (result == "done")
     return {};
-  ResetFailed(unit);
   return Fail(Errc::kUnavailable,
-              Cat("systemd: the job of ", unit, " ended as ", result, "; journalctl says more"));
+              Cat("systemd: its job ended as \"", result, "\"; the journal says more"));
 }
 
 // Of no interest when it has not failed.
@@ -199,7 +202,7 @@ Result<> Systemd::StopUnit(const std::string& unit) {
   Result<DbusMessage> reply = Call("StopUnit", "ss", body.bytes());
   if (!reply && reply.error().code() != Errc::kNotFound)
     return std::unexpected(std::move(reply).error());
-  Result<> ended = reply ? AwaitJob(*reply, unit) : Result<>();
+  Result<> ended = reply ? AwaitJob(*reply) : Result<>();
   ResetFailed(unit);
   return ended;
 }

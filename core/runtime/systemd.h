@@ -33,7 +33,7 @@ class Systemd {
       : connection_(std::move(connection)), of_user_(of_user) {}
   Result<sys::DbusMessage> Call(const char* method, const char* signature, std::string body);
   Result<sys::DbusMessage> StartUnit(const ScopeName& name, const std::string& body);
-  Result<> AwaitJob(const sys::DbusMessage& reply, const std::string& unit);
+  Result<> AwaitJob(const sys::DbusMessage& reply);
   void ResetFailed(const std::string& unit);
 
   sys::DbusConnection connection_;

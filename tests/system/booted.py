@@ -1,0 +1,88 @@
+"""systemd in a container of wherry-runtime: a small machine on which it keeps the cgroups."""
+
+import json
+import os
+import pathlib
+
+from harness import paths
+from oci_box import RUNTIME, Box
+
+USER = 1000
+# What the tests' own host may not have cannot be given away.
+WITHOUT = ('CAP_SYS_RESOURCE', 'CAP_SYS_MODULE')
+FILES = {
+    'passwd': f'root:x:0:0::/root:/bin/sh\nmessagebus:x:100:100::/:/bin/false\nuser:x:{USER}:{USER}::/tmp:/bin/sh\n',
+    'group': f'root:x:0:\nmessagebus:x:100:\nuser:x:{USER}:\n',
+    'nsswitch.conf': 'passwd: files\ngroup: files\n',
+    'machine-id': '0123456789abcdef0123456789abcdef\n',
+    'os-release': 'ID=box\nNAME=box\n',
+    'systemd/system/default.target': '[Unit]\nDescription=box\nWants=dbus.service machine.slice box-deep.slice\n',
+    'systemd/system/dbus.socket': '[Unit]\nDefaultDependencies=no\n'
+                                  '[Socket]\nListenStream=/run/dbus/system_bus_socket\n',
+    'systemd/system/dbus.service': '[Unit]\nDefaultDependencies=no\nRequires=dbus.socket\n[Service]\nType=notify\n'
+                                   'ExecStart=/usr/bin/dbus-daemon --system --address=systemd: --nofork --nopidfile '
+                                   '--systemd-activation\n',
+    'systemd/system/user.service': '[Unit]\nDefaultDependencies=no\n'
+                                   f'[Service]\nType=notify\nUser={USER}\nGroup={USER}\nDelegate=yes\nSlice=user.slice\n'
+                                   'RuntimeDirectory=box-user\nEnvironment=XDG_RUNTIME_DIR=/run/box-user HOME=/tmp\n'
+                                   'ExecStart=/usr/lib/systemd/systemd --user --unit=basic.target\n',
+}
+
+
+class Booted:
+    """The container. `command` stands before what is to run in it."""
+
+    def __init__(self, machine, rootfs):
+        """`rootfs`: of the boxes that are to run inside."""
+        self.machine = machine
+        self.rootfs = rootfs
+        own = machine.temporary_directory()
+        self.shared = os.path.dirname(own)
+        self._box = Box(machine, self._root(f'{own}/root'))
+        config = self._box.config
+        capabilities = json.loads(self._box.run('features').ok().out)['linux']['capabilities']
+        names = [name for name in capabilities if name not in WITHOUT]
+        config['process'].update(
+            args=['/usr/lib/systemd/systemd', '--show-status=0'],
+            env=['PATH=/usr/bin:/usr/sbin', 'container=wherry', 'LC_ALL=C'],
+            capabilities={kind: names for kind in ('bounding', 'effective', 'permitted')})
+        config['root']['readonly'] = False
+        config['mounts'] += [
+            {'destination': place, 'type': 'bind', 'source': place, 'options': ['rbind', mode]}
+            for place, mode in (('/usr', 'ro'), (str(paths.build_dir('host')), 'ro'), (self.shared, 'rw'))] + [
+            {'destination': '/run', 'type': 'tmpfs', 'source': 'tmpfs'},
+            {'destination': '/sys', 'type': 'sysfs', 'source': 'sysfs', 'options': ['ro']},
+            {'destination': '/sys/fs/cgroup', 'type': 'cgroup', 'source': 'cgroup', 'options': ['rw']}]
+        self.command = [RUNTIME, '--root', self._box.root, 'exec', 'systemd']
+        self._box.create('systemd', *config['process']['args']).ok()
+        self._box.run('start', 'systemd').ok()
+        machine.wait_for(lambda: self.run('systemctl', 'is-system-running').out == 'running\n', 'systemd is not up', 30)
+
+    @staticmethod
+    def _root(directory):
+        for top in ('usr', 'proc', 'dev', 'sys', 'run', 'tmp', 'var', 'etc/systemd/system'):
+            os.makedirs(f'{directory}/{top}')
+        for merged in ('bin', 'sbin', 'lib', 'lib64'):
+            os.symlink(f'usr/{merged}', f'{directory}/{merged}')
+        for name, text in FILES.items():
+            pathlib.Path(directory, 'etc', name).write_text(text, encoding='utf-8')
+        return directory
+
+    def run(self, *words, timeout=30):
+        return self.machine.run([*self.command, *words], timeout=timeout)
+
+    def box(self, *options):
+        """A box whose runtime is called inside, with --systemd-cgroup and a scope in machine.slice."""
+        box = Box(self.machine, self.rootfs, runner=self.command)
+        box.command += options or ('--systemd-cgroup',)
+        box.config['linux']['cgroupsPath'] = 'machine.slice:box:one'
+        box.write()
+        return box
+
+    def show(self, unit, *properties):
+        """Of a unit, by `systemctl show`."""
+        out = self.run('systemctl', 'show', *(f'--property={name}' for name in properties), '--', unit).ok().out
+        return dict(line.split('=', 1) for line in out.splitlines())
+
+    def close(self):
+        self._box.run('delete', '--force', 'systemd').ok()

@@ -15,6 +15,7 @@
 #include "core/oci_runtime/command.h"
 #include "core/oci_runtime/hooks.h"
 #include "core/oci_runtime/launch.h"
+#include "core/oci_runtime/notify.h"
 #include "core/oci_runtime/state.h"
 #include "core/oci_runtime/terminal.h"
 #include "core/runtime/cgroup.h"
@@ -178,6 +179,7 @@ runtime::HookRunners Creation::HookRunners(StateDir& dir) {
 }
 
 Result<runtime::Prepared> Creation::Build(StateDir& dir, int start_socket) {
+  TRY(AddNotifySocket(dir, spec_));
   runtime::SeccompFilter filter = TRY(CompileFilter(spec_.seccomp, spec_.process));
   runtime::ContainerRequest request{
       .id = state_.id,
@@ -226,6 +228,13 @@ void RemoveLocked(const Globals& globals, StateDir& dir, const State& state,
     Warn(globals, stopped.error().message());
 }
 
+// The container runs, whatever becomes of the news.
+int AwaitReady(const Globals& globals, NotifyListener& notify, const sys::PidFd& init) {
+  if (Result<> told = notify.Await(init); !told)
+    Warn(globals, told.error().message());
+  return 0;
+}
+
 void Creation::Remove(StateDir& dir) {
   if (dir.Lock())
     RemoveLocked(call_.globals, dir, state_, spec_);
@@ -258,6 +267,7 @@ Result<int> Run(const Call& call) {
   UniqueFd terminal = prepared.TakeConsole();
   if (terminal)
     MatchTerminal(terminal.get());
+  NotifyListener notify = TRY(NotifyListener::Listen(dir, detach ? prepared.pid() : getpid()));
   runtime::StartResult<> started =
       prepared.Start([&](int listener) { return creation.SendListener(listener); });
   if (!started)
@@ -272,8 +282,8 @@ Result<int> Run(const Call& call) {
   }
   dir.Unlock();  // for pause, update and the like
   if (detach)
-    return 0;
-  int code = TRY(AwaitExit(init, std::move(terminal)));
+    return AwaitReady(call.globals, notify, init);
+  int code = TRY(AwaitExit(init, std::move(terminal), &notify));
   if (!call.options.Has("keep"))
     creation.Remove(dir);
   return code;
@@ -288,6 +298,7 @@ Result<int> Start(const Call& call) {
                                      " is ", StatusName(container.status)));
   }
   oci::RuntimeSpec spec = TRY(container.dir.LoadConfig());
+  NotifyListener notify = TRY(NotifyListener::Listen(container.dir, container.state.pid));
   UniqueFd connection = TRY(container.dir.Connect());
   runtime::Prepared prepared =
       runtime::Prepared::Attach(std::move(connection), std::move(container.init));
@@ -306,7 +317,8 @@ Result<int> Start(const Call& call) {
     RemoveLocked(call.globals, container.dir, container.state, spec);
     return std::unexpected(std::move(hooks).error());
   }
-  return 0;
+  container.dir.Unlock();
+  return AwaitReady(call.globals, notify, container.init);
 }
 
 namespace {

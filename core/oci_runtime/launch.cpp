@@ -1,7 +1,6 @@
 #include "core/oci_runtime/launch.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -14,7 +13,6 @@
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "core/oci_runtime/command.h"
-#include "core/oci_runtime/terminal.h"
 #include "core/runtime/capabilities.h"
 #include "core/sys/pass_fd.h"
 
@@ -134,31 +132,6 @@ Result<> SendListener(const oci::SeccompListener& wanted, int pid, const std::st
   json.Field("fds", std::vector<std::string>{"seccompFd"}).Field("pid", pid);
   json.Field("metadata", wanted.metadata).Key("state").Raw(state_json).End();
   return SendToSocket("seccomp.listenerPath", wanted.path, json.text(), listener);
-}
-
-void BlockSignals() {
-  sigset_t all;
-  sigfillset(&all);
-  sigprocmask(SIG_SETMASK, &all, nullptr);
-}
-
-int ExitCode(const sys::ExitStatus& status) {
-  return status.signal != 0 ? 128 + status.signal : status.code;
-}
-
-Result<int> AwaitExit(const sys::PidFd& process, UniqueFd terminal) {
-  if (terminal)
-    return RelayTerminal(process, std::move(terminal));
-  sigset_t all;
-  sigfillset(&all);
-  while (true) {
-    std::optional<sys::ExitStatus> ended = TRY(process.TryWait());
-    if (ended)
-      return ExitCode(*ended);
-    int number = sigwaitinfo(&all, nullptr);
-    if (number > 0 && number != SIGCHLD)
-      (void)process.Signal(number);
-  }
 }
 
 }  // namespace wherry::oci_runtime

@@ -48,11 +48,4 @@ Result<runtime::SeccompFilter> CompileFilter(const std::string& seccomp,
 Result<> SendListener(const oci::SeccompListener& wanted, int pid, const std::string& state_json,
                       int listener);
 
-// Keeps signals for AwaitExit; before the container is made, so that none is lost.
-void BlockSignals();
-// Passes signals on to the process until it ends, and reaps it; copies from and to its terminal, if
-// there is one. 128+n for signal n.
-Result<int> AwaitExit(const sys::PidFd& process, UniqueFd terminal);
-int ExitCode(const sys::ExitStatus& status);
-
 }  // namespace wherry::oci_runtime

@@ -1,6 +1,7 @@
 #include "core/oci_runtime/state.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -8,6 +9,8 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <cstring>
 
 #include "core/base/file.h"
@@ -24,6 +27,8 @@ namespace {
 constexpr char kStateName[] = "state.json";
 constexpr char kConfigName[] = "config.json";
 constexpr char kSocketName[] = "start";
+constexpr char kNotifyDir[] = "notify";
+constexpr char kNotifySocket[] = "notify/notify.sock";
 constexpr size_t kMaxId = 200;
 constexpr std::string_view kCgroupParent = "/wherry-runtime/";
 
@@ -34,10 +39,10 @@ std::unexpected<Error> Absent(const std::string& id) {
 }
 
 // By the directory's descriptor: a socket address holds 107 characters, a root may be longer.
-sockaddr_un SocketAddress(int dir) {
+sockaddr_un SocketAddress(int dir, std::string_view name) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  std::string path = Cat("/proc/self/fd/", dir, "/", kSocketName);
+  std::string path = Cat("/proc/self/fd/", dir, "/", name);
   memcpy(address.sun_path, path.c_str(), path.size() + 1);
   return address;
 }
@@ -244,7 +249,7 @@ Result<> StateDir::Remove() {
 
 Result<UniqueFd> StateDir::Listen() {
   UniqueFd listener(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  sockaddr_un address = SocketAddress(dir_.get());
+  sockaddr_un address = SocketAddress(dir_.get(), kSocketName);
   if (!listener || bind(listener.get(), Generic(address), sizeof address) < 0 ||
       listen(listener.get(), 1) < 0) {
     return FailSys("start socket", id_);
@@ -254,7 +259,7 @@ Result<UniqueFd> StateDir::Listen() {
 
 Result<UniqueFd> StateDir::Connect() {
   UniqueFd connection(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  sockaddr_un address = SocketAddress(dir_.get());
+  sockaddr_un address = SocketAddress(dir_.get(), kSocketName);
   if (!connection || connect(connection.get(), Generic(address), sizeof address) < 0)
     return FailSys("start socket", id_);
   if (unlinkat(dir_.get(), kSocketName, 0) < 0)
@@ -264,6 +269,30 @@ Result<UniqueFd> StateDir::Connect() {
 
 bool StateDir::HasSocket() const {
   return faccessat(dir_.get(), kSocketName, F_OK, 0) == 0;
+}
+
+Result<std::string> StateDir::MakeNotifyDir() {
+  if (mkdirat(dir_.get(), kNotifyDir, 0755) < 0 || fchmodat(dir_.get(), kNotifyDir, 0755, 0) < 0)
+    return FailSys("mkdir", kNotifyDir);
+  std::array<char, PATH_MAX> path;
+  if (realpath(Cat("/proc/self/fd/", dir_.get(), "/", kNotifyDir).c_str(), path.data()) == nullptr)
+    return FailSys("realpath", kNotifyDir);
+  return std::string(path.data());
+}
+
+bool StateDir::HasNotifyDir() const {
+  return faccessat(dir_.get(), kNotifyDir, F_OK, 0) == 0;
+}
+
+Result<UniqueFd> StateDir::ListenForNotify() const {
+  UniqueFd socket_fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address = SocketAddress(dir_.get(), kNotifySocket);
+  (void)unlinkat(dir_.get(), kNotifySocket, 0);  // of a start that failed
+  if (!socket_fd || bind(socket_fd.get(), Generic(address), sizeof address) < 0 ||
+      fchmodat(dir_.get(), kNotifySocket, 0777, 0) < 0) {
+    return FailSys("notify socket", id_);
+  }
+  return socket_fd;
 }
 
 Result<runtime::Cgroup> OpenCgroup(const State& state) {

@@ -79,6 +79,13 @@ class StateDir {
   Result<UniqueFd> Connect();
   bool HasSocket() const;
 
+  // For the socket of sd_notify: a directory for the container to see. Gives its path, because what
+  // is mounted has to be of the mount namespace in which that is done.
+  Result<std::string> MakeNotifyDir();
+  bool HasNotifyDir() const;
+  // The socket in it (SOCK_DGRAM), which anybody who sees it may write to.
+  Result<UniqueFd> ListenForNotify() const;
+
  private:
   StateDir(std::string id, UniqueFd root, UniqueFd dir)
       : id_(std::move(id)), root_(std::move(root)), dir_(std::move(dir)) {}

@@ -13,7 +13,6 @@
 #include <string>
 
 #include "core/base/file.h"
-#include "core/oci_runtime/launch.h"
 
 namespace wherry::oci_runtime {
 
@@ -51,10 +50,20 @@ void CopySize(int master) {
     (void)ioctl(master, TIOCSWINSZ, &size);
 }
 
+int ExitCode(const sys::ExitStatus& status) {
+  return status.signal != 0 ? 128 + status.signal : status.code;
+}
+
 class Relay {
  public:
-  Relay(const sys::PidFd& process, int master, int signals)
-      : process_(process), master_(master), signals_(signals) {}
+  // `master`: -1 without a terminal.
+  Relay(const sys::PidFd& process, int master, int signals, NotifyListener* notify)
+      : process_(process),
+        master_(master),
+        signals_(signals),
+        notify_(notify),
+        input_open_(master >= 0),
+        output_open_(master >= 0) {}
 
   Result<int> Run();
 
@@ -68,8 +77,9 @@ class Relay {
   const sys::PidFd& process_;
   int master_;
   int signals_;
-  bool input_open_ = true;
-  bool output_open_ = true;
+  NotifyListener* notify_;
+  bool input_open_;
+  bool output_open_;
   std::string input_;  // that the terminal has not taken yet
   std::array<char, 8192> buffer_;
 };
@@ -109,7 +119,7 @@ bool Relay::ReadOutput() {
 Result<std::optional<int>> Relay::TakeSignals() {
   signalfd_siginfo info{};
   while (read(signals_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
-    if (info.ssi_signo == SIGWINCH)
+    if (info.ssi_signo == SIGWINCH && master_ >= 0)
       CopySize(master_);
     else if (info.ssi_signo != SIGCHLD)
       (void)process_.Signal(static_cast<int>(info.ssi_signo));
@@ -131,9 +141,10 @@ Result<int> Relay::Run() {
     short master_events = output_open_ ? POLLIN : 0;
     if (!input_.empty())
       master_events |= POLLOUT;
-    std::array<pollfd, 3> wanted = {
+    std::array<pollfd, 4> wanted = {
         pollfd{signals_, POLLIN, 0}, pollfd{master_events != 0 ? master_ : -1, master_events, 0},
-        pollfd{input_open_ && input_.empty() ? STDIN_FILENO : -1, POLLIN, 0}};
+        pollfd{input_open_ && input_.empty() ? STDIN_FILENO : -1, POLLIN, 0},
+        pollfd{notify_ != nullptr ? notify_->fd() : -1, POLLIN, 0}};
     if (poll(wanted.data(), wanted.size(), -1) < 0 && errno != EINTR)
       return FailSys("poll");
     if ((wanted[1].revents & POLLOUT) != 0)
@@ -144,10 +155,18 @@ Result<int> Relay::Run() {
       input_.clear();
     if (wanted[2].revents != 0)
       ReadInput();
+    if (wanted[3].revents != 0)
+      (void)notify_->Receive();
   }
 }
 
 }  // namespace
+
+void BlockSignals() {
+  sigset_t all;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, nullptr);
+}
 
 void MatchTerminal(int master) {
   termios mode{};
@@ -158,17 +177,20 @@ void MatchTerminal(int master) {
   CopySize(master);
 }
 
-Result<int> RelayTerminal(const sys::PidFd& process, UniqueFd master) {
+Result<int> AwaitExit(const sys::PidFd& process, UniqueFd master, NotifyListener* notify) {
   sigset_t all;
   sigfillset(&all);
   UniqueFd signals(signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals)
     return FailSys("signalfd");
+  Relay relay(process, master.get(), signals.get(), notify);
+  if (!master)
+    return relay.Run();
   int flags = fcntl(master.get(), F_GETFL);
   if (flags < 0 || fcntl(master.get(), F_SETFL, flags | O_NONBLOCK) < 0)
     return FailSys("fcntl", "terminal");
   RawTerminal raw;
-  return Relay(process, master.get(), signals.get()).Run();
+  return relay.Run();
 }
 
 }  // namespace wherry::oci_runtime

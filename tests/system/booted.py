@@ -50,6 +50,7 @@ class Booted:
         config['mounts'] += [
             {'destination': place, 'type': 'bind', 'source': place, 'options': ['rbind', mode]}
             for place, mode in (('/usr', 'ro'), (str(paths.build_dir('host')), 'ro'), (self.shared, 'rw'))] + [
+            {'destination': '/busybox', 'type': 'bind', 'source': rootfs, 'options': ['rbind', 'rw']},  # open to users
             {'destination': '/run', 'type': 'tmpfs', 'source': 'tmpfs'},
             {'destination': '/sys', 'type': 'sysfs', 'source': 'sysfs', 'options': ['ro']},
             {'destination': '/sys/fs/cgroup', 'type': 'cgroup', 'source': 'cgroup', 'options': ['rw']}]

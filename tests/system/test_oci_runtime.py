@@ -419,7 +419,7 @@ def test_errors_as_json_lines(box):
 def test_what_it_says_of_itself(box):
     assert box.run('--version').ok().out.splitlines()[0].startswith('wherry-runtime version ')
     features = json.loads(box.run('features').ok().out)
-    assert features['linux']['cgroup'] == {'v1': False, 'v2': True, 'systemd': False, 'systemdUser': False,
+    assert features['linux']['cgroup'] == {'v1': False, 'v2': True, 'systemd': True, 'systemdUser': True,
                                            'rdma': True}
     os.unlink(f'{box.bundle}/config.json')
     box.run('spec', '--bundle', box.bundle).ok()

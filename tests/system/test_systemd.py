@@ -3,12 +3,17 @@
 import json
 import os
 import pathlib
+import shutil
 import time
 
 import booted
 import oci_box
 import pytest
+from harness import compile as compiler
 from harness import debs
+from oci_box import RUNTIME
+from test_notify import NOTIFIER, Manager
+from test_oci_runtime import PODMAN_LIMITS
 
 PACKAGES = ['systemd', 'dbus', 'dbus-daemon', 'podman', 'conmon', 'catatonit']
 SCOPE = 'box-one.scope'
@@ -182,6 +187,82 @@ def test_a_systemd_that_went_away_is_a_warning_for_delete(systemd, box):
     box.machine.wait_for(lambda: systemd.show(SCOPE, 'LoadState') == {'LoadState': 'not-found'}, 'it is left', 10)
 
 
-def test_features(box):
-    cgroup = json.loads(box.run('features').ok().out)['linux']['cgroup']
-    assert cgroup == {'v1': False, 'v2': True, 'systemd': True, 'systemdUser': True, 'rdma': True}
+class Podman:
+    """podman on that machine, with systemd."""
+
+    def __init__(self, systemd):
+        self.machine = systemd.machine
+        self.dir = systemd.machine.temporary_directory()
+        self._command = [*systemd.command, 'env', f'HOME={self.dir}']
+        self._words = ['podman', '--root', f'{self.dir}/data', '--runroot', f'{self.dir}/run', '--tmpdir',
+                       f'{self.dir}/tmp', '--cgroup-manager=systemd', '--events-backend', 'none', '--runtime', RUNTIME]
+
+    def __call__(self, *words, env=()):
+        return self.machine.run([*self._command, *env, *self._words, *words], timeout=60)
+
+
+@pytest.fixture(name='podman')
+def fixture_podman(systemd):
+    podman = Podman(systemd)
+    yield podman
+    podman('rm', '-a', '-f', '-t', '0').ok()
+
+
+def scopes(systemd, pattern):
+    out = systemd.run('systemctl', 'list-units', '--plain', '--no-legend', pattern).ok().out
+    return [line.split()[0] for line in out.splitlines()]
+
+
+def test_podman_with_systemd(systemd, podman):
+    options = ['--network', 'none', *PODMAN_LIMITS]
+    identity = podman('run', '-d', '--name', 'pod', *options, '--rootfs', systemd.rootfs, 'sleep', '100').ok().out.strip()
+    assert f'libpod-{identity}.scope' in scopes(systemd, 'libpod-*')
+    shown = systemd.show(f'libpod-{identity}.scope', 'ControlGroup', 'Delegate')
+    assert shown == {'ControlGroup': f'/machine.slice/libpod-{identity}.scope', 'Delegate': 'yes'}
+    assert podman('exec', 'pod', 'id', '-u').ok().out == '0\n'
+    podman('pause', 'pod').ok()
+    podman('unpause', 'pod').ok()
+    podman('stop', '-t', '0', 'pod').ok()
+    podman('start', 'pod').ok()
+    podman('rm', '-f', '-t', '0', 'pod').ok()
+    systemd.machine.wait_for(lambda: not scopes(systemd, 'libpod-*'), 'a scope is left', 10)
+    result = podman('run', '--rm', *options, '--rootfs', systemd.rootfs, 'sh', '-c', 'echo hi; exit 7').fails(7)
+    assert result.out == 'hi\n'
+
+
+def test_podman_hands_sd_notify_on(systemd, podman):
+    """Its monitor listens in the container's place."""
+    manager = Manager(f'{podman.dir}/manager')
+    try:
+        notifier = compiler.static_program(NOTIFIER, systemd.machine.arch)
+        shutil.copy(notifier, f'{podman.dir}/notifier')
+        podman('run', '-d', '--sdnotify=container', '--network', 'none', *PODMAN_LIMITS, '-v',
+               f'{podman.dir}:/gift', '--rootfs', systemd.rootfs, 'sh', '-c', '/gift/notifier READY=1; sleep 100',
+               env=[f'NOTIFY_SOCKET={manager.path}']).ok()
+        systemd.machine.wait_for(lambda: 'READY=1' in ' '.join(manager.told), 'it is not ready', 10)
+        assert 'MAINPID=' in ' '.join(manager.told)
+    finally:
+        manager.close()
+
+
+def test_the_manager_of_a_user(systemd):
+    """Without root, called from inside the user's part of the hierarchy."""
+    config = oci_box.base_config('/busybox')
+    config['linux'] = {'cgroupsPath': ':box:mine', 'namespaces': [{'type': 'mount'}, {'type': 'pid'}, {'type': 'user'}],
+                       **{kind: [{'containerID': 0, 'hostID': booted.USER, 'size': 1}]
+                          for kind in ('uidMappings', 'gidMappings')}}
+    del config['hostname']
+    config['mounts'] = config['mounts'][:2]
+    config['process']['args'] = ['tail', '-n', '1', '/proc/self/cgroup']
+    home = '/run/box-user'  # of user.service
+    user = ['setpriv', f'--reuid={booted.USER}', f'--regid={booted.USER}', '--clear-groups',
+            'env', f'XDG_RUNTIME_DIR={home}']
+    systemd.run('systemctl', 'start', 'user.service').ok()
+    try:
+        systemd.machine.run([*systemd.command, *user, 'sh', '-c', f'mkdir {home}/bundle; cat > {home}/bundle/config.json'],
+                            input=json.dumps(config).encode()).ok()
+        result = systemd.run(*user, 'systemd-run', '--user', '--quiet', '--pipe', '--wait', RUNTIME, '--systemd-cgroup',
+                             'run', '--bundle', f'{home}/bundle', 'mine').ok()
+        assert result.out == '0::/user.slice/user.service/user.slice/box-mine.scope\n'
+    finally:
+        systemd.run('systemctl', 'stop', 'user.service').ok()

@@ -222,6 +222,11 @@ def _merged_usr(directory):
         (directory / merged).symlink_to(f'usr/{merged}')
 
 
+def foreign_tree(name, packages, arch):
+    """A directory with the content of the packages for an architecture and of all they need."""
+    return _unpacked(f'{name}-{arch}', lambda _: AptRoot([machine_release()], arch).closure(packages))
+
+
 def missing_tree(name, packages):
     """A directory with the content of the packages and of all they need that is not installed.
 

@@ -5,7 +5,7 @@ import os
 import pathlib
 
 from harness import paths
-from oci_box import RUNTIME, Box
+from oci_box import RUNTIME, Box, base_config
 
 USER = 1000
 # What the tests' own host may not have cannot be given away.
@@ -29,61 +29,79 @@ FILES = {
 }
 
 
+def plant(directory):
+    """Makes the root file system of a machine but for /usr: `directory`."""
+    for top in ('usr', 'proc', 'dev', 'sys', 'run', 'tmp', 'var', 'etc/systemd/system'):
+        os.makedirs(f'{directory}/{top}')
+    for merged in ('bin', 'sbin', 'lib', 'lib64'):
+        os.symlink(f'usr/{merged}', f'{directory}/{merged}')
+    for name, text in FILES.items():
+        pathlib.Path(directory, 'etc', name).write_text(text, encoding='utf-8')
+
+
+def configuration(rootfs, features, binds):
+    """config.json for systemd on `rootfs`, with all capabilities of `features`; binds: (source, place, mode)."""
+    config = base_config(rootfs)
+    capabilities = [name for name in features['linux']['capabilities'] if name not in WITHOUT]
+    config['process'].update(
+        args=['/usr/lib/systemd/systemd', '--show-status=0'],
+        env=['PATH=/usr/bin:/usr/sbin', 'container=wherry', 'LC_ALL=C'],
+        capabilities={kind: capabilities for kind in ('bounding', 'effective', 'permitted')})
+    config['root']['readonly'] = False
+    config['mounts'] += [
+        {'destination': place, 'type': 'bind', 'source': source, 'options': ['rbind', mode]}
+        for source, place, mode in binds] + [
+        {'destination': '/run', 'type': 'tmpfs', 'source': 'tmpfs'},
+        {'destination': '/sys', 'type': 'sysfs', 'source': 'sysfs', 'options': ['ro']},
+        {'destination': '/sys/fs/cgroup', 'type': 'cgroup', 'source': 'cgroup', 'options': ['rw']}]
+    return config
+
+
+def wait_until_up(machine, command):
+    machine.wait_for(lambda: machine.run([*command, 'systemctl', 'is-system-running']).out == 'running\n',
+                     'systemd is not up', 30)
+
+
+def shown(machine, command, unit, properties):
+    """Of a unit, by `systemctl show`."""
+    names = [f'--property={name}' for name in properties]
+    out = machine.run([*command, 'systemctl', 'show', *names, '--', unit]).ok().out
+    return dict(line.split('=', 1) for line in out.splitlines())
+
+
 class Booted:
-    """The container. `command` stands before what is to run in it."""
+    """The container on this host. `command` stands before what is to run in it."""
 
     def __init__(self, machine, rootfs):
         """`rootfs`: of the boxes that are to run inside."""
         self.machine = machine
         self.rootfs = rootfs
         own = machine.temporary_directory()
-        self.shared = os.path.dirname(own)
-        self._box = Box(machine, self._root(f'{own}/root'))
-        config = self._box.config
-        capabilities = json.loads(self._box.run('features').ok().out)['linux']['capabilities']
-        names = [name for name in capabilities if name not in WITHOUT]
-        config['process'].update(
-            args=['/usr/lib/systemd/systemd', '--show-status=0'],
-            env=['PATH=/usr/bin:/usr/sbin', 'container=wherry', 'LC_ALL=C'],
-            capabilities={kind: names for kind in ('bounding', 'effective', 'permitted')})
-        config['root']['readonly'] = False
-        config['mounts'] += [
-            {'destination': place, 'type': 'bind', 'source': place, 'options': ['rbind', mode]}
-            for place, mode in (('/usr', 'ro'), (str(paths.build_dir('host')), 'ro'), (self.shared, 'rw'))] + [
-            {'destination': '/busybox', 'type': 'bind', 'source': rootfs, 'options': ['rbind', 'rw']},  # open to users
-            {'destination': '/run', 'type': 'tmpfs', 'source': 'tmpfs'},
-            {'destination': '/sys', 'type': 'sysfs', 'source': 'sysfs', 'options': ['ro']},
-            {'destination': '/sys/fs/cgroup', 'type': 'cgroup', 'source': 'cgroup', 'options': ['rw']}]
+        shared = os.path.dirname(own)
+        plant(f'{own}/root')
+        self._box = Box(machine, f'{own}/root')
+        features = json.loads(self._box.run('features').ok().out)
+        programs = str(paths.build_dir('host'))
+        self._box.config = configuration(f'{own}/root', features, [
+            ('/usr', '/usr', 'ro'), (programs, programs, 'ro'), (shared, shared, 'rw'),
+            (rootfs, '/busybox', 'rw')])  # the last for users, to whom the directory of the tests is closed
         self.command = [RUNTIME, '--root', self._box.root, 'exec', 'systemd']
-        self._box.create('systemd', *config['process']['args']).ok()
-        self._box.run('start', 'systemd').ok()
-        machine.wait_for(lambda: self.run('systemctl', 'is-system-running').out == 'running\n', 'systemd is not up', 30)
-
-    @staticmethod
-    def _root(directory):
-        for top in ('usr', 'proc', 'dev', 'sys', 'run', 'tmp', 'var', 'etc/systemd/system'):
-            os.makedirs(f'{directory}/{top}')
-        for merged in ('bin', 'sbin', 'lib', 'lib64'):
-            os.symlink(f'usr/{merged}', f'{directory}/{merged}')
-        for name, text in FILES.items():
-            pathlib.Path(directory, 'etc', name).write_text(text, encoding='utf-8')
-        return directory
+        self._box.started('systemd', *self._box.config['process']['args'])
+        wait_until_up(machine, self.command)
 
     def run(self, *words, timeout=30):
         return self.machine.run([*self.command, *words], timeout=timeout)
 
-    def box(self, *options):
+    def box(self):
         """A box whose runtime is called inside, with --systemd-cgroup and a scope in machine.slice."""
         box = Box(self.machine, self.rootfs, runner=self.command)
-        box.command += options or ('--systemd-cgroup',)
+        box.command += ['--systemd-cgroup']
         box.config['linux']['cgroupsPath'] = 'machine.slice:box:one'
         box.write()
         return box
 
     def show(self, unit, *properties):
-        """Of a unit, by `systemctl show`."""
-        out = self.run('systemctl', 'show', *(f'--property={name}' for name in properties), '--', unit).ok().out
-        return dict(line.split('=', 1) for line in out.splitlines())
+        return shown(self.machine, self.command, unit, properties)
 
     def close(self):
         self._box.run('delete', '--force', 'systemd').ok()

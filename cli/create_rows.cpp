@@ -228,7 +228,7 @@ constexpr Row kRows[] = {
     {{"read-only", 0, kFlag, "", "Mount the root file system read-only"}, Part::kHost, "ReadonlyRootfs", WriteBool},
     {{"restart", 0, kValue, "POLICY", "When to start it again: no, always, unless-stopped, on-failure[:COUNT]"}, Part::kHost, "RestartPolicy", WriteRestart},
     {{"rm", 0, kFlag, "", "Remove the container when it ends"}, Part::kHost, "AutoRemove", WriteBool},
-    {{"security-opt", 0, kList, "OPTION", "no-new-privileges or seccomp=unconfined"}, Part::kHost, "SecurityOpt", WriteStrings},
+    {{"security-opt", 0, kList, "OPTION", "no-new-privileges, seccomp=unconfined or apparmor=PROFILE"}, Part::kHost, "SecurityOpt", WriteStrings},
     {{"shm-size", 0, kValue, "BYTES", "Size of /dev/shm"}, Part::kHost, "ShmSize", WriteBytes},
     {{"stop-signal", 0, kValue, "SIGNAL", "Signal that ends the container"}, Part::kConfig, "StopSignal", WriteString},
     {{"stop-timeout", 0, kValue, "SECONDS", "Wait so long before killing"}, Part::kConfig, "StopTimeout", WriteInt},

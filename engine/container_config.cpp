@@ -131,10 +131,14 @@ Result<> ParseSecurityOption(HostOptions& options, std::string_view option) {
       return Unsupported("a custom seccomp profile (--security-opt seccomp=...)");
     return {};
   }
-  // Neither security module is used: switching it off is what happens anyway.
+  // Neither security module is used unasked: switching it off is what happens anyway.
   if ((key == "apparmor" && value == "unconfined") || (key == "label" && value == "disable"))
     return {};
-  if (key == "apparmor" || key == "label" || key == "systempaths" || key == "writable-cgroups") {
+  if (key == "apparmor" && !value.empty()) {
+    options.apparmor_profile = value;
+    return {};
+  }
+  if (key == "label" || key == "systempaths" || key == "writable-cgroups") {
     return Unsupported(Cat("security option \"", option, "\""));
   }
   return Fail(Errc::kInvalid, Cat("invalid --security-opt: \"", option, "\""));

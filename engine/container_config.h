@@ -94,6 +94,7 @@ struct HostOptions {
   bool readonly_rootfs = false;
   bool no_new_privileges = false;
   SeccompChoice seccomp = SeccompChoice::kDefault;
+  std::string apparmor_profile;      // "": the daemon's
   std::vector<std::string> cap_add;  // "CAP_CHOWN", "ALL"
   std::vector<std::string> cap_drop;
   std::vector<MountRequest> mounts;  // binds, mounts and tmpfs, in the order of their targets

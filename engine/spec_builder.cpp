@@ -65,6 +65,8 @@ void WriteProcess(JsonWriter& json, const SpecInput& input) {
   json.Field("cwd", config.working_dir.empty() ? "/" : config.working_dir);
   WriteCapabilities(json, config.host);
   WriteRlimits(json, config.host.ulimits);
+  if (!config.host.apparmor_profile.empty())
+    json.Field("apparmorProfile", config.host.apparmor_profile);
   json.Field("noNewPrivileges", config.host.no_new_privileges)
       .Field("oomScoreAdj", config.host.oom_score_adj)
       .End();

@@ -128,6 +128,7 @@ struct Memory {
   std::optional<int64_t> limit;
   std::optional<int64_t> reservation;
   std::optional<int64_t> swap;  // memory plus swap, as in cgroup v1
+  bool check_before_update = false;
 };
 
 struct Cpu {

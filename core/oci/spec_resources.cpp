@@ -11,9 +11,9 @@ constexpr int64_t kMaxMinor = 1048575;
 
 // Members that cgroup v2 has no equivalent for. Zero and false ask for nothing.
 constexpr std::string_view kUnsupportedMembers[][2] = {
-    {"memory", "kernel"},           {"memory", "kernelTCP"},    {"memory", "swappiness"},
-    {"memory", "disableOOMKiller"}, {"cpu", "realtimeRuntime"}, {"cpu", "realtimePeriod"},
-    {"blockIO", "leafWeight"},      {"network", "classID"},
+    {"memory", "kernel"},       {"memory", "kernelTCP"},   {"memory", "disableOOMKiller"},
+    {"cpu", "realtimeRuntime"}, {"cpu", "realtimePeriod"}, {"blockIO", "leafWeight"},
+    {"network", "classID"},
 };
 
 Result<> RefuseUnsupported(const Field& field) {
@@ -22,6 +22,9 @@ Result<> RefuseUnsupported(const Field& field) {
     if (member && (member.value().boolean() || member.value().integer() > 0))
       return member.Unsupported();
   }
+  // Here 0 does ask for something: no swapping.
+  if (Field swappiness = field["memory"]["swappiness"])
+    return swappiness.Unsupported();
   Field priorities = field["network"]["priorities"];
   if (priorities && priorities.value().size() > 0)
     return priorities.Unsupported();
@@ -80,6 +83,7 @@ Result<> ReadMemory(const Field& field, Memory& memory) {
   TRY(field["limit"].Store(memory.limit, -1, INT64_MAX));
   TRY(field["reservation"].Store(memory.reservation, -1, INT64_MAX));
   TRY(field["swap"].Store(memory.swap, -1, INT64_MAX));
+  memory.check_before_update = TRY(field["checkBeforeUpdate"].Flag());
   return {};
 }
 

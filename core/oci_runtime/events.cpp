@@ -12,48 +12,11 @@
 #include "core/base/time.h"
 #include "core/oci_runtime/command.h"
 #include "core/oci_runtime/state.h"
+#include "core/oci_runtime/stats.h"
 
 namespace wherry::oci_runtime {
 
 namespace {
-
-void WriteNumber(JsonWriter& json, std::string_view key, const std::optional<uint64_t>& value) {
-  json.Field(key, value.value_or(0));
-}
-
-std::string StatsJson(const std::string& id, const runtime::CgroupStats& stats) {
-  constexpr uint64_t kNanos = 1000;
-  JsonWriter json;
-  json.Object().Field("type", "stats").Field("id", id).Key("data").Object();
-  json.Key("cpu").Object().Key("usage").Object();
-  json.Field("total", stats.cpu_usage_us.value_or(0) * kNanos);
-  json.Field("kernel", stats.cpu_system_us.value_or(0) * kNanos);
-  json.Field("user", stats.cpu_user_us.value_or(0) * kNanos).End();
-  json.Key("throttling").Object();
-  WriteNumber(json, "periods", stats.cpu_periods);
-  WriteNumber(json, "throttledPeriods", stats.cpu_throttled_periods);
-  json.Field("throttledTime", stats.cpu_throttled_us.value_or(0) * kNanos).End().End();
-  json.Key("memory").Object().Key("usage").Object();
-  WriteNumber(json, "limit", stats.memory_max);
-  WriteNumber(json, "usage", stats.memory_current);
-  WriteNumber(json, "max", stats.memory_peak);
-  json.Field("failcnt", stats.oom_kills.value_or(0)).End();
-  json.Key("raw").Object();
-  WriteNumber(json, "inactive_file", stats.memory_inactive_file);
-  json.End().End();
-  json.Key("pids").Object();
-  WriteNumber(json, "current", stats.pids_current);
-  json.Field("limit", stats.pids_max.value_or(0) == UINT64_MAX ? 0 : stats.pids_max.value_or(0));
-  json.End().Key("blkio").Object().Key("ioServiceBytesRecursive").Array();
-  struct Row {
-    std::string_view op;
-    const std::optional<uint64_t>& value;
-  };
-  for (const Row& row : {Row{"Read", stats.io_read_bytes}, Row{"Write", stats.io_write_bytes}})
-    json.Object().Field("op", row.op).Field("value", row.value.value_or(0)).End();
-  json.End().End().End().End();
-  return json.Take();
-}
 
 Result<> PrintLine(const std::string& json) {
   return WriteAll(STDOUT_FILENO, Cat(json, "\n"), "standard output");
@@ -130,7 +93,7 @@ Result<> Follower::Run(std::chrono::nanoseconds interval) {
       return {};
     if (Uptime() < next)
       continue;
-    TRY(PrintLine(StatsJson(id_, cgroup_.Stats())));
+    TRY(PrintLine(StatsJson(id_, cgroup_)));
     next = Uptime() + interval;
   }
 }
@@ -144,7 +107,7 @@ Result<int> Events(const Call& call) {
     return Fail(Errc::kConflict, Cat("container not running: ", call.id()));
   runtime::Cgroup cgroup = TRY(container.OpenCgroup());
   if (call.options.Has("stats"))
-    TRY(PrintLine(StatsJson(call.id(), cgroup.Stats())));
+    TRY(PrintLine(StatsJson(call.id(), cgroup)));
   else
     TRY(Follower(call.id(), container, cgroup).Run(interval));
   return 0;

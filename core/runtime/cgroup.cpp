@@ -159,6 +159,16 @@ Result<> WriteLimit(const sys::CgroupHost& host, const std::string& path, int di
                                       controller, " does not have it"));
 }
 
+// The kernel would make room for a lower limit by killing.
+Result<> CheckMemoryUsage(int dir, const oci::Memory& memory) {
+  int64_t limit = memory.limit.value_or(memory.swap.value_or(0));
+  auto usage = sys::ReadCgroupNumber(dir, "memory.current");
+  if (limit <= 0 || !usage || *usage < static_cast<uint64_t>(limit))
+    return {};
+  return Fail(Errc::kConflict, Cat("linux.resources.memory: the limit ", limit,
+                                   " is not above the ", *usage, " bytes in use"));
+}
+
 std::optional<uint64_t> Optional(Result<uint64_t> value) {
   if (value)
     return *value;
@@ -232,6 +242,8 @@ Result<std::vector<CgroupWrite>> Cgroup::Writes(const oci::LinuxResources& resou
 }
 
 Result<> Cgroup::SetLimits(const oci::LinuxResources& resources) {
+  if (resources.memory.check_before_update)
+    TRY(CheckMemoryUsage(dir_.get(), resources.memory));
   std::vector<CgroupWrite> writes = TRY(Writes(resources));
   for (const CgroupWrite& write : writes)
     TRY(WriteLimit(host_, path_, dir_.get(), write));

@@ -119,6 +119,9 @@ class WriteList {
     uint64_t period = cpu.period.value_or(0);
     if (quota != 0 || period != 0) {
       constexpr uint64_t kDefaultPeriod = 100000;
+      // A quota below the former burst would be refused.
+      if (cpu.burst.value_or(0) != 0)
+        Add("cpu.max.burst", "0");
       std::string budget = quota > 0 ? Cat(quota) : std::string("max");
       Add("cpu.max", Cat(budget, ' ', period != 0 ? period : kDefaultPeriod));
     }

@@ -15,11 +15,6 @@ constexpr long kProcMagic = 0x9fa0;
 constexpr std::string_view kApparmor = "process.apparmorProfile";
 constexpr std::string_view kSelinux = "process.selinuxLabel";
 
-bool HasApparmor() {
-  Result<std::string> enabled = ReadFile("/sys/module/apparmor/parameters/enabled", 16);
-  return enabled && enabled->starts_with('Y');
-}
-
 bool HasSelinux() {
   return access("/sys/fs/selinux/enforce", F_OK) == 0;
 }
@@ -34,14 +29,30 @@ Result<> WriteLabel(int procfs, const char* file, const std::string& label,
                     std::string_view member) {
   UniqueFd attribute = TRY_CTX(member, OpenAt(procfs, file, O_WRONLY | O_NOFOLLOW));
   if (write(attribute.get(), label.data(), label.size()) < 0)
-    return FailSys(member, label);
+    return FailSys(Cat(member, ": write /proc/", file), label);
   return {};
+}
+
+// AppArmor's own file (Linux 5.8).
+Result<> WriteProfile(int procfs, const std::string& profile) {
+  Result<> written =
+      WriteLabel(procfs, "thread-self/attr/apparmor/exec", Cat("exec ", profile), kApparmor);
+  if (!written && written.error().error_number() == ENOENT) {
+    return Fail(Errc::kNotFound, Cat(kApparmor, ": the AppArmor profile \"", profile,
+                                     "\" is not loaded: load it with apparmor_parser"));
+  }
+  return written;
 }
 
 }  // namespace
 
+bool ApparmorEnabled() {
+  Result<std::string> enabled = ReadFile("/sys/module/apparmor/parameters/enabled", 16);
+  return enabled && enabled->starts_with('Y');
+}
+
 Result<> CheckLabels(const oci::Process& process, const std::string& mount_label) {
-  if (!process.apparmor_profile.empty() && !HasApparmor())
+  if (!process.apparmor_profile.empty() && !ApparmorEnabled())
     return Missing(kApparmor, "AppArmor");
   bool wants_selinux = !process.selinux_label.empty() || !mount_label.empty();
   if (wants_selinux && !HasSelinux())
@@ -62,11 +73,8 @@ Result<> ExecLabels::Open(const oci::Process& process) {
 }
 
 Result<> ExecLabels::Announce(const oci::Process& process) const {
-  if (!process.apparmor_profile.empty()) {
-    // AppArmor's own file (Linux 5.8).
-    TRY(WriteLabel(procfs_.get(), "thread-self/attr/apparmor/exec",
-                   Cat("exec ", process.apparmor_profile), kApparmor));
-  }
+  if (!process.apparmor_profile.empty())
+    TRY(WriteProfile(procfs_.get(), process.apparmor_profile));
   if (!process.selinux_label.empty())
     TRY(WriteLabel(procfs_.get(), "thread-self/attr/exec", process.selinux_label, kSelinux));
   return {};

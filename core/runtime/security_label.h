@@ -1,5 +1,4 @@
 // Labels of security modules: AppArmor's profile and SELinux's context of the program to execute.
-// Internal to core/runtime.
 #pragma once
 
 #include <string>
@@ -9,6 +8,9 @@
 #include "core/oci/runtime_spec.h"
 
 namespace wherry::runtime {
+
+// Whether profiles confine anything here.
+bool ApparmorEnabled();
 
 // kUnsupported naming the member when this kernel has no such module: the program would run without
 // the confinement that was asked for.

@@ -174,7 +174,7 @@ std::string ContainerInspectJson(const Container& container, const Networks& net
   json.Field("Platform", "linux")
       .Field("MountLabel", "")
       .Field("ProcessLabel", "")
-      .Field("AppArmorProfile", "");
+      .Field("AppArmorProfile", config.host.apparmor_profile);
   if (container.exec_ids.empty()) {
     json.Key("ExecIDs").Null();
   } else {

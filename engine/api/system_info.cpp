@@ -10,6 +10,7 @@
 #include "core/base/text.h"
 #include "core/base/time.h"
 #include "core/oci/platform.h"
+#include "core/runtime/security_label.h"
 
 namespace wherry::engine::api {
 
@@ -194,10 +195,10 @@ std::string InfoJson(const Config& config, const ContainerCounts& containers, si
       .Object()
       .Field("ID", "")
       .End();
-  json.Key("SecurityOptions")
-      .Array()
-      .String("name=seccomp,profile=builtin")
-      .String("name=cgroupns");
+  json.Key("SecurityOptions").Array();
+  if (runtime::ApparmorEnabled())
+    json.String("name=apparmor");
+  json.String("name=seccomp,profile=builtin").String("name=cgroupns");
   if (config.ids)
     json.String("name=userns");
   json.End();

@@ -16,7 +16,7 @@ import termios
 import threading
 import time
 
-from . import keys, netns
+from . import keys, netns, paths
 from .names import EmptyNameServer
 
 
@@ -234,6 +234,10 @@ class Machine(abc.ABC):
     def temporary_directory(self):
         """Creates a directory; remove() it afterwards."""
 
+    @abc.abstractmethod
+    def program(self, name):
+        """The path of a program of the build under test, as it is seen here."""
+
     def run(self, argv, input=None, timeout=30, env=None):
         """Runs a command to its end; returns its Result."""
         process = self.start(argv, env)
@@ -339,6 +343,9 @@ class LocalMachine(Machine):
     def socket_for_host(self, path):
         return path
 
+    def program(self, name):
+        return str(paths.build_dir('host') / name)
+
     def reach(self, port):
         """Makes a server of the test process at 127.0.0.1 reachable."""
         if 'net' in self._namespaces and port not in self._relays:
@@ -391,6 +398,9 @@ class VmMachine(Machine):
 
     def temporary_directory(self):
         return self.run(['mktemp', '-d', '/var/lib/wherry/XXXXXX']).ok().out.strip()
+
+    def program(self, name):
+        return f'/usr/bin/{name}'
 
     def close(self):
         self.vm.stop()

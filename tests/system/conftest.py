@@ -97,13 +97,12 @@ def machine(request, authority):
 @pytest.fixture(scope='session')
 def wherry_program(machine):
     """The path of the program under test, as the machine sees it."""
-    in_vm = machine.name in KERNELS
-    preset = 'aarch64' if in_vm else 'host'
-    for name in ('wherry', 'wherry-shim'):
+    preset = 'aarch64' if machine.name in KERNELS else 'host'
+    for name in ('wherry', 'wherry-shim', 'wherry-runtime'):
         program = paths.build_dir(preset) / name
         if not program.exists():
             pytest.fail(f'{program} is missing: run ./dev build {preset}')
-    return '/usr/bin/wherry' if in_vm else str(paths.build_dir(preset) / 'wherry')
+    return machine.program('wherry')
 
 
 @pytest.fixture(scope='session')
@@ -266,11 +265,17 @@ def needs_docker_28(docker_major):
         pytest.skip(f'needs the docker CLI 28; the newest here is {docker_major}')
 
 
+@pytest.fixture(scope='session')
+def busybox_root(machine):
+    with oci_box.root_on(machine) as directory:
+        yield directory
+
+
 @pytest.fixture(scope='module')
-def place():
-    """This host with an own cgroup tree, and busybox as a root file system: (machine, directory)."""
-    with oci_box.place() as made:
-        yield made
+def place(machine, busybox_root):
+    """The machine, and busybox as a root file system on it: (machine, directory)."""
+    with oci_box.adopting(machine):
+        yield machine, busybox_root
 
 
 @pytest.fixture

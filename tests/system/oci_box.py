@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import pathlib
+import re
 
 from harness import compile as compiler
 from harness import paths
@@ -55,20 +56,39 @@ def reap_monitors():
 
 
 @contextlib.contextmanager
-def place(over=''):
-    """This host with an own cgroup tree, and busybox as a root file system: (machine, directory)."""
+def own_host(over=''):
+    """This host with an own cgroup tree and, on top of its usr and etc, those of the directory `over`."""
     machine = LocalMachine(compiler.native_arch(), over=over)
-    ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1)
     try:
-        rootfs = machine.temporary_directory() + '/rootfs'
-        os.mkdir(rootfs)
-        unpack_busybox(machine, rootfs)
-        yield machine, rootfs
+        yield machine
     finally:
-        ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 0)
-        reap_monitors()
-        machine.shell(f'rmdir /sys/fs/cgroup{CGROUP}')
         machine.close()
+
+
+@contextlib.contextmanager
+def root_on(machine):
+    """A directory of the machine with busybox as a root file system."""
+    directory = machine.temporary_directory()
+    rootfs = f'{directory}/rootfs'
+    machine.run(['mkdir', rootfs]).ok()
+    unpack_busybox(machine, rootfs)
+    yield rootfs
+    machine.remove(directory)
+
+
+@contextlib.contextmanager
+def adopting(machine):
+    """While inside, this process is the parent of what the runtime leaves behind on this host."""
+    here = isinstance(machine, LocalMachine)
+    if here:
+        ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1)
+    try:
+        yield
+    finally:
+        if here:
+            ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 0)
+            reap_monitors()
+        machine.shell(f'rmdir /sys/fs/cgroup{CGROUP}')
 
 
 def unpack_busybox(machine, directory):
@@ -78,16 +98,16 @@ def unpack_busybox(machine, directory):
 
 
 class Box:
-    """A bundle, a state directory of its own, and wherry-runtime."""
+    """A bundle, a state directory of its own, and wherry-runtime, on any machine."""
 
     def __init__(self, machine, rootfs, runner=()):
         """`runner`: words in front of the runtime's command line."""
         self.machine = machine
-        self.command = [*runner, RUNTIME]
+        self.command = [*runner, machine.program('wherry-runtime')]
         self.dir = machine.temporary_directory()
         self.bundle = f'{self.dir}/bundle'
         self.root = f'{self.dir}/state'
-        os.mkdir(self.bundle)
+        machine.run(['mkdir', self.bundle]).ok()
         self.config = base_config(rootfs)
         self.write()
         self._before = self._traces()
@@ -96,15 +116,18 @@ class Box:
         return self
 
     def __exit__(self, kind, *_):
-        if os.path.isdir(self.root):
-            for name in os.listdir(self.root):
-                self.run('delete', '--force', name)
+        for name in self.machine.shell(f'ls {self.root} 2>/dev/null').out.split():
+            self.run('delete', '--force', name)
         if kind is None:
             self.assert_nothing_left()
 
     def write(self, config=None):
         text = config if isinstance(config, str) else json.dumps(config or self.config)
-        pathlib.Path(self.bundle, 'config.json').write_text(text, encoding='utf-8')
+        self.machine.write(f'{self.bundle}/config.json', text)
+
+    def read(self, name):
+        """The text of a file of the test's own directory: "out" and "out.err" are what `create` has written."""
+        return self.machine.read(f'{self.dir}/{name}').decode()
 
     def run(self, *words, options=(), timeout=30):
         return self.machine.run([*self.command, '--root', self.root, *options, *words], timeout=timeout)
@@ -127,18 +150,22 @@ class Box:
     def wait_for(self, name, status):
         self.machine.wait_for(lambda: self.state(name)['status'] == status, f'{name} is not {status}', 10)
 
+    def cgroup(self, file):
+        """The content of a file of the container's cgroup."""
+        return self.machine.read(f'/sys/fs/cgroup{self.config["linux"]["cgroupsPath"]}/{file}').decode().strip()
+
     def _traces(self):
-        groups = self.machine.shell(f'find /sys/fs/cgroup{CGROUP} -mindepth 1 -type d 2>/dev/null').out
-        mounts = self.machine.shell('wc -l < /proc/self/mountinfo').out
-        containers = os.listdir(self.root) if os.path.isdir(self.root) else []
-        mine = []
-        for entry in pathlib.Path('/proc').glob('[0-9]*/cgroup'):
-            try:
-                if CGROUP in entry.read_text() and not reaped(int(entry.parent.name)):
-                    mine.append(entry)
-            except OSError:
-                pass  # it has ended
-        return groups, mounts, containers, mine
+        """Cgroups, mounts, containers, processes."""
+        lines = self.machine.shell(f'''
+            find /sys/fs/cgroup{CGROUP} -mindepth 1 -type d 2>/dev/null
+            wc -l < /proc/self/mountinfo
+            ls {self.root} 2>/dev/null
+            grep -lF {CGROUP} /proc/[0-9]*/cgroup 2>/dev/null''').out.splitlines()
+        return [line for line in lines if not self._is_ended_child(line)]
+
+    def _is_ended_child(self, line):
+        process = re.fullmatch('/proc/([0-9]+)/cgroup', line)
+        return process and isinstance(self.machine, LocalMachine) and reaped(int(process[1]))
 
     def assert_nothing_left(self):
         """A process leaves its cgroup a moment before it can be waited for."""

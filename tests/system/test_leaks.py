@@ -16,6 +16,8 @@ import oci_box
 import pytest
 from harness import debs
 
+pytestmark = pytest.mark.machines('host')
+
 STARTS = int(os.environ.get('WHERRY_STARTS', '30'))
 KILLS = int(os.environ.get('WHERRY_KILLS', '12'))
 AT_ONCE = 25         # starts of one shell

@@ -17,6 +17,8 @@ import time
 import pytest
 from oci_box import RUNTIME
 
+pytestmark = pytest.mark.machines('host')
+
 
 class Session:
     """A program of the runtime on a terminal of its own."""

@@ -2,9 +2,11 @@
 
 import json
 import os
-import pathlib
 
 import pytest
+
+pytestmark = pytest.mark.machines('host')
+BOTH = pytest.mark.machines('host', 'vm')
 
 # /proc/PID/stat: fields after the command.
 POLICY, NICE, PRIORITY = 38, 16, 37
@@ -21,6 +23,7 @@ def stat(box, **process):
     return text.rpartition(') ')[2].split()
 
 
+@BOTH
 def test_scheduler(box):
     assert stat(box, scheduler={'policy': 'SCHED_BATCH', 'nice': 7})[POLICY] == '3'
     assert stat(box)[NICE] == '7'
@@ -41,15 +44,17 @@ def test_a_scheduler_that_cannot_be(box, scheduler, says):
     box.run('run', '--bundle', box.bundle, 'bad').fails(1, says)
 
 
+@BOTH
 def test_io_priority(box):
     assert output(box, 'ionice', ioPriority={'class': 'IOPRIO_CLASS_BE', 'priority': 6}).strip() == 'best-effort: prio 6'
     assert output(box, 'ionice', ioPriority={'class': 'IOPRIO_CLASS_IDLE'}).strip() == 'idle'
 
 
+@BOTH
 def test_personality_of_init_and_exec(box):
     box.config['linux']['personality'] = {'domain': 'LINUX32'}
     machine = output(box, 'uname', '-m').strip()
-    assert machine != os.uname().machine
+    assert machine != box.machine.run(['uname', '-m']).ok().out.strip()
     box.started('box', 'sleep', '100')
     assert box.run('exec', 'box', 'uname', '-m').ok().out.strip() == machine
     box.config['linux']['personality'] = {'domain': 'SOLARIS'}
@@ -57,6 +62,7 @@ def test_personality_of_init_and_exec(box):
     box.run('run', '--bundle', box.bundle, 'bad').fails(1, 'linux.personality.domain must be a name such as LINUX')
 
 
+@BOTH
 def test_memory_policy(box):
     box.config['linux']['memoryPolicy'] = {'mode': 'MPOL_BIND', 'nodes': '0', 'flags': ['MPOL_F_STATIC_NODES']}
     assert 'bind=static:0' in output(box, 'cat', '/proc/self/numa_maps')
@@ -65,13 +71,13 @@ def test_memory_policy(box):
     box.run('run', '--bundle', box.bundle, 'bad').fails(1, 'linux.memoryPolicy.nodes must look like')
 
 
+@BOTH
 def test_affinity_of_exec(box):
     box.started('box', 'sleep', '100')
     process = dict(box.config['process'], args=['grep', 'Cpus_allowed_list', '/proc/self/status'],
                    execCPUAffinity={'initial': '0-1', 'final': '1'})
-    path = pathlib.Path(box.dir, 'process.json')
-    path.write_text(json.dumps(process))
-    assert box.run('exec', '--process', str(path), 'box').ok().out.split() == ['Cpus_allowed_list:', '1']
+    box.machine.write(f'{box.dir}/process.json', json.dumps(process))
+    assert box.run('exec', '--process', f'{box.dir}/process.json', 'box').ok().out.split() == ['Cpus_allowed_list:', '1']
 
 
 @pytest.mark.parametrize('member, value, says', [
@@ -86,6 +92,7 @@ def test_labels_without_their_module_are_refused(box, member, value, says):
     box.run('run', '--bundle', box.bundle, 'labelled').fails(1, says)
 
 
+@BOTH
 def test_session_keyring(box):
     """Keyrings that have ended are listed for a while: each by its own name."""
     box.config['process']['args'] = ['cat', '/proc/keys']
@@ -95,6 +102,7 @@ def test_session_keyring(box):
         'run', '--no-new-keyring', '--bundle', box.bundle, 'without').ok().out.replace(':', ' ')
 
 
+@BOTH
 def test_no_pivot(box):
     words = ['sh', '-c', 'pwd; ls /; cat /proc/self/mountinfo | cut -d" " -f5 | head -1; ls /proc/self/fd | wc -l']
     plain = output(box, *words)

@@ -5,6 +5,8 @@ import pathlib
 
 import pytest
 
+pytestmark = pytest.mark.machines('host')
+
 
 def on_host(box, name, script='true', **more):
     return [{'path': '/bin/sh', 'args': ['sh', '-c', f'cat > {box.dir}/{name}.json; {script}'],

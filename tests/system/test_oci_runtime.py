@@ -14,18 +14,23 @@ import pytest
 from harness import debs
 from oci_box import RUNTIME
 
+pytestmark = pytest.mark.machines('host')
+BOTH = pytest.mark.machines('host', 'vm')
+
 CALLERS = ['docker.io', 'podman', 'conmon', 'catatonit']
 # This host may lack CAP_SYS_RESOURCE and cgroup v2 controllers, which podman asks for by default.
 PODMAN_LIMITS = ['--pids-limit', '0', '--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1000:1000']
 
 
-@pytest.fixture(scope='module', name='place')
-def fixture_place():
+@pytest.fixture(scope='module', name='callers')
+def fixture_callers():
     """The host with the programs that call runtimes, and busybox as a root file system."""
-    with oci_box.place(over=debs.missing_tree('oci-callers', CALLERS)) as made:
-        yield made
+    over = debs.missing_tree('oci-callers', CALLERS)
+    with oci_box.own_host(over) as host, oci_box.root_on(host) as rootfs, oci_box.adopting(host):
+        yield host, rootfs
 
 
+@BOTH
 def test_run_gives_output_and_status(box):
     box.config['process']['args'] = ['sh', '-c', 'echo out; echo err >&2; exit 7']
     box.write()
@@ -37,21 +42,22 @@ def test_run_gives_output_and_status(box):
     box.run('run', '--bundle', box.bundle, 'a').fails(128 + signal.SIGTERM)
 
 
+@BOTH
 def test_life_of_a_container(box):
     pid_file = f'{box.dir}/pid'
     box.create('life', 'sh', '-c', 'trap "exit 3" TERM; echo ready; while :; do sleep 0.1; done',
                options=['--pid-file', pid_file]).ok()
     state = box.state('life')
     assert state['status'] == 'created'
-    assert pathlib.Path(pid_file).read_text() == str(state['pid'])
+    assert box.read('pid') == str(state['pid'])
     assert state['bundle'] == box.bundle and state['ociVersion'] == '1.0.2'
-    assert not pathlib.Path(box.dir, 'out').read_text()
+    assert box.read('out') == ''
     # What config.json says now does not matter any more.
     box.write({'ociVersion': 'nonsense'})
     box.run('create', '--bundle', box.bundle, 'life').fails(1)
     box.run('start', 'life').ok()
     box.run('start', 'life').fails(1, 'already running')
-    box.machine.wait_for(lambda: pathlib.Path(box.dir, 'out').read_text() == 'ready\n', 'no output', 10)
+    box.machine.wait_for(lambda: box.read('out') == 'ready\n', 'no output', 10)
     assert box.state('life')['status'] == 'running'
     assert str(state['pid']) in box.run('list', '-q').ok().out + box.run('list').ok().out
     assert [c['id'] for c in json.loads(box.run('list', '--format=json').ok().out)] == ['life']
@@ -67,6 +73,7 @@ def test_life_of_a_container(box):
     box.run('delete', '--force', 'life').ok()
 
 
+@BOTH
 def test_only_one_start_wins(box):
     box.create('race', 'sleep', '100').ok()
     codes = []
@@ -108,6 +115,7 @@ def test_a_create_that_is_killed_takes_init_along(box):
     box.run('delete', '--force', 'torn').ok()
 
 
+@BOTH
 def test_exec(box):
     box.started('ex', 'sleep', '100')
     assert box.run('exec', 'ex', 'hostname').ok().out == 'oci\n'
@@ -121,18 +129,19 @@ def test_exec(box):
     process = copy.deepcopy(box.config['process'])
     process['args'] = ['sh', '-c', 'grep CapEff /proc/self/status']
     process['capabilities'] = {name: ['CAP_KILL'] for name in ('bounding', 'effective', 'permitted')}
-    file = pathlib.Path(box.dir, 'process.json')
-    file.write_text(json.dumps(process))
-    assert int(box.run('exec', '--process', str(file), 'ex').ok().out.split()[1], 16) == 1 << 5
+    file = f'{box.dir}/process.json'
+    box.machine.write(file, json.dumps(process))
+    assert int(box.run('exec', '--process', file, 'ex').ok().out.split()[1], 16) == 1 << 5
     process['selinuxLabel'] = 'x'
-    file.write_text(json.dumps(process))
-    box.run('exec', '--process', str(file), 'ex').fails(255, 'selinuxLabel needs SELinux')
+    box.machine.write(file, json.dumps(process))
+    box.run('exec', '--process', file, 'ex').fails(255, 'selinuxLabel needs SELinux')
     pid_file = f'{box.dir}/exec.pid'
-    box.machine.run(['sh', '-c', f'exec {RUNTIME} --root {box.root} exec --detach --pid-file {pid_file} '
-                     'ex sleep 50 <>/dev/null >/dev/null 2>&1']).ok()
-    assert int(pathlib.Path(pid_file).read_text()) in json.loads(box.run('ps', '-f', 'json', 'ex').ok().out)
+    box.machine.run(['sh', '-c', 'exec "$@" <>/dev/null >/dev/null 2>&1', 'sh', *box.command, '--root', box.root, 'exec',
+                     '--detach', '--pid-file', pid_file, 'ex', 'sleep', '50']).ok()
+    assert int(box.read('exec.pid')) in json.loads(box.run('ps', '-f', 'json', 'ex').ok().out)
 
 
+@BOTH
 def test_no_descriptor_of_the_host_is_left_open(box):
     box.started('fds', 'sleep', '100')
     shown = box.run('exec', 'fds', 'ls', '/proc/self/fd', '/proc/1/fd').ok().out.split()
@@ -156,6 +165,7 @@ def test_the_runtime_cannot_be_opened_for_writing_from_inside(box):
         os.close(program)
 
 
+@BOTH
 def test_capabilities_that_cannot_be_ambient_are_not(box):
     """`runc spec` asks for them."""
     sets = box.config['process']['capabilities']
@@ -169,6 +179,7 @@ def test_capabilities_that_cannot_be_ambient_are_not(box):
     box.run('run', '--bundle', box.bundle, 'amb').fails(1, 'CAP_NONSENSE')
 
 
+@BOTH
 def test_a_tmpfs_filled_with_what_it_covers(box):
     box.config['mounts'].append({'destination': '/bin', 'type': 'tmpfs', 'source': 'tmpfs', 'options': ['tmpcopyup']})
     box.config['process']['args'] = ['sh', '-c', 'touch /bin/new; test -x /bin/busybox']
@@ -176,6 +187,7 @@ def test_a_tmpfs_filled_with_what_it_covers(box):
     box.run('run', '--bundle', box.bundle, 'full').ok()
 
 
+@BOTH
 def test_pause_and_resume(box):
     box.started('ice', 'sh', '-c', 'while :; do date +%N > /tmp/t; sleep 0.02; done')
     box.run('resume', 'ice').fails(1, 'not paused')
@@ -208,6 +220,7 @@ def test_counters(box):
         'total'] > 1000000, 'no time is counted', 10)
 
 
+@BOTH
 def test_kill_all_reaches_every_process(box):
     box.started('many', 'sh', '-c', 'trap : USR1; sleep 100 & sleep 101 & wait')
     box.machine.wait_for(lambda: len(json.loads(box.run('ps', '-f', 'json', 'many').out)) == 3, 'no children', 10)
@@ -246,11 +259,12 @@ def test_console_socket(box):
     box.run('create', '--console-socket', address, '--bundle', box.bundle, 'none').fails(1, 'terminal is false')
 
 
+@BOTH
 def test_preserved_descriptors(box):
     box.config['process']['args'] = ['sh', '-c', 'cat <&3; ls /proc/self/fd; echo $LISTEN_FDS $LISTEN_PID']
     box.write()
-    pathlib.Path(box.dir, 'gift').write_text('gift\n')
-    base = f'{RUNTIME} --root {box.root} run --bundle {box.bundle}'
+    box.machine.write(f'{box.dir}/gift', 'gift\n')
+    base = f'{box.command[0]} --root {box.root} run --bundle {box.bundle}'
     out = box.machine.shell(f'{base} --preserve-fds 1 keep 3<{box.dir}/gift').ok().out
     assert out.split() == ['gift', '0', '1', '2', '3', '4']  # 4: of ls
     out = box.machine.shell(f'LISTEN_FDS=1 {base} listen 3<{box.dir}/gift').ok().out
@@ -416,15 +430,16 @@ def test_errors_as_json_lines(box):
     assert lines[1]['time'].endswith('Z')
 
 
+@BOTH
 def test_what_it_says_of_itself(box):
     assert box.run('--version').ok().out.splitlines()[0].startswith('wherry-runtime version ')
     features = json.loads(box.run('features').ok().out)
     assert features['linux']['cgroup'] == {'v1': False, 'v2': True, 'systemd': True, 'systemdUser': True,
                                            'rdma': True}
-    os.unlink(f'{box.bundle}/config.json')
+    box.machine.remove(f'{box.bundle}/config.json')
     box.run('spec', '--bundle', box.bundle).ok()
     box.run('spec', '--bundle', box.bundle).fails(1, 'config.json')
-    config = json.loads(pathlib.Path(box.bundle, 'config.json').read_text())
+    config = json.loads(box.read('bundle/config.json'))
     config['process'].update(terminal=False, args=['hostname'])
     config['root']['path'] = box.config['root']['path']
     box.write(config)
@@ -461,8 +476,8 @@ class Podman:
 
 
 @pytest.fixture(scope='module', name='podman')
-def fixture_podman(place):
-    podman = Podman(*place)
+def fixture_podman(callers):
+    podman = Podman(*callers)
     yield podman
     podman.close()
 
@@ -540,8 +555,8 @@ class Docker:
 
 
 @pytest.fixture(scope='module', name='docker')
-def fixture_docker(place):
-    docker = Docker(*place)
+def fixture_docker(callers):
+    docker = Docker(*callers)
     yield docker
     docker.close()
 

@@ -13,6 +13,8 @@ import threading
 
 import pytest
 
+pytestmark = pytest.mark.machines('host')
+
 RECEIVE, ANSWER = 0xc0502100, 0xc0182101  # SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND
 NOTIFICATION = struct.Struct('=QIIiIQ6Q')
 RESPONSE = struct.Struct('=QqiI')

@@ -7,7 +7,9 @@ import pathlib
 
 import pytest
 from oci_box import CGROUP as TREE
-from test_oci_runtime import fixture_box, fixture_place, fixture_podman  # noqa: F401 pylint: disable=unused-import
+from test_oci_runtime import fixture_callers, fixture_podman  # noqa: F401 pylint: disable=unused-import
+
+pytestmark = pytest.mark.machines('host')
 
 BASE = 200000
 MAP = [{'containerID': 0, 'hostID': BASE, 'size': 65536}]

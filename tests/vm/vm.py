@@ -200,7 +200,7 @@ class Vm:
 
     def __init__(self, kernel='6.12', memory=512, cpus=2, disk=4096, share=None, share_writable=True,
                  binaries=None, files=None, append='', devices=()):
-        """`binaries`: directory with wherry and wherry-shim; `files`: name -> (content, mode);
+        """`binaries`: directory with the programs of a build; `files`: name -> (content, mode);
         `disk`: MiB of the ext4 scratch disk on /var/lib/wherry, 0 for none; `share`: a host
         directory to see at /mnt/share; `devices`: more arguments for QEMU."""
         self.kernel = kernel
@@ -214,7 +214,7 @@ class Vm:
         self.boot_seconds = 0.0
         self._files = dict(files or {})
         if binaries:
-            for name in ('wherry', 'wherry-shim'):
+            for name in ('wherry', 'wherry-shim', 'wherry-runtime'):
                 program = pathlib.Path(binaries, name)
                 if program.exists():
                     self._files[f'bin/{name}'] = (program, 0o755)

@@ -162,13 +162,14 @@ constexpr Refusal kUnsupportedRows[] = {
     {R"({"HostConfig":{"UsernsMode":"auto"}})", Errc::kUnsupported, "UsernsMode"},
     {R"({"HostConfig":{"Mounts":[{"Type":"npipe","Target":"/d"}]}})", Errc::kUnsupported, "npipe"},
     {R"({"HostConfig":{"SecurityOpt":["seccomp={}"]}})", Errc::kUnsupported, "seccomp"},
-    {R"({"HostConfig":{"SecurityOpt":["apparmor=x"]}})", Errc::kUnsupported, "apparmor=x"},
+    {R"({"HostConfig":{"SecurityOpt":["label=user:x"]}})", Errc::kUnsupported, "label=user:x"},
     {R"({"HostConfig":{"GroupAdd":["audio"]}})", Errc::kUnsupported, "audio"},
 };
 INSTANTIATE_TEST_SUITE_P(Unsupported, Refused, testing::ValuesIn(kUnsupportedRows));
 
 constexpr Refusal kInvalidRows[] = {
     {R"([])", Errc::kInvalid, "config cannot be empty"},
+    {R"({"HostConfig":{"SecurityOpt":["apparmor="]}})", Errc::kInvalid, "invalid --security-opt"},
     {R"({"HostConfig":{"Memory":"1g"}})", Errc::kInvalid, "HostConfig.Memory must be an integer"},
     {R"({"HostConfig":{"CapAdd":[1]}})", Errc::kInvalid, "HostConfig.CapAdd"},
     {R"({"Env":"A=b"})", Errc::kInvalid, "Config.Env"},
@@ -237,6 +238,9 @@ TEST(ParseConfig, AcceptsWhatMeansNothingHere) {
   EXPECT_EQ(config.host.seccomp, SeccompChoice::kDefault);
   EXPECT_EQ(Created(HostBody(R"({"SecurityOpt":["seccomp=unconfined"]})")).host.seccomp,
             SeccompChoice::kUnconfined);
+  EXPECT_EQ(config.host.apparmor_profile, "");
+  EXPECT_EQ(Created(HostBody(R"({"SecurityOpt":["apparmor=my-profile"]})")).host.apparmor_profile,
+            "my-profile");
 }
 
 TEST(ParseConfig, ReadsMountsInTheOrderOfTheirDepth) {

@@ -183,7 +183,7 @@ TEST(RuntimeSpec, NamesTheFieldThatIsWrong) {
        "linux.devices[0].major must be a number"},
       {"", R"(,"resources":{"devices":[{"access":"rx"}]})", "",
        "linux.resources.devices[0].access may only have"},
-      {"", R"(,"resources":{"memory":{"swappiness":60}})", "",
+      {"", R"(,"resources":{"memory":{"swappiness":0}})", "",
        "linux.resources.memory.swappiness is not supported"},
       {"", R"(,"resources":{"pids":{"limit":1.0e30}})", "", ""},
       {"", R"(,"resources":{"unified":{"../x":"1"}})", "",

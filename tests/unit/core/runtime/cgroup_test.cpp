@@ -80,7 +80,8 @@ TEST(CgroupLimits, CpuAndPids) {
   resources.cpu.burst = 10;
   resources.cpu.idle = 1;
   resources.pids_limit = -1;
-  EXPECT_EQ(Writes(resources), "cpu.idle=1;cpu.max=max 50000;cpu.max.burst=10;pids.max=max;");
+  EXPECT_EQ(Writes(resources),
+            "cpu.idle=1;cpu.max.burst=0;cpu.max=max 50000;cpu.max.burst=10;pids.max=max;");
   resources.cpu.cpus = "0; rm";
   EXPECT_NE(Writes(resources).find("cpuset.cpus"), std::string::npos);
 }

@@ -6,7 +6,7 @@ import subprocess
 
 from . import paths
 
-TRIPLETS = {'amd64': 'x86_64-linux-gnu', 'arm64': 'aarch64-linux-gnu'}
+TRIPLETS = {'amd64': 'x86_64-linux-gnu', 'arm64': 'aarch64-linux-gnu', 'armhf': 'arm-linux-gnueabihf'}
 FLAGS = ['-std=c++20', '-Os', '-static', '-s', '-fno-exceptions', '-fno-rtti', '-Wall', '-Wextra',
          '-Werror', '-Wl,-z,max-page-size=65536']
 

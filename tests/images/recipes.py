@@ -182,6 +182,16 @@ def probe(arch):
     return oci.image([_busybox_layer('v1', arch), oci.layer(tar)], arch, Cmd=['sh'])
 
 
+def arm():
+    """One image for 64 and 32 bits: the latter with the programs that look at their surroundings, and for old processors."""
+    program = compiler.static_program(paths.TESTS / 'images/probe.cpp', 'armhf').read_bytes()
+    looks = oci.layer(oci.tar([oci.entry('bin/probe', data=program, mode=0o755)]))
+    armhf = oci.image([_busybox_layer('v1', 'armhf'), looks], 'arm', variant='v7', Cmd=['sh'])
+    armel = oci.image([_busybox_layer('v1', 'armel')], 'arm', variant='v5', Cmd=['sh'])
+    return oci.index([(busybox('v1', 'arm64'), oci.platform('arm64')), (armhf, oci.platform('arm', 'v7')),
+                      (armel, oci.platform('arm', 'v5'))])
+
+
 def _variants(images):
     """The same image the other ways registries carry it, and incomplete ones."""
     multi = oci.index([(image, oci.platform(arch)) for arch, image in images.items()])
@@ -204,6 +214,8 @@ def build_set(name, version):
         return {'busybox': _variants(boxes), 'hello': _variants({a: hello(a) for a in ARCHES}),
                 'probe': {'latest': oci.index([(probe(a), oci.platform(a)) for a in ARCHES
                                                if a in ('arm64', compiler.native_arch())])}}
+    if name == 'arm':
+        return {'arm': {'latest': arm()}}
     both = {arch: debian_and_nginx(version, arch) for arch in ARCHES}
     return {kind: {'latest': oci.index([(both[arch][kind], oci.platform(arch))
                                         for arch in ARCHES])} for kind in ('debian', 'nginx')}

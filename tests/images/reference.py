@@ -8,7 +8,7 @@ from harness import oci, paths
 
 from . import recipes
 
-SETS = {'small': ('busybox', 'hello', 'probe'), 'debian': ('debian', 'nginx')}
+SETS = {'small': ('busybox', 'hello', 'probe'), 'arm': ('arm',), 'debian': ('debian', 'nginx')}
 
 # Sets that nobody used for so long go: another checkout may make its images by other sources.
 A_DAY = 24 * 3600
@@ -16,6 +16,7 @@ A_DAY = 24 * 3600
 # What the images of a set are made by: they are made again when it changes.
 SOURCES = {'small': ('images/recipes.py', 'images/elf.py', 'images/probe.cpp',
                      'images/netprobe.cpp', 'harness/oci.py'),
+           'arm': ('images/recipes.py', 'images/probe.cpp', 'harness/oci.py'),
            'debian': ('images/recipes.py', 'harness/oci.py')}
 
 

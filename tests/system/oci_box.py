@@ -91,6 +91,17 @@ def adopting(machine):
         machine.shell(f'rmdir /sys/fs/cgroup{CGROUP}')
 
 
+def helper(machine, name):
+    """The path on the machine of a program of tests/harness."""
+    program = compiler.static_program(paths.TESTS / f'harness/{name}.cpp', machine.arch)
+    if isinstance(machine, LocalMachine):
+        return str(program)
+    target = f'/usr/bin/{program.name}'
+    if not machine.exists(target):
+        machine.write(target, program.read_bytes(), 0o755)
+    return target
+
+
 def unpack_busybox(machine, directory):
     image = reference.load('busybox')['latest'].parts[recipes.ARCHES.index(machine.arch)]
     for layer in image.parts[1:]:

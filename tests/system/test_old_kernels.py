@@ -3,16 +3,12 @@
 A filter makes the calls answer as on such a kernel, for wherry and for all that it starts.
 """
 
-import pathlib
-
 import oci_box
 import pytest
-from harness import compile as compiler
 from oci_box import Box
 
 pytestmark = pytest.mark.machines('host')
 
-SOURCE = pathlib.Path(__file__).resolve().parents[1] / 'harness/old_kernel.cpp'
 LINUX_5_10 = 'mount_setattr,close_range,cgroup.kill'  # of close_range it has not the flag
 
 # What there is a way around.
@@ -26,9 +22,9 @@ NEEDED = {'execveat': '3.19', 'fsconfig': '5.2', 'fsmount': '5.2', 'fsopen': '5.
           'open_tree': '5.2', 'pidfd_open': '5.3', 'pidfd_send_signal': '5.1'}
 
 
-def without(calls):
+def without(machine, calls):
     """Words in front of a command line that take these calls away."""
-    return [str(compiler.static_program(SOURCE, compiler.native_arch())), calls]
+    return [oci_box.helper(machine, 'old_kernel'), calls]
 
 
 # One line of output each.
@@ -50,14 +46,11 @@ STRICT = {
 
 def hostile_box(box):
     """A configuration that needs everything a fallback replaces, on a root with a link that leads out of it."""
-    rootfs, outside, share = (pathlib.Path(box.dir, name) for name in ('rootfs', 'outside', 'share'))
-    for path in (rootfs, outside, share):
-        path.mkdir()
-    oci_box.unpack_busybox(box.machine, str(rootfs))
-    (rootfs / 'link').symlink_to(f'../../../../../../..{outside}')
-    (share / 'mark').write_text('shared\n')
-    bind = {'type': 'bind', 'source': str(share)}
-    box.config['root']['path'] = str(rootfs)
+    rootfs, outside, share = (f'{box.dir}/{name}' for name in ('rootfs', 'outside', 'share'))
+    box.machine.shell(f'mkdir {outside} {share} && cp -a {box.config["root"]["path"]} {rootfs} && echo shared >{share}/mark && '
+                      f'ln -s ../../../../../../..{outside} {rootfs}/link').ok()
+    bind = {'type': 'bind', 'source': share}
+    box.config['root']['path'] = rootfs
     box.config['process'].update(cwd='/link/deep', args=['sh', '-c', '\n'.join(STRICT)])
     box.config['mounts'] += [
         {'destination': '/sys', 'type': 'sysfs', 'source': 'sysfs', 'options': ['ro', 'nosuid', 'noexec', 'nodev']},
@@ -71,19 +64,17 @@ def hostile_box(box):
     return outside
 
 
-@pytest.mark.parametrize('calls', FALLBACKS)
-def test_runtime_is_as_strict(place, calls):
-    with Box(*place, runner=without(FALLBACKS[calls])) as box:
+def as_strict(place, calls):
+    with Box(*place, runner=without(place[0], FALLBACKS[calls])) as box:
         outside = hostile_box(box)
         command = [*box.command, '--root', box.root, 'run', '--bundle', box.bundle, 'strict']
         result = box.machine.run(['sh', '-c', 'exec "$@" 7</etc/passwd', 'sh', *command])
         assert dict(zip(STRICT, map(str.strip, result.out.splitlines()))) == STRICT, str(result)
-        assert list(outside.iterdir()) == []
+        assert box.machine.shell(f'ls -A {outside}').ok().out == ''
 
 
-@pytest.mark.parametrize('calls', FALLBACKS)
-def test_runtime_from_create_to_delete(place, calls):
-    with Box(*place, runner=without(FALLBACKS[calls])) as box:
+def from_create_to_delete(place, calls):
+    with Box(*place, runner=without(place[0], FALLBACKS[calls])) as box:
         box.started('old', 'sh', '-c', 'sleep 100 & sleep 101')
         shown = box.run('exec', '--user', '12', 'old', 'sh', '-c', 'hostname; id -u; ls /proc/self/fd').ok().out
         assert shown.split() == ['oci', '12', '0', '1', '2', '3']
@@ -96,9 +87,21 @@ def test_runtime_from_create_to_delete(place, calls):
         box.run('delete', '--force', 'old').ok()
 
 
+@pytest.mark.parametrize('calls', FALLBACKS)
+def test_runtime(place, calls):
+    as_strict(place, calls)
+    from_create_to_delete(place, calls)
+
+
+@pytest.mark.machines('vm')
+def test_runtime_on_arm(place):
+    as_strict(place, 'all')
+    from_create_to_delete(place, 'linux-5.10')
+
+
 @pytest.mark.parametrize('call', NEEDED)
 def test_runtime_names_the_kernel_it_needs(place, call):
-    with Box(*place, runner=without(call)) as box:
+    with Box(*place, runner=without(place[0], call)) as box:
         for words in (['create', '--bundle', box.bundle, 'new'], ['state', 'new']):
             box.run(*words).fails(1, f'the system call {call} is missing: .* Linux 5.8 .*with {NEEDED[call]}')
 
@@ -106,7 +109,7 @@ def test_runtime_names_the_kernel_it_needs(place, call):
 @pytest.mark.parametrize('calls', FALLBACKS)
 def test_engine(new_engine, registry, tmp_path, calls):
     """Also as strict: the checks of a container of the engine, not of a bundle."""
-    engine = new_engine(new_engine.trust(registry.name), runner=without(FALLBACKS[calls]))
+    engine = new_engine(new_engine.trust(registry.name), runner=without(new_engine.machine, FALLBACKS[calls]))
     engine.login(registry.name)
     image = f'{registry.name}/busybox'
     engine.wherry('pull', '-q', image).ok()
@@ -126,7 +129,7 @@ def test_engine(new_engine, registry, tmp_path, calls):
 
 
 def test_engine_names_the_kernel_it_needs(new_engine):
-    engine = new_engine(start=False, runner=without('fsopen'))
+    engine = new_engine(start=False, runner=without(new_engine.machine, 'fsopen'))
     engine.launch()
     assert engine.wait() == 1
     assert 'the system call fsopen is missing: wherry needs Linux 5.8' in engine.log()

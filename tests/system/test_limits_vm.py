@@ -56,13 +56,14 @@ def test_cpus(engine, cpus, least, most):
 def test_limits_are_in_the_cgroup(engine):
     identity = engine.run_detached('--memory', '64m', '--memory-swap', '64m', '--cpus', '0.5',
                                    '--pids-limit', '50', '--cpu-shares', '512', '--cpuset-cpus', '0',
-                                   engine.busybox, 'sleep', '1000')
+                                   '--memory-reservation', '16m', engine.busybox, 'sleep', '1000')
     place = f'{engine.cgroup}/c/{identity}'
     values = {name: engine.machine.read(f'{place}/{name}').decode().strip()
               for name in ('memory.max', 'memory.swap.max', 'cpu.max', 'pids.max', 'cpu.weight',
-                           'cpuset.cpus')}
+                           'cpuset.cpus', 'memory.low')}
     assert values['memory.max'] == str(64 << 20) and values['memory.swap.max'] == '0'
     assert values['cpu.max'] == '50000 100000' and values['pids.max'] == '50'
+    assert values['memory.low'] == str(16 << 20)
     assert values['cpuset.cpus'] == '0' and 10 <= int(values['cpu.weight']) <= 60
 
 
@@ -72,6 +73,10 @@ def test_docker_cli_sets_limits_too(engine, docker_major):
     engine.wait_exited(identity, 30)
     assert engine.docker('inspect', '-f', '{{.State.OOMKilled}} {{.State.ExitCode}}',
                          identity).ok().out == 'true 137\n'
+    identity = engine.docker('run', '-d', '--network', 'none', '--blkio-weight', '500', '--device-write-bps',
+                             '/dev/vdb:1mb', engine.busybox, 'sleep', '1000').ok().out.strip()
+    files = engine.machine.shell(f'cat {engine.cgroup}/c/{identity}/io.weight {engine.cgroup}/c/{identity}/io.max').ok().out
+    assert files.startswith('default 4950\n') and files.endswith(f' rbps=max wbps={1 << 20} riops=max wiops=max\n')
 
 
 @pytest.mark.machines('host')

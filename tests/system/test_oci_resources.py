@@ -171,6 +171,32 @@ def test_devices_change_while_it_runs(box, disk):
     box.run(*read).fails(1, 'not permitted')
 
 
+DIVIDE = 'cd /sys/fs/cgroup && mkdir init other && echo 0 >init/cgroup.procs && echo "+memory +pids" >cgroup.subtree_control ' \
+         '&& echo divided; exec sleep 1000'
+
+
+def test_a_container_that_divides_its_cgroup(box):
+    """As systemd does: nothing can be in the cgroup itself any more, so what comes is beside init."""
+    box.config['mounts'] += [{'destination': '/sys', 'type': 'sysfs', 'options': ['ro']},
+                             {'destination': '/sys/fs/cgroup', 'type': 'cgroup', 'options': ['rw']}]
+    box.started('box', 'sh', '-c', DIVIDE)
+    box.machine.wait_for(lambda: box.read('out') == 'divided\n', lambda: box.read('out.err'))
+    assert box.run('exec', 'box', 'cat', '/proc/self/cgroup').ok().out == '0::/init\n'
+    assert box.run('exec', '--cgroup', 'other', 'box', 'cat', '/proc/self/cgroup').ok().out == '0::/other\n'
+    box.run('update', '--pids-limit', '1', 'box').ok()
+    box.run('exec', 'box', 'true').fails(255, 'clone3|Resource temporarily unavailable')
+    assert stats(box)['pids'] == {'current': 1, 'limit': 1}
+    assert len(json.loads(box.run('ps', '--format', 'json', 'box').ok().out)) == 1
+
+
+def test_a_container_of_the_engine_that_divides_its_cgroup(engine):
+    name = engine.run_detached('--privileged', '--memory', '32m', engine.busybox, 'sh', '-c', DIVIDE)
+    engine.machine.wait_for(lambda: engine.wherry('logs', name).out == 'divided\n', 'not divided')
+    assert engine.wherry('exec', name, 'cat', '/proc/self/cgroup').ok().out == '0::/init\n'
+    engine.wherry('update', '--pids-limit', '20', name).ok()
+    engine.wherry('stop', '-t', '0', name).ok()
+
+
 @pytest.mark.parametrize('resources, says', [
     ({'memory': {'swappiness': 0}}, 'linux.resources.memory.swappiness is not supported'),
     ({'memory': {'swap': 64 * MB}}, 'swap needs a memory limit'),

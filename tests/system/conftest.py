@@ -22,7 +22,7 @@ from harness.machine import LocalMachine, VmMachine
 from images import reference
 from vm.vm import Vm
 
-NEWEST = 'vm-6.12'
+NEWEST = sys.intern('vm-6.12')
 KERNELS = {'vm-6.1': '6.1', 'vm-6.12': '6.12'}
 DEFAULT_MACHINES = ('host', 'vm')
 
@@ -36,7 +36,8 @@ def pytest_generate_tests(metafunc):
     if 'machine' not in metafunc.fixturenames:
         return
     mark = metafunc.definition.get_closest_marker('machines')
-    names = [NEWEST if name == 'vm' else name
+    # pytest keeps a machine for the tests that name it by the same object.
+    names = [NEWEST if name == 'vm' else sys.intern(name)
              for name in (mark.args if mark else DEFAULT_MACHINES)]
     metafunc.parametrize('machine', [
         pytest.param(name, id=name, marks=[pytest.mark.vm] if name in KERNELS else [])

@@ -91,7 +91,9 @@ def test_all_of_wherry_in_32_bits(machine, new_engine, registry, arm):
     """The usual Raspberry Pi OS: programs of 32 bits on a kernel of 64."""
     directory = machine.temporary_directory()
     for name in ('wherry', 'wherry-shim', 'wherry-runtime'):
-        machine.write(f'{directory}/{name}', (paths.build_dir('armhf') / name).read_bytes(), 0o755)
+        program = paths.build_dir('armhf') / name
+        assert program.exists(), f'{program} is missing: run ./dev build armhf'
+        machine.write(f'{directory}/{name}', program.read_bytes(), 0o755)
     engine = Engine(machine, new_engine.trust(registry.name), wherry=f'{directory}/wherry')
     try:
         engine.start()

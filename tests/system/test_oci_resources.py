@@ -68,8 +68,9 @@ def test_every_limit_is_in_the_cgroup(box, disk):
            pids={'limit': -1}, blockIO={'throttleReadBpsDevice': [{**device, 'rate': 0}]},
            unified={'memory.high': 'max'}).ok()
     box.run('update', '--memory-reservation', '16M', '--cpu-share', '1024', '--blkio-weight', '10', 'box').ok()
+    box.run('update', '--cpu-idle', '1', 'box').ok()
     changed = {'memory.max': 80 * MB, 'memory.swap.max': 0, 'memory.high': 'max', 'memory.low': 16 * MB,
-               'cpu.max': '8000 100000', 'cpu.max.burst': 2000, 'cpu.weight': 100, 'cpuset.cpus': 0, 'pids.max': 'max',
+               'cpu.max': '8000 100000', 'cpu.max.burst': 2000, 'cpu.idle': 1, 'cpuset.cpus': 0, 'pids.max': 'max',
                'io.weight': 'default 1', 'io.max': f'{disk[0]}:{disk[1]} rbps=max wbps=max riops=max wiops=70'}
     assert {file: box.cgroup(file) for file in changed} == {file: str(value) for file, value in changed.items()}
     assert box.run('exec', 'box', 'grep', 'Cpus_allowed_list', '/proc/self/status').ok().out.split()[1] == '0'

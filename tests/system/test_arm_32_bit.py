@@ -1,5 +1,6 @@
 """32-bit ARM on a 64-bit kernel: containers of wherry for 64 bits, and all of wherry for 32 bits."""
 
+import errno
 import json
 
 import pytest
@@ -7,6 +8,7 @@ from engine import Engine
 from harness import paths
 from images import reference
 from test_isolation import REFUSED
+from test_oci_seccomp import agent
 
 pytestmark = pytest.mark.machines('vm-6.12')
 
@@ -87,14 +89,38 @@ def test_personality(arm_box):
     assert box.run('run', '--bundle', box.bundle, 'box').ok().out == 'armv8l\n'
 
 
-def test_all_of_wherry_in_32_bits(machine, new_engine, registry, arm):
-    """The usual Raspberry Pi OS: programs of 32 bits on a kernel of 64."""
+@pytest.fixture(scope='module', name='programs')
+def fixture_programs(machine):
+    """The directory of the machine with all programs of the build for armhf."""
     directory = machine.temporary_directory()
     for name in ('wherry', 'wherry-shim', 'wherry-runtime'):
         program = paths.build_dir('armhf') / name
         assert program.exists(), f'{program} is missing: run ./dev build armhf'
         machine.write(f'{directory}/{name}', program.read_bytes(), 0o755)
-    engine = Engine(machine, new_engine.trust(registry.name), wherry=f'{directory}/wherry')
+    yield directory
+    machine.remove(directory)
+
+
+def test_the_runtime_in_32_bits(arm_box, programs):
+    """The usual Raspberry Pi OS: programs of 32 bits on a kernel of 64."""
+    box = arm_box
+    box.command = [f'{programs}/wherry-runtime']
+    box.config['linux']['resources'] = {
+        'devices': [{'allow': False, 'access': 'rwm'}], 'memory': {'limit': 32 << 20, 'swap': 32 << 20}, 'pids': {'limit': 9}}
+    with agent(box, ['mkdir', 'mkdirat'], errno.ENOMEDIUM) as listening:
+        box.started('box', 'sleep', '1000')
+        assert 'No medium found' in box.run('exec', 'box', 'mkdir', '/tmp/x').fails(1).err
+        assert listening.calls(1) == 1
+        box.run('exec', 'box', 'busybox-64', 'true').fails(159)  # the profile is for this ABI alone
+    box.run('pause', 'box').ok()
+    box.run('resume', 'box').ok()
+    box.run('update', '--memory', '48M', '--memory-swap', '48M', 'box').ok()
+    data = json.loads(box.run('events', '--stats', 'box').ok().out)['data']
+    assert data['memory']['usage']['limit'] == 48 << 20 and data['pids'] == {'current': 1, 'limit': 9}
+
+
+def test_all_of_wherry_in_32_bits(machine, new_engine, registry, arm, programs):
+    engine = Engine(machine, new_engine.trust(registry.name), wherry=f'{programs}/wherry')
     try:
         engine.start()
         engine.login(registry.name)
@@ -115,8 +141,7 @@ def test_all_of_wherry_in_32_bits(machine, new_engine, registry, arm):
         assert stats['memory_stats']['limit'] == 24 << 20
         engine.wherry('stop', '-t', '0', name).ok()
         engine.wherry('rm', name).ok()
-        assert machine.run([f'{directory}/wherry', 'check']).code == 0
+        assert machine.run([f'{programs}/wherry', 'check']).code == 0
         engine.assert_nothing_left()
     finally:
         engine.close()
-        machine.remove(directory)

@@ -75,7 +75,8 @@ Result<> ReadHookList(const Field& field, std::vector<Hook>& out) {
     Hook hook;
     hook.path = TRY(element["path"].AbsolutePath());
     hook.args = TRY(element["args"].Texts());
-    hook.env = TRY(element["env"].Environment());
+    if (element["env"])
+      hook.env = TRY(element["env"].Environment());
     TRY(element["timeout"].Store(hook.timeout_seconds, 1, 86400));
     out.push_back(std::move(hook));
   }
@@ -234,9 +235,10 @@ Result<> CheckIdMaps(RuntimeSpec& spec) {
   if (user != nullptr && !user->path.empty()) {
     spec.uid_mappings.clear();
     spec.gid_mappings.clear();
-  } else if (user != nullptr && (spec.uid_mappings.empty() || spec.gid_mappings.empty())) {
+  } else if (user != nullptr && spec.uid_mappings.empty() != spec.gid_mappings.empty()) {
     return Fail(Errc::kInvalid,
-                "config.json: a new user namespace needs linux.uidMappings and gidMappings");
+                "config.json: a new user namespace needs linux.uidMappings and gidMappings, or "
+                "none of them");
   }
   return {};
 }

@@ -30,6 +30,7 @@ struct User {
   uint32_t gid = 0;
   std::optional<uint32_t> umask;
   std::vector<uint32_t> additional_gids;
+  bool keeps_groups = false;  // those of the caller; not a member of the specification
   // wherry's use of the member the specification has for Windows: "name", "name:group",
   // "1000:staff", resolved against the container's own /etc/passwd and /etc/group. When not empty,
   // uid, gid are ignored and additional_gids are added to.
@@ -188,7 +189,8 @@ struct LinuxResources {
 struct Hook {
   std::string path;  // absolute, on the host
   std::vector<std::string> args;
-  std::vector<std::string> env;  // the whole of it
+  // The whole of it; absent: that of whoever runs it.
+  std::optional<std::vector<std::string>> env;
   std::optional<uint32_t> timeout_seconds;
 };
 
@@ -236,7 +238,7 @@ struct RuntimeSpec {
   Hooks hooks;
 
   std::vector<Namespace> namespaces;  // no type twice
-  IdMap uid_mappings;                 // of a new user namespace; empty when it is joined
+  IdMap uid_mappings;                 // of a new user namespace; empty: not given, or joined
   IdMap gid_mappings;
   std::vector<TimeOffset> time_offsets;
   std::vector<Device> devices;

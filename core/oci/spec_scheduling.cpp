@@ -60,19 +60,28 @@ Result<uint32_t> ReadFlags(const Field& field, std::span<const NumberRow> rows) 
   return flags;
 }
 
-// The kernel's own rules for a deadline, with the names of the members.
+// The kernel's own rules for a deadline, in crun's words.
 Result<> CheckDeadline(const Field& field, const Scheduler& scheduler) {
   if (scheduler.policy != kDeadline)
     return {};
+  auto refuse = [&field](std::string_view what) {
+    return field.Bad(Cat("is refused by sched_setattr: `SCHED_DEADLINE` ", what));
+  };
   for (std::string_view key : {"runtime", "deadline"}) {
     if (!field[key])
-      return field[key].Bad("is missing: SCHED_DEADLINE needs it");
+      return refuse(Cat("requires `", key, "`"));
   }
+  constexpr uint64_t kLeast = 1024;
   uint64_t period = scheduler.period != 0 ? scheduler.period : scheduler.deadline;
-  if (scheduler.runtime == 0 || scheduler.runtime > scheduler.deadline ||
-      scheduler.deadline > period) {
-    return field.Bad("needs 0 < runtime <= deadline <= period for SCHED_DEADLINE");
+  if (scheduler.runtime == 0)
+    return refuse("runtime must be greater than 0");
+  if (scheduler.runtime < kLeast)
+    return refuse(Cat("runtime ", scheduler.runtime, " must be between 1024 and 2^63 - 1"));
+  if (scheduler.runtime > scheduler.deadline) {
+    return refuse(Cat("runtime ", scheduler.runtime, " must be <= deadline ", scheduler.deadline));
   }
+  if (scheduler.deadline > period)
+    return refuse(Cat("deadline ", scheduler.deadline, " must be <= period ", period));
   return {};
 }
 

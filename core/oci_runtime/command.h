@@ -47,12 +47,13 @@ struct Command {
   bool enters = false;  // a clone of the process becomes one of the container
 };
 
-CommandFunction Create, Run, Start;                        // create.cpp
-CommandFunction Exec;                                      // exec.cpp
-CommandFunction Kill, Delete, Pause, Resume;               // control.cpp
-CommandFunction Update;                                    // update.cpp
-CommandFunction Events;                                    // events.cpp
-CommandFunction ShowState, List, Ps, Features, WriteSpec;  // show.cpp
+CommandFunction Create, Run, Start;             // create.cpp
+CommandFunction Exec;                           // exec.cpp
+CommandFunction Kill, Delete, Pause, Resume;    // control.cpp
+CommandFunction Update;                         // update.cpp
+CommandFunction Events;                         // events.cpp
+CommandFunction ShowState, List, Ps, Features;  // show.cpp
+CommandFunction WriteSpec;                      // spec.cpp
 
 extern const std::span<const OptionRow> kCreateOptions, kRunOptions, kExecOptions, kUpdateOptions;
 

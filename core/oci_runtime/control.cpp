@@ -142,11 +142,8 @@ Result<int> Delete(const Call& call) {
   TRY(RemoveCgroup(call.globals, container.state));
   container.status = Status::kStopped;
   TRY(container.dir.Remove());
-  if (!spec)
-    return 0;
-  Result<> hooks = RunHooks(spec->hooks.poststop, "poststop", container.StateJson());
-  if (!hooks)
-    Warn(call.globals, hooks.error().message());
+  if (spec)
+    RunPoststop(call.globals, spec->hooks.poststop, container.StateJson());
   return 0;
 }
 

@@ -63,7 +63,8 @@ class Creation {
   Result<std::string> EnterScope(pid_t pid);
   runtime::HookRunners HookRunners(StateDir& dir);
   Result<> InNamespaces(StateDir& dir, pid_t pid);
-  Result<> RunInside(const std::vector<oci::Hook>& hooks, std::string_view kind, Status status);
+  Result<> RunInside(const std::vector<oci::Hook>& hooks, std::string_view kind, Status status,
+                     const std::vector<std::string>* environment);
 
   const Call& call_;
   std::string config_;
@@ -86,6 +87,7 @@ Result<> Creation::Read(Foreground foreground) {
   config_ = TRY(ReadFile(path, kMaxConfig));
   spec_ = TRY(oci::RuntimeSpec::Parse(config_));
   DropImpossibleAmbient(spec_.process);
+  spec_.process.user.keeps_groups = KeepsGroups(spec_);
   TRY(CheckConsole(options, spec_.process, foreground));
   preserved_ = TRY(PreservedFds(options, spec_.process));
   // A limit since 1.3 of the specification; before, none, which podman 4 counts on.
@@ -154,10 +156,10 @@ Result<> Creation::InNamespaces(StateDir& dir, pid_t pid) {
 
 // In the container's init: its pid is the one it has itself, as with runc.
 Result<> Creation::RunInside(const std::vector<oci::Hook>& hooks, std::string_view kind,
-                             Status status) {
+                             Status status, const std::vector<std::string>* environment) {
   State state = state_;
   state.pid = getpid();
-  return RunHooks(hooks, kind, StateJson(state, status));
+  return RunHooks(hooks, kind, StateJson(state, status), environment);
 }
 
 runtime::HookRunners Creation::HookRunners(StateDir& dir) {
@@ -167,12 +169,13 @@ runtime::HookRunners Creation::HookRunners(StateDir& dir) {
     runners.in_namespaces = [this, &dir](pid_t pid) { return InNamespaces(dir, pid); };
   if (!hooks.create_container.empty()) {
     runners.create_container = [this] {
-      return RunInside(spec_.hooks.create_container, "createContainer", Status::kCreating);
+      return RunInside(spec_.hooks.create_container, "createContainer", Status::kCreating, nullptr);
     };
   }
   if (!hooks.start_container.empty()) {
-    runners.start_container = [this] {
-      return RunInside(spec_.hooks.start_container, "startContainer", Status::kCreated);
+    runners.start_container = [this](const std::vector<std::string>& environment) {
+      return RunInside(spec_.hooks.start_container, "startContainer", Status::kCreated,
+                       &environment);
     };
   }
   return runners;
@@ -223,9 +226,7 @@ void RemoveLocked(const Globals& globals, StateDir& dir, const State& state,
                   const oci::RuntimeSpec& spec) {
   (void)RemoveCgroup(globals, state);
   (void)dir.Remove();
-  Result<> stopped = RunHooks(spec.hooks.poststop, "poststop", StateJson(state, Status::kStopped));
-  if (!stopped)
-    Warn(globals, stopped.error().message());
+  RunPoststop(globals, spec.hooks.poststop, StateJson(state, Status::kStopped));
 }
 
 // The container runs, whatever becomes of the news.

@@ -124,6 +124,7 @@ Result<int> Exec(const Call& call) {
   AddOwnUser(spec);
   oci::Process process = TRY(WantedProcess(options, spec));
   DropImpossibleAmbient(process);
+  process.user.keeps_groups = KeepsGroups(spec);
   bool detach = options.Has("detach");
   TRY(CheckConsole(options, process, detach ? Foreground::kNo : Foreground::kYes));
   int preserved = TRY(PreservedFds(options, process));

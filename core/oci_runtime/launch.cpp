@@ -63,9 +63,10 @@ Result<int> PreservedFds(const Options& options, oci::Process& process) {
 }
 
 void AddOwnUser(oci::RuntimeSpec& spec) {
-  if (geteuid() == 0 || spec.FindNamespace(oci::NamespaceType::kUser) != nullptr)
+  if (geteuid() != 0 && spec.FindNamespace(oci::NamespaceType::kUser) == nullptr)
+    spec.namespaces.push_back({oci::NamespaceType::kUser, ""});
+  if (!spec.MakesNamespace(oci::NamespaceType::kUser) || !spec.uid_mappings.empty())
     return;
-  spec.namespaces.push_back({oci::NamespaceType::kUser, ""});
   spec.uid_mappings = {{0, geteuid(), 1}};
   spec.gid_mappings = {{0, getegid(), 1}};
 }
@@ -83,11 +84,15 @@ void DropImpossibleAmbient(oci::Process& process) {
   });
 }
 
+bool KeepsGroups(const oci::RuntimeSpec& spec) {
+  return spec.annotations.contains("run.oci.keep_original_groups");
+}
+
 Result<> CheckConsole(const Options& options, const oci::Process& process, Foreground foreground) {
   bool socket = options.Has("console-socket");
   if (process.terminal && !socket && foreground == Foreground::kNo) {
     return Fail(Errc::kInvalid,
-                "cannot allocate tty if runtime will detach without setting console socket: give "
+                "cannot allocate tty if runtime will detach without setting console socket: use "
                 "--console-socket");
   }
   if (socket && !process.terminal) {

@@ -23,12 +23,17 @@ constexpr OptionRow kPidfdSocket{"pidfd-socket", 0, Takes::kValue};
 // activation, for which `process` is told (LISTEN_FDS). kInvalid when one of them is not open.
 Result<int> PreservedFds(const Options& options, oci::Process& process);
 
-// Without root, a user namespace in which the caller is, as root, where the configuration has none.
+// Without root, a user namespace where the configuration has none; the caller as its root, alone,
+// where it has a new one and does not say whose ids are in it (as with crun).
 void AddOwnUser(oci::RuntimeSpec& spec);
 
 // Takes from the ambient set what the kernel does not let be ambient, as runc and crun do: what
 // `runc spec` and podman write names ambient capabilities that are not inheritable.
 void DropImpossibleAmbient(oci::Process& process);
+
+// Whether the program keeps the caller's groups: podman's `--group-add keep-groups`, as crun's
+// annotation `run.oci.keep_original_groups`.
+bool KeepsGroups(const oci::RuntimeSpec& spec);
 
 enum class Foreground : uint8_t { kNo, kYes };
 // kInvalid for a console socket without a terminal, and for a terminal that neither has one nor a

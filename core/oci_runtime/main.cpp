@@ -39,7 +39,7 @@ constexpr OptionRow kListRows[] = {{"format", 'f', Takes::kValue}, {"quiet", 'q'
 constexpr OptionRow kPsRows[] = {{"format", 'f', Takes::kValue}};
 constexpr OptionRow kEventsRows[] = {{"stats", 0, Takes::kNothing}, {"interval", 0, Takes::kValue}};
 constexpr OptionRow kSpecRows[] = {{"bundle", 'b', Takes::kValue},
-                                   {"rootless", 0, Takes::kRefused}};
+                                   {"rootless", 0, Takes::kNothing}};
 
 constexpr std::span<const OptionRow> kKillOptions = kKillRows;
 constexpr std::span<const OptionRow> kDeleteOptions = kDeleteRows;
@@ -88,6 +88,10 @@ void ShowUsage() {
   (void)WriteAll(STDOUT_FILENO, text, "standard output");
 }
 
+Result<UniqueFd> OpenLog(const Globals& globals) {
+  return Open(globals.log, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NOCTTY, 0600);
+}
+
 void AppendToLog(const Globals& globals, std::string_view level, std::string_view message) {
   if (globals.log.empty())
     return;
@@ -100,8 +104,7 @@ void AppendToLog(const Globals& globals, std::string_view level, std::string_vie
     AppendJsonString(quoted, message);
     line = Cat("time=\"", time, "\" level=", level, " msg=", quoted);
   }
-  Result<UniqueFd> log =
-      Open(globals.log, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NOCTTY, 0600);
+  Result<UniqueFd> log = OpenLog(globals);
   if (log)
     (void)WriteAll(log->get(), Cat(line, "\n"), globals.log);
 }
@@ -138,6 +141,8 @@ Result<Globals> ReadGlobals(const Options& options) {
     return Fail(Errc::kInvalid, Cat("--rootless ", rootless, " is none of true, false and auto"));
   if (rootless == "false" && geteuid() != 0)
     return Fail(Errc::kDenied, "only root can run containers with --rootless false");
+  if (!globals.log.empty())
+    TRY_CTX("--log", OpenLog(globals));
   return globals;
 }
 

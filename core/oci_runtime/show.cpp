@@ -1,5 +1,4 @@
-// state, list, ps, features, spec: what only shows.
-#include <fcntl.h>
+// state, list, ps, features: what only shows.
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -46,35 +45,6 @@ std::string CommandLine(int pid) {
   }
   return std::string(Trim(line));
 }
-
-// What `spec` writes: a shell in a root file system beside it.
-constexpr std::string_view kSpec =
-    R"({"ociVersion":"1.2.0","process":{"terminal":true,"user":{"uid":0,"gid":0},"args":["sh"],)"
-    R"("env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin","TERM=xterm"],)"
-    R"("cwd":"/","capabilities":{"bounding":["CAP_AUDIT_WRITE","CAP_KILL","CAP_NET_BIND_SERVICE"],)"
-    R"("effective":["CAP_AUDIT_WRITE","CAP_KILL","CAP_NET_BIND_SERVICE"],)"
-    R"("permitted":["CAP_AUDIT_WRITE","CAP_KILL","CAP_NET_BIND_SERVICE"]},)"
-    R"("rlimits":[{"type":"RLIMIT_NOFILE","hard":1024,"soft":1024}],"noNewPrivileges":true},)"
-    R"("root":{"path":"rootfs","readonly":true},"hostname":"wherry","mounts":[)"
-    R"({"destination":"/proc","type":"proc","source":"proc"},)"
-    R"({"destination":"/dev","type":"tmpfs","source":"tmpfs",)"
-    R"("options":["nosuid","strictatime","mode=755","size=65536k"]},)"
-    R"({"destination":"/dev/pts","type":"devpts","source":"devpts",)"
-    R"("options":["nosuid","noexec","newinstance","ptmxmode=0666","mode=0620","gid=5"]},)"
-    R"({"destination":"/dev/shm","type":"tmpfs","source":"shm",)"
-    R"("options":["nosuid","noexec","nodev","mode=1777","size=65536k"]},)"
-    R"({"destination":"/dev/mqueue","type":"mqueue","source":"mqueue",)"
-    R"("options":["nosuid","noexec","nodev"]},)"
-    R"({"destination":"/sys","type":"sysfs","source":"sysfs",)"
-    R"("options":["nosuid","noexec","nodev","ro"]},)"
-    R"({"destination":"/sys/fs/cgroup","type":"cgroup","source":"cgroup",)"
-    R"("options":["nosuid","noexec","nodev","relatime","ro"]}],)"
-    R"("linux":{"resources":{"devices":[{"allow":false,"access":"rwm"}]},)"
-    R"("namespaces":[{"type":"pid"},{"type":"network"},{"type":"ipc"},{"type":"uts"},)"
-    R"({"type":"mount"},{"type":"cgroup"}],"maskedPaths":["/proc/acpi","/proc/asound",)"
-    R"("/proc/interrupts","/proc/kcore","/proc/keys","/proc/latency_stats","/proc/timer_list",)"
-    R"("/proc/timer_stats","/proc/sched_debug","/sys/firmware","/proc/scsi"],)"
-    R"("readonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"]}})";
 
 }  // namespace
 
@@ -170,14 +140,6 @@ Result<int> Features(const Call& call) {
   json.End();
   json.Key("annotations").Object().Field("dev.wherry.version", WHERRY_VERSION).End().End();
   TRY(Print(json.text()));
-  return 0;
-}
-
-Result<int> WriteSpec(const Call& call) {
-  std::string dir = call.options.Has("bundle") ? call.options.Value("bundle") : ".";
-  UniqueFd file =
-      TRY(Open(Cat(dir, "/config.json"), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666));
-  TRY(WriteAll(file.get(), Cat(kSpec, "\n"), "config.json"));
   return 0;
 }
 

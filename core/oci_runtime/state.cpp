@@ -117,13 +117,14 @@ void WriteShown(JsonWriter& json, const State& state) {
 Result<> CheckId(const std::string& id) {
   constexpr std::string_view kAllowed =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.";
-  if (!id.empty() && id.size() <= kMaxId && id[0] != '.' &&
-      id.find_first_not_of(kAllowed) == std::string::npos) {
+  size_t wrong = id.find_first_not_of(kAllowed);
+  if (!id.empty() && id.size() <= kMaxId && id[0] != '.' && wrong == std::string::npos)
     return {};
-  }
+  std::string what = wrong != std::string::npos ? Cat("invalid character `", id[wrong], "`")
+                                                : Cat("it must have 1 to ", kMaxId, " characters");
   return Fail(Errc::kInvalid,
-              Cat("invalid container ID \"", id.substr(0, kMaxId), "\": it must have 1 to ", kMaxId,
-                  " letters, digits and _+-. and not begin with a dot"));
+              Cat("invalid container ID \"", id.substr(0, kMaxId), "\": ", what,
+                  "; letters, digits and _+-. are allowed, and a dot not in front"));
 }
 
 std::string CgroupPath(const std::string& wanted, const std::string& id) {

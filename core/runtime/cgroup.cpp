@@ -152,8 +152,8 @@ Result<> WriteLimit(const sys::CgroupHost& host, const std::string& path, int di
   std::string_view controller = write.Controller();
   if (own && !Contains(*own, controller)) {
     return Fail(Errc::kUnsupported,
-                Cat("cannot set ", write.file, ": the cgroup controller ", controller,
-                    " is not available: ", WhyMissing(host, path, controller)));
+                Cat("cannot set ", write.file, ": the requested cgroup controller `", controller,
+                    "` is not available: ", WhyMissing(host, path, controller)));
   }
   return Fail(Errc::kUnsupported, Cat("cannot set ", write.file, ": this kernel's controller ",
                                       controller, " does not have it"));

@@ -209,8 +209,10 @@ class WriteList {
     for (const auto& [file, content] : resources_.unified) {
       if (file.empty() || file.find('/') != std::string::npos ||
           file.find('.') == std::string::npos) {
-        return Fail(Errc::kInvalid, Cat("linux.resources.unified: \"", file,
-                                        "\" is not the name of a cgroup file"));
+        return Fail(Errc::kInvalid,
+                    Cat("linux.resources.unified: the specified key has not the form "
+                        "CONTROLLER.VALUE `",
+                        file, "`"));
       }
       // Files such as io.max take one line per write.
       for (std::string_view line : Split(content, '\n')) {

@@ -95,6 +95,8 @@ Result<> CheckRequest(const ContainerRequest& request) {
     return Fail(Errc::kUnsupported, "hooks are not supported here");
   if (request.spec.process.args.empty())
     return Fail(Errc::kInvalid, "no program is given");
+  if (request.spec.MakesNamespace(oci::NamespaceType::kUser) && request.spec.uid_mappings.empty())
+    return Fail(Errc::kInvalid, "a new user namespace needs linux.uidMappings and gidMappings");
   if (request.cgroup.empty() && !request.enter_cgroup && AsksForLimits(request.spec.resources)) {
     return Fail(Errc::kInvalid, "limits need a cgroup of the container's own");
   }

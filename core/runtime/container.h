@@ -15,6 +15,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/base/fd.h"
 #include "core/base/result.h"
@@ -61,9 +62,9 @@ struct HookRunners {
   // With init's pid, when init is in its namespaces and before it mounts anything.
   std::function<Result<>(pid_t)> in_namespaces;
   // Called in init, which is a clone of the caller: when everything is mounted and the root is
-  // still the host's; and inside, right before the program is executed.
+  // still the host's; and inside, right before the program is executed, with its environment.
   std::function<Result<>()> create_container;
-  std::function<Result<>()> start_container;
+  std::function<Result<>(const std::vector<std::string>& environment)> start_container;
 };
 
 struct ContainerRequest {

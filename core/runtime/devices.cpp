@@ -11,6 +11,7 @@
 #include "core/base/text.h"
 #include "core/runtime/capabilities.h"
 #include "core/sys/mount.h"
+#include "core/sys/mount_calls.h"
 #include "core/sys/path.h"
 #include "core/sys/user_namespace.h"
 
@@ -103,7 +104,12 @@ Result<UniqueFd> CloneHostNode(const oci::Device& device) {
             " cannot be made in a user namespace or without CAP_MKNOD, and is another device "
             "on the host"));
   }
-  return sys::CloneTree(source.get(), "", sys::Recursive::kNo);
+  UniqueFd node = TRY(sys::CloneTree(source.get(), "", sys::Recursive::kNo));
+  sys::MountAttributes restricted;
+  restricted.set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+  if (sys::HasMountSetattr())
+    TRY(sys::SetMountAttributes(node.get(), restricted, sys::Recursive::kNo));
+  return node;
 }
 
 Result<> CreateNode(const Place& place, const oci::Device& device) {

@@ -80,7 +80,7 @@ class Joiner {
     TRY_CTX("join the container's namespaces", sys::JoinNamespacesOf(request_.init, JoinedTypes()));
     TRY(BecomeInner());
     if (program_request_.in_user_namespace)
-      TRY(sys::BecomeNamespaceRoot());
+      TRY(program_.BecomeRoot());
     UniqueFd root = TRY(OpenDir("/"));
     UniqueFd console = TRY(MakeConsole(root.get()));
     UniqueFd directory = TRY(OpenDirectory(root.get()));

@@ -62,6 +62,7 @@ Result<Identity> ResolveByName(int root, const oci::User& user) {
   identity.uid = resolved.uid;
   identity.gid = resolved.gid;
   identity.groups = std::move(resolved.additional_gids);
+  identity.keeps_groups = user.keeps_groups;
   for (uint32_t gid : user.additional_gids)
     AppendUnique(identity.groups, gid);
   identity.home = std::move(resolved.home);
@@ -107,6 +108,7 @@ Result<Identity> ResolveIdentity(int root, const oci::Process& process) {
   identity.uid = user.uid;
   identity.gid = user.gid;
   identity.groups = user.additional_gids;
+  identity.keeps_groups = user.keeps_groups;
   if (!NeedsHome(process.env))
     return identity;
   Result<std::string> passwd = ReadDatabase(root, "/etc/passwd");
@@ -152,7 +154,7 @@ Result<> SetRlimits(pid_t pid, const std::vector<oci::Rlimit>& limits) {
 Result<> SwitchUser(const Identity& identity, CapabilitySet bounding) {
   TRY(DropBounding(bounding));
   TRY(KeepCapabilitiesOverSetuid());
-  if (setgroups(identity.groups.size(), identity.groups.data()) < 0 &&
+  if (!identity.keeps_groups && setgroups(identity.groups.size(), identity.groups.data()) < 0 &&
       (errno != EPERM || !identity.groups.empty())) {
     return FailSys("setgroups", "additional groups of the program");
   }

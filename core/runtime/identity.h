@@ -20,6 +20,7 @@ struct Identity {
   uint32_t uid = 0;
   uint32_t gid = 0;
   std::vector<uint32_t> groups;
+  bool keeps_groups = false;  // instead: those of the caller
   std::string home = "/";
 };
 

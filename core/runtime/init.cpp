@@ -163,7 +163,7 @@ Result<> Init::BecomeInner() {
 // until then.
 Result<> Init::TakeOver() {
   if (spec_.FindNamespace(oci::NamespaceType::kUser) != nullptr)
-    TRY(sys::BecomeNamespaceRoot());
+    TRY(program_.BecomeRoot());
   return program_.Reset();
 }
 

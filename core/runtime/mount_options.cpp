@@ -91,8 +91,9 @@ Result<MountOptions> ParseMountOptions(const std::vector<std::string>& options) 
   for (const std::string& option : options) {
     std::string_view name = option;
     if (name == "bind" || name == "rbind") {
-      out.bind = true;
-      out.bind_recursive = name == "rbind" ? sys::Recursive::kYes : sys::Recursive::kNo;
+      out.bind = true;  // beside "rbind" it says nothing
+      if (name == "rbind")
+        out.bind_recursive = sys::Recursive::kYes;
     } else if (name == "idmap" || name == "ridmap") {
       out.id_mapped = true;
       out.id_mapped_recursive = name == "ridmap" ? sys::Recursive::kYes : sys::Recursive::kNo;

@@ -336,7 +336,8 @@ Result<> MountPlan::Seal() {
   sys::MountAttributes read_only;
   read_only.set = MOUNT_ATTR_RDONLY;
   for (const PlannedMount& mount : mounts_) {
-    if (!IsTmpfs(mount) || (mount.options.attributes.set & MOUNT_ATTR_RDONLY) == 0)
+    uint64_t wanted = mount.options.attributes.set | mount.options.recursive_attributes.set;
+    if (!IsTmpfs(mount) || (wanted & MOUNT_ATTR_RDONLY) == 0)
       continue;
     int procfs = sys::HasMountSetattr() ? -1 : TRY(Procfs());
     Result<> sealed =

@@ -20,6 +20,7 @@
 #include "core/runtime/seccomp.h"
 #include "core/runtime/seccomp_listener.h"
 #include "core/sys/process.h"
+#include "core/sys/user_namespace.h"
 
 namespace wherry::runtime {
 
@@ -73,6 +74,11 @@ Result<> ProgramSetup::SetOomScore() {
                                  ": it needs CAP_SYS_RESOURCE, or a higher value"));
 }
 
+Result<> ProgramSetup::BecomeRoot() {
+  return sys::BecomeNamespaceRoot(request_.process.user.keeps_groups ? sys::Groups::kKeep
+                                                                     : sys::Groups::kDrop);
+}
+
 Result<> ProgramSetup::FindUser(int root) {
   identity_ = TRY(ResolveIdentity(root, request_.process));
   env_ = Unique(request_.process.env);
@@ -98,7 +104,7 @@ StartResult<> ProgramSetup::Become(int root, const UniqueFd& directory, const Un
   TRY(AwaitStart());
   umask(request_.process.user.umask.value_or(kDefaultUmask));
   if (request_.before_program)
-    TRY(request_.before_program());
+    TRY(request_.before_program(env_));
   TRY(Confine());
   return std::unexpected(Execute(program, request_.process.args, env_));
 }

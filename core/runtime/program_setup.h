@@ -37,8 +37,8 @@ struct ProgramRequest {
   bool new_keyring = true;
   std::optional<uint32_t> personality = {};
   const oci::MemoryPolicy* memory_policy = nullptr;
-  // Called right before the program is executed.
-  std::function<Result<>()> before_program = {};
+  // Called with the program's environment right before it is executed.
+  std::function<Result<>(const std::vector<std::string>& environment)> before_program = {};
 };
 
 // The steps in their order: Reset, then (inside the container's file system) FindUser, then Become.
@@ -50,6 +50,8 @@ class ProgramSetup {
   Result<> Reset();
   // Outside of the container's user namespace, where it would not be allowed.
   Result<> SetOomScore();
+  // Root of the container's user namespace that the process is in.
+  Result<> BecomeRoot();
   // To be kept open until then; -1: none.
   int procfs() const { return labels_.procfs(); }
   // A message of the runtime; kCancelled when that has gone.

@@ -89,6 +89,17 @@ Result<IdMap> ReadMap(const std::string& path) {
   return map;
 }
 
+// Its pid in the pid namespace that /proc shows, which may be another than the caller's.
+Result<pid_t> PidInProcfs(const PidFd& process) {
+  constexpr std::string_view kKey = "Pid:\t";
+  std::string text = TRY(ReadFile(Cat("/proc/self/fdinfo/", process.fd())));
+  for (std::string_view line : Split(text, '\n')) {
+    if (line.starts_with(kKey))
+      return static_cast<pid_t>(TRY(ParseUint(line.substr(kKey.size()))));
+  }
+  return Fail(Errc::kNotFound, "/proc does not show a process of this pid namespace");
+}
+
 }  // namespace
 
 Result<> WriteIdMaps(pid_t pid, const IdMaps& maps) {
@@ -110,8 +121,8 @@ bool InUserNamespace() {
   return map && (map->size() != 1 || (*map)[0].outside != 0 || (*map)[0].count != UINT32_MAX);
 }
 
-Result<> BecomeNamespaceRoot() {
-  if (setgroups(0, nullptr) < 0 && errno != EPERM)
+Result<> BecomeNamespaceRoot(Groups groups) {
+  if (groups == Groups::kDrop && setgroups(0, nullptr) < 0 && errno != EPERM)
     return FailSys("setgroups");
   if (setresgid(0, 0, 0) < 0 && errno != EINVAL)
     return FailSys("setresgid");
@@ -149,7 +160,7 @@ Result<UniqueFd> MakeUserNamespace(const IdMaps& maps) {
     for (;;)
       pause();  // until the other side has what it wants of it
   }
-  pid_t pid = cloned.child.pid();
+  pid_t pid = TRY(PidInProcfs(cloned.child.process()));
   TRY(WriteIdMaps(pid, maps));
   return Open(Cat("/proc/", pid, "/ns/user"), O_RDONLY);
 }

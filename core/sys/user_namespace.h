@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <utility>
 
 #include "core/base/fd.h"
@@ -22,9 +23,10 @@ Result<IdMaps> ReadIdMaps(pid_t pid);
 // Whether the caller's user namespace is another than the machine's first.
 bool InUserNamespace();
 
-// Ids 0 of the caller's user namespace, without supplementary groups where they can be dropped;
-// stays who it is where there is no 0.
-Result<> BecomeNamespaceRoot();
+// Ids 0 of the caller's user namespace, without supplementary groups where they can be dropped and
+// are not to be kept; stays who it is where there is no 0.
+enum class Groups : uint8_t { kDrop, kKeep };
+Result<> BecomeNamespaceRoot(Groups groups);
 
 // While it lives, what the calling thread makes belongs to others, as which it also is judged; its
 // capabilities stay. For threads of their own.

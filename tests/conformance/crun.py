@@ -7,6 +7,7 @@ CHECKOUT is a directory with crun's source, which is not changed; docs/conforman
 Needs root, gcc and static libraries. The machine's cgroups are left alone: the tests see a cgroup2 mount of their own.
 """
 import argparse
+import importlib.util
 import os
 import re
 import select
@@ -23,6 +24,22 @@ IN_NAMESPACE = 'WHERRY_CONFORMANCE_NAMESPACE'
 SECONDS = 600  # for a file of tests
 TAP = re.compile(r'^(ok|not ok) \d+ - (.+?)(?: *#(SKIP)?.*)?$', re.MULTILINE)
 CONFIG = '#define HAVE_ERROR_H 1\n#define HAVE_LINUX_IOPRIO_H 1\n'
+# What the tests use of Python's libmount, which Debian 12 does not have.
+LIBMOUNT = '''
+class Mount:
+    def __init__(self, line):
+        first, _, second = line.partition(' - ')
+        self.target, self.vfs_options = first.split()[4:6]
+        self.fs_options = second.split()[2]
+
+class Table:
+    def __init__(self, path):
+        with open(path, encoding='utf-8') as lines:
+            self.mounts = [Mount(line) for line in lines if ' - ' in line]
+
+    def find_target(self, target):
+        return next((mount for mount in reversed(self.mounts) if mount.target == target), None)
+'''
 
 
 def enter_namespace():
@@ -71,6 +88,8 @@ def run_file(path, runtime, init, directory):
     """(output, {test: 'pass', 'fail' or 'skip'})"""
     work = directory / path.stem
     shutil.copytree(path.parent, work / 'tests')
+    if not importlib.util.find_spec('libmount'):
+        (work / 'tests/libmount.py').write_text(LIBMOUNT)
     environment = os.environ | {'OCI_RUNTIME': str(runtime), 'INIT': str(init), 'CGROUP_MANAGER': 'cgroupfs'}
     output = on_terminal([sys.executable, work / 'tests' / path.name], SECONDS, cwd=work, env=environment)
     results = {name: 'skip' if skip else 'pass' if word == 'ok' else 'fail'

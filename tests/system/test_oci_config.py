@@ -35,8 +35,10 @@ def test_scheduler(box):
 @pytest.mark.parametrize('scheduler, says', [
     ({'policy': 'SCHED_NONSENSE'}, 'process.scheduler.policy must be a name such as SCHED_OTHER'),
     ({'policy': 'SCHED_OTHER', 'nice': 20}, 'process.scheduler.nice must be from -20 to 19'),
-    ({'policy': 'SCHED_DEADLINE', 'deadline': 5}, 'process.scheduler.runtime is missing'),
-    ({'policy': 'SCHED_DEADLINE', 'runtime': 6, 'deadline': 5}, 'runtime <= deadline <= period'),
+    ({'policy': 'SCHED_DEADLINE', 'deadline': 5}, 'sched_setattr: `SCHED_DEADLINE` requires `runtime`'),
+    ({'policy': 'SCHED_DEADLINE', 'runtime': 5, 'deadline': 5}, 'runtime 5 must be between 1024 and'),
+    ({'policy': 'SCHED_DEADLINE', 'runtime': 3000, 'deadline': 2000}, 'runtime 3000 must be <= deadline 2000'),
+    ({'policy': 'SCHED_DEADLINE', 'runtime': 2000, 'deadline': 3000, 'period': 2500}, 'deadline 3000 must be <= period 2500'),
     ({'policy': 'SCHED_FIFO'}, r'sched_setattr\(process.scheduler\): Invalid argument')])
 def test_a_scheduler_that_cannot_be(box, scheduler, says):
     box.config['process']['scheduler'] = scheduler

@@ -76,19 +76,19 @@ def test_start_container_is_inside_and_as_the_user(box):
 
 @pytest.mark.parametrize('kind', ['createContainer', 'startContainer'])
 @pytest.mark.parametrize('script, more, says', [
-    ('exit 9', {}, 'exited with status 9'),
-    ('sleep 77 & sleep 78', {'timeout': 1}, 'took longer than 1 seconds')])
+    ('exit 9', {}, 'hook failed with exit code 9'),
+    ('sleep 77 & sleep 78', {'timeout': 1}, 'hook took longer than 1 seconds')])
 def test_one_inside_that_fails_leaves_nothing(box, kind, script, more, says):
     box.config['hooks'] = {kind: inside(script, **more), 'poststop': on_host(box, 'poststop')}
     box.write()
-    box.run('run', '--bundle', box.bundle, 'failing').fails(1, f'hook {kind} /bin/sh: {says}')
+    box.run('run', '--bundle', box.bundle, 'failing').fails(1, f'error running {kind} hook #0: /bin/sh: {kind} {says}')
     box.assert_nothing_left()
 
 
 def test_a_start_container_that_fails_after_create(box):
     box.config['hooks'] = {'startContainer': inside('exit 4')}
     box.create('late', 'true').ok()
-    box.run('start', 'late').fails(1, 'hook startContainer /bin/sh: exited with status 4')
+    box.run('start', 'late').fails(1, 'startContainer hook #0: /bin/sh: .* exit code 4')
     box.wait_for('late', 'stopped')
     box.run('delete', 'late').ok()
     box.assert_nothing_left()
@@ -97,6 +97,29 @@ def test_a_start_container_that_fails_after_create(box):
 def test_a_poststart_that_fails_ends_and_removes_the_container(box):
     box.config['hooks'] = {'poststart': on_host(box, 'poststart', 'exit 5'), 'poststop': on_host(box, 'poststop')}
     box.create('brief', 'sleep', '100').ok()
-    box.run('start', 'brief').fails(1, 'hook poststart /bin/sh: exited with status 5')
+    box.run('start', 'brief').fails(1, 'poststart hook #0: /bin/sh: .* exit code 5')
     assert received(box, 'poststop')['status'] == 'stopped'
     box.run('state', 'brief').fails(1, 'does not exist')
+
+
+def test_every_poststop_runs_and_its_failure_is_a_warning(box):
+    box.config['hooks'] = {'poststop': [*on_host(box, 'first', 'exit 3'), *on_host(box, 'second', 'exit 4')]}
+    box.write()
+    says = box.run('run', '--bundle', box.bundle, 'over').ok().err
+    for number, status in enumerate((3, 4)):
+        assert f'error running poststop hook #{number}: /bin/sh: poststop hook failed with exit code {status}' in says
+    assert received(box, 'second')['status'] == 'stopped'
+
+
+def test_a_hook_without_env_has_the_callers_and_inside_the_programs(box):
+    box.config['process'].update(env=['PATH=/bin', 'OF_PROGRAM=x y'], args=['true'])
+    script = 'echo "${OF_CALLER-none} ${OF_PROGRAM-none} ${HOME-none}" >&2'
+    for own, caller, program in ({}, '1', 'none'), ({'env': ['PATH=/bin', 'OF_PROGRAM=own']}, 'none', 'own'):
+        hooks = [{'path': '/bin/sh', 'args': ['sh', '-c', script], **own}]
+        box.config['hooks'] = {'createRuntime': hooks, 'createContainer': hooks, 'startContainer': hooks, 'poststop': hooks}
+        box.write()
+        lines = box.machine.run([*box.command, '--root', box.root, 'run', '--bundle', box.bundle, 'env'],
+                                env={'OF_CALLER': '1', 'HOME': '/home'}).ok().err.splitlines()
+        inside_line = lines.pop(2)
+        assert inside_line == ('none own none' if own else 'none x y /root')
+        assert lines == [f'{caller} {program} {"none" if own else "/home"}'] * 3

@@ -187,6 +187,25 @@ def test_a_tmpfs_filled_with_what_it_covers(box):
     box.run('run', '--bundle', box.bundle, 'full').ok()
 
 
+def test_a_tmpfs_that_is_read_only_recursively(box):
+    box.config['mounts'].append({'destination': '/sealed', 'type': 'tmpfs', 'source': 'x', 'options': ['rro']})
+    box.config['process']['args'] = ['touch', '/sealed/x']
+    box.write()
+    box.run('run', '--bundle', box.bundle, 'sealed').fails(1, 'Read-only file system')
+
+
+def test_the_callers_groups_are_kept_when_asked(box):
+    box.config['annotations'] = {'run.oci.keep_original_groups': '1'}
+    box.config['process'].update(args=['sleep', '100'], user={'uid': 12, 'gid': 34, 'additionalGids': [56]})
+    box.write()
+    show = ['sh', '-c', 'grep Groups: /proc/self/status /proc/1/status']
+    caller = ['setpriv', '--groups', '1234,5678', *box.command, '--root', box.root]
+    box.machine.run(['sh', '-c', 'exec "$@" <>/dev/null >/dev/null 2>&1', 'sh', *caller, 'run', '--detach', '--bundle',
+                     box.bundle, 'groups']).ok()
+    assert box.machine.run([*caller, 'exec', 'groups', *show]).ok().out.split() == [
+        '/proc/self/status:Groups:', '1234', '5678', '/proc/1/status:Groups:', '1234', '5678']
+
+
 @BOTH
 def test_pause_and_resume(box):
     box.started('ice', 'sh', '-c', 'while :; do date +%N > /tmp/t; sleep 0.02; done')
@@ -293,7 +312,7 @@ def test_hooks_in_their_order(box):
 
 
 @pytest.mark.parametrize('script, more, says', [
-    ('exit 9', {}, 'hook createRuntime /bin/sh: exited with status 9'),
+    ('exit 9', {}, 'createRuntime hook #0: /bin/sh: createRuntime hook failed with exit code 9'),
     ('kill -9 $$', {}, 'killed by signal 9'),
     ('sleep 77 & sleep 78', {'timeout': 1}, 'took longer than 1 seconds'),
     ('yes >&1; exit 3', {'timeout': 1}, 'took longer than 1 seconds')])
@@ -364,7 +383,7 @@ BAD = {
                                   'not a namespace of the wanted type'),
     'namespace that is a file': (lambda c: c['linux']['namespaces'][2].update(path='/etc/passwd'),
                                  'not a namespace of the wanted type'),
-    'hook that is a directory': (change('hooks', {'prestart': [{'path': '/etc'}]}), 'hook prestart /etc: .*denied'),
+    'hook that is a directory': (change('hooks', {'prestart': [{'path': '/etc'}]}), 'prestart hook #0: /etc: .*denied'),
     'hook without time': (change('hooks', {'prestart': [{'path': '/bin/true', 'timeout': 0}]}),
                           r'hooks\.prestart\[0\]\.timeout must be from 1'),
     'hooks of another shape': (change('hooks', {'prestart': {}}), 'hooks.prestart must be an array'),
@@ -376,7 +395,9 @@ BAD = {
     'no root': (change('root', None), 'root is missing'),
     'root that is not there': (change('root.path', '/nonexistent'), '/nonexistent|root file system'),
     'version': (change('ociVersion', '2.0.0'), 'ociVersion must be 1.x'),
-    'user namespace': (lambda c: c['linux']['namespaces'].append({'type': 'user'}), 'needs linux.uidMappings'),
+    'user namespace': (lambda c: (c['linux']['namespaces'].append({'type': 'user'}), c['linux'].update(
+        uidMappings=[{'containerID': 0, 'hostID': 0, 'size': 1}])), 'needs linux.uidMappings and gidMappings, or none'),
+    'file of no controller': (change('linux.resources', {'unified': {'zoo.max': '1'}}), 'controller `zoo` is not available'),
     'cgroup path': (change('linux.cgroupsPath', '/oci-test/../x'), r'cgroup path .* must have no'),
     'hook that is not there': (change('hooks', {'prestart': [{'path': '/nonexistent'}]}), '/nonexistent'),
     'seccomp': (change('linux.seccomp', {'defaultAction': 'SCMP_ACT_NONSENSE'}), 'SCMP_ACT_NONSENSE|defaultAction'),
@@ -418,6 +439,7 @@ def test_words_that_are_refused_by_name(box):
             (['state'], 'wrong number of arguments')]:
         box.run(*words).fails(1, says)
     box.run('--rootless=false', '--systemd-cgroup=false', 'list').ok()
+    box.run('list', options=['--log', '/nonexistent/log']).fails(1, '--log: .*/nonexistent/log')
 
 
 def test_errors_as_json_lines(box):

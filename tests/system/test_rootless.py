@@ -121,6 +121,16 @@ def test_life_of_a_container(bundle, person):
     bundle('delete', 'box').ok()
 
 
+def test_the_configuration_that_spec_writes(bundle, person):
+    pathlib.Path(bundle.dir, 'config.json').unlink(missing_ok=True)
+    bundle('spec', '--rootless', '--bundle', bundle.dir).ok()
+    bundle.config = json.loads(pathlib.Path(bundle.dir, 'config.json').read_text(encoding='utf-8'))
+    bundle.config['process']['terminal'] = False
+    bundle.config['root']['path'] = person.rootfs
+    assert bundle.script(f'id -u; hostname; ls /sys/class/net | grep -c lo; {MAP}').ok().out.split() == [
+        '0', 'wherry', '1', '0', str(USER), '1']
+
+
 def test_subordinate_ids(bundle):
     bundle.config['linux']['namespaces'].append({'type': 'user'})
     bundle.config['linux']['uidMappings'] = bundle.config['linux']['gidMappings'] = [

@@ -150,6 +150,27 @@ def test_a_mount_with_mapped_owners(remapped, mapped):
     assert os.stat(f'{box.dir}/shared/new').st_uid == 0
 
 
+def test_a_mount_with_mapped_owners_and_no_user_namespace(box):
+    """The maps are made from inside a pid namespace that the host's /proc does not show."""
+    os.mkdir(f'{box.dir}/mapped')
+    pathlib.Path(f'{box.dir}/mapped/file').touch()
+    maps = [{'containerID': 0, 'hostID': 1000, 'size': 10}]
+    box.config['mounts'].append({'destination': '/mapped', 'type': 'bind', 'source': f'{box.dir}/mapped',
+                                 'options': ['bind'], 'uidMappings': maps, 'gidMappings': maps})
+    assert output(box, 'stat -c %u:%g /mapped/file') == '1000:1000\n'
+
+
+def test_a_new_user_namespace_without_maps_has_the_caller_alone(box):
+    box.config['linux']['namespaces'].append({'type': 'user'})
+    box.config['mounts'][2]['options'].remove('gid=5')
+    assert output(box, 'cat /proc/self/uid_map /proc/self/gid_map').split() == ['0', '0', '1'] * 2
+
+
+def test_device_nodes_of_the_host_are_bound_without_rights(remapped):
+    options = output(remapped, "grep ' /dev/zero ' /proc/self/mountinfo | cut -d' ' -f6").strip().split(',')
+    assert {'nosuid', 'noexec'} <= set(options)
+
+
 def test_mapped_owners_need_a_map(box):
     box.config['mounts'].append({'destination': '/mapped', 'type': 'bind', 'source': box.dir,
                                  'options': ['bind', 'idmap']})

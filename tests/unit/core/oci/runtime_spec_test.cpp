@@ -145,8 +145,9 @@ TEST(RuntimeSpec, NamesTheFieldThatIsWrong) {
        "process.scheduler.policy must be a name"},
       {R"(,"scheduler":{"policy":"SCHED_RR","flags":["X"]})", "", "",
        "process.scheduler.flags[0] must be a name"},
-      {R"(,"scheduler":{"policy":"SCHED_DEADLINE","runtime":9,"deadline":8})", "", "",
-       "process.scheduler needs 0 < runtime <= deadline <= period"},
+      {R"(,"scheduler":{"policy":"SCHED_DEADLINE","runtime":9000,"deadline":8000})", "", "",
+       "process.scheduler is refused by sched_setattr: `SCHED_DEADLINE` runtime 9000 must be <= "
+       "deadline"},
       {R"(,"ioPriority":{"class":"IOPRIO_CLASS_BE","priority":8})", "", "",
        "process.ioPriority.priority must be from 0 to 7"},
       {R"(,"execCPUAffinity":{"initial":"3-1"})", "", "",
@@ -221,8 +222,9 @@ TEST(RuntimeSpec, ChecksNamespaces) {
   EXPECT_NE(ErrorOf(with(R"([{"type":"mount"},{"type":"mount"},{"type":"uts"}])"))
                 .find("namespaces[1] repeats mount"),
             std::string::npos);
-  EXPECT_NE(ErrorOf(with(R"([{"type":"mount"},{"type":"user"},{"type":"uts"}])"))
-                .find("a new user namespace needs linux.uidMappings"),
+  EXPECT_NE(ErrorOf(with(R"([{"type":"mount"},{"type":"user"},{"type":"uts"}],)"
+                         R"("uidMappings":[{"containerID":0,"hostID":1,"size":1}])"))
+                .find("a new user namespace needs linux.uidMappings and gidMappings, or none"),
             std::string::npos);
   EXPECT_NE(ErrorOf(with(R"([{"type":"zoo"}])")).find("names no namespace: zoo"),
             std::string::npos);

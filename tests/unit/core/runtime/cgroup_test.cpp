@@ -249,7 +249,7 @@ int MissingControllersAreExplained() {
     const std::string& message = set.error().message();
     fprintf(stderr, "%s\n", message.c_str());
     CHECK_OR_EXIT(set.error().code() == Errc::kUnsupported);
-    CHECK_OR_EXIT(message.find("controller memory") != std::string::npos);
+    CHECK_OR_EXIT(message.find("controller `memory`") != std::string::npos);
     CHECK_OR_EXIT(message.find("cgroup_no_v1") != std::string::npos ||
                   message.find("CONFIG_") != std::string::npos ||
                   message.find("cgroup_enable") != std::string::npos);

@@ -45,6 +45,12 @@ TEST(MountOptions, FindsData) {
   EXPECT_FALSE(options->HasData("mod"));
 }
 
+TEST(MountOptions, KeepsWhatIsMountedBelow) {
+  auto options = ParseMountOptions({"rbind", "rw", "bind"});
+  ASSERT_TRUE(options);
+  EXPECT_EQ(options->bind_recursive, sys::Recursive::kYes);
+}
+
 TEST(MountOptions, MapsOwners) {
   auto plain = ParseMountOptions({"rbind", "idmap"});
   ASSERT_TRUE(plain);

@@ -42,7 +42,7 @@ constexpr PropagationRow kPropagations[] = {
 // Members of the specification that would change the container and that this version does not
 // implement.
 constexpr std::string_view kUnsupportedMembers[][2] = {
-    {"linux", "intelRdt"}, {"linux", "netDevices"}, {"", "solaris"}, {"", "windows"}, {"", "vm"},
+    {"linux", "intelRdt"}, {"", "solaris"}, {"", "windows"}, {"", "vm"},
     {"", "zos"},           {"", "freebsd"},
 };
 
@@ -187,6 +187,28 @@ Result<> ReadDevices(const Field& field, std::vector<Device>& out) {
   return {};
 }
 
+Result<> CheckDeviceName(const Field& field, const std::string& name) {
+  constexpr size_t kMost = 15;  // the kernel's IFNAMSIZ
+  bool possible =
+      !name.empty() && name.size() <= kMost && name != "." && name != ".." &&
+      std::ranges::none_of(name, [](char c) { return c == '/' || c == ':' || c <= ' '; });
+  return possible ? Result<>() : field.Bad(Cat("names no network device: \"", name, "\""));
+}
+
+Result<> ReadNetDevices(const Field& field, std::vector<NetDevice>& out) {
+  std::vector<Field> members = TRY(field.Members());
+  for (const Field& member : members) {
+    TRY(member.ExpectObject());
+    NetDevice device{std::string(member.key()), TRY(member["name"].Text())};
+    if (device.inside.empty())
+      device.inside = device.name;
+    TRY(CheckDeviceName(member, device.name));
+    TRY(CheckDeviceName(member["name"], device.inside));
+    out.push_back(std::move(device));
+  }
+  return {};
+}
+
 Result<> ReadRootfsPropagation(const Field& field, RuntimeSpec& spec) {
   std::string name = TRY(field.Text());
   if (name.empty())
@@ -206,6 +228,7 @@ Result<> ReadLinux(const Field& field, RuntimeSpec& spec) {
   TRY(ReadIdMap(field["gidMappings"], spec.gid_mappings));
   TRY(ReadTimeOffsets(field["timeOffsets"], spec.time_offsets));
   TRY(ReadDevices(field["devices"], spec.devices));
+  TRY(ReadNetDevices(field["netDevices"], spec.net_devices));
   spec.cgroups_path = TRY(field["cgroupsPath"].Text());
   TRY(ReadResources(field["resources"], spec.resources));
   spec.sysctl = TRY(field["sysctl"].TextMap());
@@ -246,11 +269,8 @@ Result<> CheckIdMaps(RuntimeSpec& spec) {
 // What only makes sense together.
 Result<> CheckWhole(RuntimeSpec& spec) {
   TRY(CheckIdMaps(spec));
-  // Its mounts are not visible from the host's root, where such a hook looks at them.
-  if (!spec.hooks.create_container.empty() && spec.FindNamespace(NamespaceType::kUser) != nullptr) {
-    return Fail(Errc::kUnsupported,
-                "config.json: hooks.createContainer with a user namespace is not supported");
-  }
+  if (!spec.net_devices.empty() && spec.FindNamespace(NamespaceType::kNetwork) == nullptr)
+    return Fail(Errc::kInvalid, "config.json: linux.netDevices need a network namespace");
   if (!spec.time_offsets.empty() && !spec.MakesNamespace(NamespaceType::kTime))
     return Fail(Errc::kInvalid, "config.json: linux.timeOffsets need a new time namespace");
   if (spec.FindNamespace(NamespaceType::kMount) == nullptr) {

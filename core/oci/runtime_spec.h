@@ -1,4 +1,4 @@
-// The OCI runtime configuration (runtime-spec v1.2, config.md and config-linux.md) as far as wherry
+// The OCI runtime configuration (runtime-spec v1.3, config.md and config-linux.md) as far as wherry
 // implements it. Parse accepts unknown members, rejects malformed ones naming the field, and
 // answers kUnsupported naming the field for members that are known to the specification but not
 // implemented: ignoring them would run a container that is not what was asked for. Plain data, no
@@ -174,6 +174,12 @@ struct RdmaLimit {
   std::optional<uint32_t> objects;
 };
 
+// A network device of the host that becomes the container's.
+struct NetDevice {
+  std::string name;    // on the host
+  std::string inside;  // its name in the container
+};
+
 struct LinuxResources {
   std::vector<DeviceRule> devices;
   Memory memory;
@@ -242,6 +248,7 @@ struct RuntimeSpec {
   IdMap gid_mappings;
   std::vector<TimeOffset> time_offsets;
   std::vector<Device> devices;
+  std::vector<NetDevice> net_devices;
   std::string cgroups_path;
   LinuxResources resources;
   std::map<std::string, std::string> sysctl;

@@ -12,7 +12,7 @@
 namespace wherry::oci_runtime {
 
 // Of the runtime specification.
-constexpr std::string_view kSpecVersion = "1.2.0";
+constexpr std::string_view kSpecVersion = "1.3.0";
 
 // Who makes the cgroups of containers; kNobody: they stay in the caller's.
 enum class CgroupManager : uint8_t { kRuntime, kSystemd, kNobody };

@@ -136,6 +136,7 @@ Result<int> Features(const Call& call) {
   json.Key("apparmor").Object().Field("enabled", true).End();
   json.Key("selinux").Object().Field("enabled", true).End();
   json.Key("intelRdt").Object().Field("enabled", false).End();
+  json.Key("netDevices").Object().Field("enabled", true).End();
   json.Key("mountExtensions").Object().Key("idmap").Object().Field("enabled", true).End().End();
   json.End();
   json.Key("annotations").Object().Field("dev.wherry.version", WHERRY_VERSION).End().End();

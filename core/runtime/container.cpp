@@ -12,6 +12,7 @@
 #include "core/runtime/identity.h"
 #include "core/runtime/init.h"
 #include "core/runtime/masks.h"
+#include "core/runtime/net_devices.h"
 #include "core/runtime/seccomp_listener.h"
 #include "core/runtime/security_label.h"
 #include "core/runtime/sync.h"
@@ -93,6 +94,8 @@ Result<> CheckRequest(const ContainerRequest& request) {
     return Fail(Errc::kInvalid, Cat("bundle ", request.bundle, " is not an absolute path"));
   if (!request.spec.hooks.empty() && !request.hooks.in_namespaces)
     return Fail(Errc::kUnsupported, "hooks are not supported here");
+  if (!request.spec.net_devices.empty() && (geteuid() != 0 || sys::InUserNamespace()))
+    return Fail(Errc::kUnsupported, "linux.netDevices are not supported without root");
   if (request.spec.process.args.empty())
     return Fail(Errc::kInvalid, "no program is given");
   if (request.spec.MakesNamespace(oci::NamespaceType::kUser) && request.spec.uid_mappings.empty())
@@ -266,7 +269,10 @@ StartResult<Prepared> Prepare(const ContainerRequest& request) {
   if (flags.inner != 0)
     TRY(prepared.AwaitInner(request));
   prepared.start_time_ = TRY(sys::ProcessStartTime(prepared.child_.pid()));
-  TRY(prepared.AwaitReady(request.hooks.in_namespaces));
+  TRY(prepared.AwaitReady([&request](pid_t pid) -> Result<> {
+    TRY(MoveNetDevices(request.spec.net_devices, pid));
+    return request.hooks.in_namespaces ? request.hooks.in_namespaces(pid) : Result<>();
+  }));
   if (request.spec.FindNamespace(oci::NamespaceType::kUser) != nullptr)
     TRY(SetRlimits(prepared.pid_, request.spec.process.rlimits));
   // Last, so that building the container needs no more memory than its program.

@@ -181,7 +181,7 @@ Result<> Init::SetUpNamespaces() {
   }
   if (spec_.MakesNamespace(oci::NamespaceType::kNetwork))
     TRY(sys::BringLoopbackUp());
-  if (!request_.hooks.in_namespaces)
+  if (!request_.hooks.in_namespaces && spec_.net_devices.empty())
     return {};
   TRY(SendSync(plan_.sync, SyncKind::kInNamespaces));
   return program_.Await(SyncKind::kProceed);
@@ -199,7 +199,9 @@ Result<> Init::BuildFileSystem() {
   }
   // From here on inside.
   bool host_sees_mounts = !spec_.hooks.create_container.empty();
-  if (!host_sees_mounts)
+  if (host_sees_mounts)
+    TRY(ShowRootfs(root_.get(), spec_, request_.bundle));
+  else
     TRY(EnterRootfs(root_.get(), request_));
   TRY(mounts_->Attach(root_.get()));
   if (!mounts_->DevIsBound())

@@ -27,6 +27,10 @@ unsigned long PropagationFlag(oci::Propagation propagation) {
   return 0;
 }
 
+std::string RootPath(const oci::RuntimeSpec& spec, const std::string& bundle) {
+  return spec.root_path.starts_with('/') ? spec.root_path : Cat(bundle, "/", spec.root_path);
+}
+
 Result<UniqueFd> AttachDirectory(const std::string& path) {
   UniqueFd target = TRY_CTX("root file system", Open(path, O_PATH | O_DIRECTORY));
   UniqueFd tree =
@@ -59,16 +63,24 @@ Result<UniqueFd> MountRootfs(const ContainerRequest& request) {
   if (request.overlay) {
     root = TRY_CTX("root file system", MountLayers(request));
   } else {
-    const std::string& path = request.spec.root_path;
-    root = TRY(AttachDirectory(path.starts_with('/') ? path : Cat(request.bundle, "/", path)));
+    root = TRY(AttachDirectory(RootPath(request.spec, request.bundle)));
   }
   if (in_user_namespace)
     return sys::CloneTree(root.get(), "", sys::Recursive::kYes);
   return root;
 }
 
+Result<> ShowRootfs(int root, const oci::RuntimeSpec& spec, const std::string& bundle) {
+  if (spec.FindNamespace(oci::NamespaceType::kUser) == nullptr)
+    return {};
+  UniqueFd place = TRY_CTX("root file system, for createContainer hooks as the container's root",
+                           Open(RootPath(spec, bundle), O_PATH | O_DIRECTORY));
+  return sys::AttachMount(root, place.get());
+}
+
 Result<> EnterRootfs(int root, const ContainerRequest& request) {
-  if (request.spec.FindNamespace(oci::NamespaceType::kUser) != nullptr) {
+  bool is_shown = !request.spec.hooks.create_container.empty();
+  if (request.spec.FindNamespace(oci::NamespaceType::kUser) != nullptr && !is_shown) {
     UniqueFd top = TRY(Open("/", O_PATH | O_DIRECTORY));
     TRY_CTX("root file system", sys::AttachMount(root, top.get()));
   }

@@ -14,6 +14,10 @@ namespace wherry::runtime {
 // REQUIRES: a private mount namespace.
 Result<UniqueFd> MountRootfs(const ContainerRequest& request);
 
+// Where one that is detached can be seen by the host's paths, for hooks: on the path it was
+// specified by, which the container's root has to be able to reach.
+Result<> ShowRootfs(int root, const oci::RuntimeSpec& spec, const std::string& bundle);
+
 // Makes it "/" and detaches the host's mounts. Everything on the host that is needed later must
 // have been opened.
 Result<> EnterRootfs(int root, const ContainerRequest& request);

@@ -158,9 +158,12 @@ Result<> JoinNamespace(const std::string& path, int type) {
   int actual = ioctl(fd.get(), NS_GET_NSTYPE);
   if (actual != type)
     return Fail(Errc::kInvalid, Cat(path, " is not a namespace of the wanted type"));
-  if (setns(fd.get(), type) < 0)
-    return FailSys("setns", path);
+  TRY_CTX(path, JoinNamespace(fd.get(), type));
   return {};
+}
+
+Result<> JoinNamespace(int fd, int type) {
+  return setns(fd, type) < 0 ? FailSys("setns", "namespace") : Result<>();
 }
 
 Result<> JoinNamespacesOf(const PidFd& process, int types) {

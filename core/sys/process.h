@@ -92,6 +92,7 @@ Result<> Unshare(int namespace_flags);
 // Joins the namespace behind the file `path`; kInvalid when it is not of `type` (one CLONE_NEW*
 // flag).
 Result<> JoinNamespace(const std::string& path, int type);
+Result<> JoinNamespace(int fd, int type);
 
 // Joins those of another process's namespaces that `types` names (CLONE_NEW* flags), all or none
 // (Linux 5.8). With CLONE_NEWPID only children made later are in it. kNotFound when the process has

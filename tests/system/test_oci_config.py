@@ -141,3 +141,40 @@ def test_domainname_by_sysctl(box):
     box.config['domainname'] = 'other'
     box.write()
     box.run('run', '--bundle', box.bundle, 'bad').fails(1, 'kernel.domainname" is by-sysctl, and domainname is other')
+
+
+def with_devices(box, script, devices, setup='ip link add here0 type veth peer name peer0'):
+    """The container's output, from a network namespace of this test's own that takes the host's place."""
+    box.config['linux']['netDevices'] = devices
+    box.config['process']['args'] = ['sh', '-c', script]
+    box.write()
+    run = ' '.join([*box.command, '--root', box.root, 'run', '--bundle', box.bundle, 'box'])
+    return box.machine.run(['unshare', '--net', 'sh', '-c', f'{setup}; {run}; status=$?; ip -o link | cut -d" " -f2 | sort; '
+                            'exit $status'])
+
+
+def test_network_devices_move_with_their_addresses(box):
+    setup = ('ip link add here0 type veth peer name peer0; ip link set peer0 up; ip link set here0 up; '
+             'ip addr add 10.77.0.2/24 brd 10.77.0.200 dev here0; ip addr add 10.77.0.9/24 dev here0 valid_lft 99 preferred_lft 99; '
+             'ip addr add fd77::2/64 dev here0 nodad')
+    result = with_devices(box, 'ip -o addr show dev there0; ip -o link show dev there0',
+                          {'here0': {'name': 'there0'}}, setup).ok()
+    assert 'inet 10.77.0.2/24 brd 10.77.0.200 scope global' in result.out and 'inet6 fd77::2/64 scope global' in result.out
+    assert '10.77.0.9' not in result.out and ',UP' in result.out and 'link/ether' in result.out
+    assert 'here0' in with_devices(box, 'ip -o link show dev here0', {'here0': {}}).ok().out
+
+
+@pytest.mark.parametrize('devices, says', [
+    ({'gone0': {}}, 'linux.netDevices gone0: look up: .*No such device'),
+    ({'here0': {'name': 'lo'}}, 'linux.netDevices here0: the container has a device lo already'),
+    ({'here0': {'name': 'a/b'}}, r'linux.netDevices.here0.name names no network device: "a/b"'),
+    ({'a-name-of-16-byte': {}}, 'linux.netDevices.a-name-of-16-byte names no network device')])
+def test_network_devices_that_cannot_move(box, devices, says):
+    result = with_devices(box, 'true', devices).fails(1, says)
+    assert result.out.split() == ['here0@peer0:', 'lo:', 'peer0@here0:']
+    box.assert_nothing_left()
+
+
+def test_network_devices_need_a_network_namespace(box):
+    box.config['linux']['namespaces'] = [entry for entry in box.config['linux']['namespaces'] if entry['type'] != 'network']
+    with_devices(box, 'true', {'here0': {}}).fails(1, 'linux.netDevices need a network namespace')

@@ -259,6 +259,20 @@ def test_hooks_see_the_init_that_has_the_namespaces(remapped):
 MAPS = 'cat /proc/self/uid_map | awk \'{print $1, $2, $3}\''
 
 
+def test_create_container_hooks_see_the_mounts(remapped):
+    rootfs = remapped.config['root']['path']
+    remapped.config['hooks'] = {'createContainer': [{'path': '/bin/sh', 'args': [
+        'sh', '-c', f'id -u; cat {rootfs}/proc/1/comm >&2; test -c {rootfs}/dev/null && echo by-hook > {rootfs}/tmp/made']}]}
+    remapped.config['process']['args'] = ['cat', '/tmp/made']
+    remapped.write()
+    remapped.run('run', '--bundle', remapped.bundle, 'user').fails(1, "as the container's root: .*Permission denied")
+    for directory in (f'{remapped.dir}/own', remapped.dir, os.path.dirname(remapped.dir)):
+        os.chmod(directory, 0o711)
+    out = output(remapped, 'cat /tmp/made; grep -c . /proc/self/mountinfo')
+    remapped.config['hooks'] = {}
+    assert out.split() == ['by-hook', output(remapped, 'grep -c . /proc/self/mountinfo').strip()]
+
+
 def remove(podman, *names):
     """podman 4.3 fails once while its clean-up of a killed container is still at work, whatever the runtime."""
     podman.machine.wait_for(lambda: podman('rm', '-f', '-t', '0', *names).code == 0, f'{names} are not removed', 10)

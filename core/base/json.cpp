@@ -4,9 +4,8 @@
 
 #include <climits>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 
+#include "core/base/json_number.h"
 #include "core/base/text.h"
 
 namespace wherry {
@@ -99,13 +98,7 @@ void AppendNumber(std::string& out, double number) {
     out += "null";
     return;
   }
-  // The shorter form when it reads back the same.
-  char buffer[32];
-  int length = snprintf(buffer, sizeof(buffer), "%.15g", number);
-  if (strtod(buffer, nullptr) != number) {
-    length = snprintf(buffer, sizeof(buffer), "%.17g", number);
-  }
-  out.append(buffer, static_cast<size_t>(length));
+  out += FormatNumber(number);
 }
 
 const cJSON* FindMember(const cJSON* object, std::string_view key) {

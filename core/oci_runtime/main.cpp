@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -192,8 +191,10 @@ int Main(int argc, char** argv) {
     return refuse(kFailure, read.error());
   globals = std::move(*read);
   if (options->Has("version")) {
-    printf("%s version %s\ncommit: v%s\nspec: %s\n", kName.data(), WHERRY_VERSION, WHERRY_VERSION,
-           kSpecVersion.data());
+    (void)WriteAll(STDOUT_FILENO,
+                   Cat(kName, " version ", WHERRY_VERSION, "\ncommit: v", WHERRY_VERSION,
+                       "\nspec: ", kSpecVersion, "\n"),
+                   "standard output");
     return 0;
   }
   const std::vector<std::string>& rest = options->arguments();

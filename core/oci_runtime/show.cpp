@@ -2,7 +2,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include <cstdio>
 
 #include "core/base/file.h"
 #include "core/base/json.h"

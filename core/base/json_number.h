@@ -5,8 +5,8 @@
 
 #include <string>
 
-// What cJSON calls in the place of strtod where a program is linked so. It knows decimal numbers and
-// nothing else.
+// What cJSON calls in the place of strtod where a program is linked so. It knows decimal numbers
+// and nothing else.
 extern "C" double wherry_strtod(const char* text, char** end);
 
 namespace wherry {

@@ -199,7 +199,9 @@ Result<> ReadNetDevices(const Field& field, std::vector<NetDevice>& out) {
   std::vector<Field> members = TRY(field.Members());
   for (const Field& member : members) {
     TRY(member.ExpectObject());
-    NetDevice device{std::string(member.key()), TRY(member["name"].Text())};
+    NetDevice device;
+    device.name = member.key();
+    device.inside = TRY(member["name"].Text());
     if (device.inside.empty())
       device.inside = device.name;
     TRY(CheckDeviceName(member, device.name));

@@ -2,7 +2,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/text.h"

@@ -6,7 +6,6 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sched.h>
-#include <sys/socket.h>
 
 #include "core/base/file.h"
 #include "core/base/text.h"
@@ -126,18 +125,11 @@ Result<> Mover::Move(const oci::NetDevice& device) {
   return inside_.Call(up, "switch on");
 }
 
-Result<sys::NetlinkSocket> OpenSocket() {
-  UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
-  if (!fd)
-    return FailSys("socket", "netlink");
-  return sys::NetlinkSocket(std::move(fd));
-}
-
-// A socket keeps the namespace it was made in; the caller comes back to its own.
-Result<sys::NetlinkSocket> OpenSocketIn(int netns) {
+// Without a thread; the caller comes back to its own namespace.
+Result<sys::NetlinkSocket> OpenInside(int netns) {
   UniqueFd own = TRY(Open("/proc/self/ns/net", O_RDONLY));
   TRY(sys::JoinNamespace(netns, CLONE_NEWNET));
-  Result<sys::NetlinkSocket> made = OpenSocket();
+  Result<sys::NetlinkSocket> made = sys::NetlinkSocket::Open(sys::NetlinkFamily::kRoute);
   TRY(sys::JoinNamespace(own.get(), CLONE_NEWNET));
   return made;
 }
@@ -148,8 +140,8 @@ Result<> MoveNetDevices(const std::vector<oci::NetDevice>& devices, pid_t pid) {
   if (devices.empty())
     return {};
   UniqueFd netns = TRY(Open(Cat("/proc/", pid, "/ns/net"), O_RDONLY));
-  sys::NetlinkSocket host = TRY(OpenSocket());
-  sys::NetlinkSocket inside = TRY(OpenSocketIn(netns.get()));
+  sys::NetlinkSocket host = TRY(sys::NetlinkSocket::Open(sys::NetlinkFamily::kRoute));
+  sys::NetlinkSocket inside = TRY(OpenInside(netns.get()));
   Mover mover(host, inside, netns.get());
   for (const oci::NetDevice& device : devices)
     TRY_CTX(Cat("linux.netDevices ", device.name), mover.Move(device));

@@ -171,9 +171,19 @@ std::optional<NetlinkAttribute> FindAttribute(std::span<const uint8_t> attribute
   return std::nullopt;
 }
 
+Result<NetlinkSocket> NetlinkSocket::Open(NetlinkFamily family) {
+  int protocol = kFamilies[static_cast<size_t>(family)].protocol;
+  UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
+  return Prepare(family, fd ? Result<UniqueFd>(std::move(fd)) : FailSys("socket"));
+}
+
 Result<NetlinkSocket> NetlinkSocket::Open(NetlinkFamily family, int netns) {
+  int protocol = kFamilies[static_cast<size_t>(family)].protocol;
+  return Prepare(family, SocketIn(netns, AF_NETLINK, SOCK_RAW, protocol));
+}
+
+Result<NetlinkSocket> NetlinkSocket::Prepare(NetlinkFamily family, Result<UniqueFd> fd) {
   const FamilyRow& row = kFamilies[static_cast<size_t>(family)];
-  Result<UniqueFd> fd = SocketIn(netns, AF_NETLINK, SOCK_RAW, row.protocol);
   if (!fd) {
     int error = fd.error().error_number();
     if (error == EPROTONOSUPPORT || error == EAFNOSUPPORT)

@@ -150,9 +150,11 @@ using NetlinkHandler = std::move_only_function<void(const NetlinkMessage&)>;
 
 class NetlinkSocket {
  public:
-  // A socket of the namespace `netns` (descriptor, borrowed). kUnsupported naming the option when
-  // the kernel lacks the family.
-  static Result<NetlinkSocket> Open(NetlinkFamily family, int netns = kOwnNetns);
+  // A socket of the namespace that the caller is in, which it keeps. kUnsupported naming the option
+  // when the kernel lacks the family.
+  static Result<NetlinkSocket> Open(NetlinkFamily family);
+  // Of `netns` (descriptor, borrowed), with a thread that goes there.
+  static Result<NetlinkSocket> Open(NetlinkFamily family, int netns);
   // Any datagram socket that answers as the kernel does.
   explicit NetlinkSocket(UniqueFd fd) : fd_(std::move(fd)) {}
 
@@ -168,6 +170,7 @@ class NetlinkSocket {
 
  private:
   struct Answer;
+  static Result<NetlinkSocket> Prepare(NetlinkFamily family, Result<UniqueFd> fd);
   Result<> Read(Answer& answer);
   Result<size_t> Receive(int flags);
 

@@ -1,6 +1,7 @@
-// store check.
+// store check, store export-factory.
 #include <unistd.h>
 
+#include <climits>
 #include <set>
 
 #include "cli/commands.h"
@@ -68,7 +69,39 @@ std::string SummaryText(JsonValue summary) {
   return text;
 }
 
+constexpr Option kExportFactory[] = {
+    {"tier", 0, OptionKind::kValue, "TIER", "Of the devices: A1, A2 or B (docs/store.md)"},
+};
+
 }  // namespace
+
+std::span<const Option> ExportFactoryOptions() {
+  return kExportFactory;
+}
+
+Result<int> ExportFactoryCommand(const Invocation& call) {
+  std::string directory = call.word(0);
+  if (!directory.starts_with('/')) {  // the daemon has another working directory
+    char here[PATH_MAX];
+    if (getcwd(here, sizeof here) == nullptr)
+      return FailSys("getcwd");
+    directory.insert(0, Cat(here, "/"));
+  }
+  std::vector<std::string> images(call.words().begin() + 1, call.words().end());
+  JsonWriter json;
+  json.Object().Field("directory", directory).Field("images", images);
+  json.Field("tier", call.arguments.Value("tier")).End();
+  auto answer =
+      TRY(call.client.Open("POST", Target("/wherry/v1/store/export-factory"), json.Take()));
+  TRY(ForEachLine(*answer, [](std::string_view line) -> Result<> {
+    auto message = TRY(JsonDocument::Parse(line, "answer"));
+    std::string_view error = message["error"].str();
+    if (!error.empty())
+      return Fail(Errc::kIo, std::string(error));
+    return Print(Cat(message["status"].str(), "\n"));
+  }));
+  return 0;
+}
 
 std::span<const Option> StoreCheckOptions() {
   return kStoreCheck;

@@ -86,6 +86,7 @@ constexpr Command kCommands[] = {
     {"stats", "[CONTAINER...]", "Show what containers use", 0, kAny, kMixed, StatsOptions, StatsCommand},
     {"stop", "CONTAINER...", "End containers: signal, then kill after a time", 1, kAny, kMixed, StopOptions, StopCommand},
     {"store check", "", "Look for damage in the store of images", 0, 0, kMixed, StoreCheckOptions, StoreCheckCommand},
+    {"store export-factory", "DIRECTORY IMAGE...", "Copy images to a directory that devices have as their factory store", 2, kAny, kMixed, ExportFactoryOptions, ExportFactoryCommand},
     {"system df", "", "Show what images and containers take on the disk", 0, 0, kMixed, SystemDfOptions, SystemDfCommand},
     {"system prune", "", "Remove containers that do not run, and images and networks that nothing uses", 0, 0, kMixed, SystemPruneOptions, SystemPruneCommand},
     {"tag", "IMAGE NAME", "Give an image another name", 2, 2, kMixed, NoOptions, TagCommand},

@@ -148,6 +148,8 @@ std::span<const Option> NetworkLsOptions();
 std::span<const Option> NetworkConnectOptions();
 std::span<const Option> NetworkPruneOptions();
 Result<int> StoreCheckCommand(const Invocation&);  // cmd_store.cpp
+Result<int> ExportFactoryCommand(const Invocation&);
+std::span<const Option> ExportFactoryOptions();
 std::span<const Option> StoreCheckOptions();
 Result<int> OtaStatusCommand(const Invocation&);  // cmd_updates.cpp
 Result<int> OtaApplyCommand(const Invocation&);

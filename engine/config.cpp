@@ -121,22 +121,13 @@ Result<> SetLevel(Config& config, std::string_view value) {
   return {};
 }
 
-constexpr store::Tier kTiers[] = {store::Tier::kImageDataOnly, store::Tier::kImage,
-                                  store::Tier::kDirectories};
-
 Result<> SetTier(Config& config, std::string_view value) {
-  config.store_tier.reset();
-  for (store::Tier tier : kTiers) {
-    if (store::TierName(tier) == value)
-      config.store_tier = tier;
-  }
-  if (config.store_tier || value == "auto")
-    return {};
-  return Fail(Errc::kInvalid, Cat("'", value, "' is none of auto, A1, A2, B"));
+  config.store.tier = TRY(store::ParseTier(value));
+  return {};
 }
 
 std::string TierSetting(const Config& config) {
-  return std::string(config.store_tier ? store::TierName(*config.store_tier) : "auto");
+  return std::string(config.store.tier ? store::TierName(*config.store.tier) : "auto");
 }
 
 Result<> SetRetries(Config& config, std::string_view value) {
@@ -254,19 +245,21 @@ constexpr Key kKeys[] = {
                                    [](const Config& c) { return Cat(c.log_max_size); }},
     {"containers", "log-max-files", [](Config& c, std::string_view v) { return SetCount(c.log_max_files, v, 1, 100); },
                                     [](const Config& c) { return Cat(c.log_max_files); }},
-    {"store", "max-layer-size", [](Config& c, std::string_view v) { return SetSize(c.store.max_layer_bytes, v); },
-                                [](const Config& c) { return Cat(c.store.max_layer_bytes); }},
+    {"store", "max-layer-size", [](Config& c, std::string_view v) { return SetSize(c.store.limits.max_layer_bytes, v); },
+                                [](const Config& c) { return Cat(c.store.limits.max_layer_bytes); }},
     {"store", "max-layer-entries",
-        [](Config& c, std::string_view v) { return SetCount(c.store.max_layer_entries, v, 1, 100'000'000); },
-        [](const Config& c) { return Cat(c.store.max_layer_entries); }},
+        [](Config& c, std::string_view v) { return SetCount(c.store.limits.max_layer_entries, v, 1, 100'000'000); },
+        [](const Config& c) { return Cat(c.store.limits.max_layer_entries); }},
     {"store", "max-expansion",
-        [](Config& c, std::string_view v) { return SetCount(c.store.max_expansion, v, 2, 1'000'000); },
-        [](const Config& c) { return Cat(c.store.max_expansion); }},
-    {"store", "reserve", [](Config& c, std::string_view v) { return SetSize(c.store.reserve_bytes, v); },
-                         [](const Config& c) { return Cat(c.store.reserve_bytes); }},
-    {"store", "max-zstd-window", [](Config& c, std::string_view v) { return SetSize(c.store.max_zstd_window, v); },
-                                 [](const Config& c) { return Cat(c.store.max_zstd_window); }},
+        [](Config& c, std::string_view v) { return SetCount(c.store.limits.max_expansion, v, 2, 1'000'000); },
+        [](const Config& c) { return Cat(c.store.limits.max_expansion); }},
+    {"store", "reserve", [](Config& c, std::string_view v) { return SetSize(c.store.limits.reserve_bytes, v); },
+                         [](const Config& c) { return Cat(c.store.limits.reserve_bytes); }},
+    {"store", "max-zstd-window", [](Config& c, std::string_view v) { return SetSize(c.store.limits.max_zstd_window, v); },
+                                 [](const Config& c) { return Cat(c.store.limits.max_zstd_window); }},
     {"store", "tier", SetTier, TierSetting},
+    {"store", "factory", [](Config& c, std::string_view v) { return SetPath(c.store.factory, v); },
+                         [](const Config& c) { return c.store.factory; }},
     {"store", "scrub-interval", SetScrubInterval, [](const Config& c) { return Seconds(c.scrub_interval.count()); }},
     {"store", "scrub-rate", SetScrubRate, [](const Config& c) { return Cat(c.scrub_rate); }},
     {"registries", "ca", [](Config& c, std::string_view v) { return SetPath(c.registry.system_ca, v); },

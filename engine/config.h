@@ -41,8 +41,7 @@ struct Config {
   uint64_t log_max_size = 10 << 20;  // of one container log file
   uint64_t log_max_files = 2;
   int stop_timeout_seconds = 10;
-  store::Limits store;
-  std::optional<store::Tier> store_tier;                          // absent: the best that works
+  store::Options store;
   std::chrono::seconds scrub_interval = std::chrono::hours(720);  // 0: never
   uint64_t scrub_rate = 1 << 20;                                  // bytes a second
   registry::Options registry;

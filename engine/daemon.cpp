@@ -182,8 +182,7 @@ Result<std::unique_ptr<store::Store>> OpenStore(const Config& config) {
   TRY(store::CheckBacking(root.get(), config.root));
   TRY(OwnDirectory(config.root, 0711, "root"));
   std::vector<std::string> notices;
-  auto opened =
-      store::Store::Open(Cat(config.root, "/store"), config.store, config.store_tier, &notices);
+  auto opened = store::Store::Open(Cat(config.root, "/store"), config.store, &notices);
   for (const std::string& notice : notices)
     LogWarning(notice);
   return opened;

@@ -19,6 +19,12 @@ Error NoSuchImage(std::string_view name) {
   return Error(Errc::kNotFound, Cat("No such image: ", name));
 }
 
+Error OfFactory(std::string_view name) {
+  return Error(Errc::kConflict, Cat("conflict: ", name,
+                                    " is of the factory store, which is read-only: it takes no "
+                                    "space of this device's store and cannot be removed"));
+}
+
 }  // namespace
 
 void PinTable::Add(const Digest& manifest_digest) {
@@ -215,12 +221,16 @@ Result<RemoveResult> Images::Remove(std::string_view name, Force force,
   Found found = TRY(Find(name));
   std::vector<std::string> tags, all;
   for (const store::Ref& ref : store_->Refs()) {
-    if (ref.manifest_digest != found.image->manifest_digest)
+    if (ref.factory && found.ref == ref.name)
+      return std::unexpected(OfFactory(name));
+    if (ref.factory || ref.manifest_digest != found.image->manifest_digest)
       continue;
     all.push_back(ref.name);
     if (ref.name.find('@') == std::string::npos)
       tags.push_back(ref.name);
   }
+  if (all.empty() && store_->IsFactoryOnly(found.image->manifest_digest))
+    return std::unexpected(OfFactory(name));
   if (!found.ref && tags.size() > 1 && force == Force::kNo) {
     return Fail(Errc::kConflict,
                 Cat("conflict: unable to delete ", name,
@@ -241,7 +251,7 @@ Result<RemoveResult> Images::Remove(std::string_view name, Force force,
     return result;
   }
   auto collected = TRY(store_->Collect({found.image->manifest_digest}, pins_->All()));
-  if (!collected.images.empty())
+  if (!collected.images.empty() && store_->Find(found.image->manifest_digest) == nullptr)
     result.deleted.push_back(found.image->config_digest);
   for (const Digest& layer : collected.layers)
     result.deleted.push_back(layer);
@@ -258,7 +268,7 @@ Result<PruneResult> Images::Prune(const std::set<Digest>& images) {
   for (const store::ImageKey& key : store_->Keys())
     ids[key.manifest_digest] = key.config_digest;
   for (const store::Ref& ref : store_->Refs()) {
-    if (!unused.contains(ref.manifest_digest))
+    if (ref.factory || !unused.contains(ref.manifest_digest))
       continue;
     auto reference = registry::Reference::Parse(ref.name);
     names.push_back(ref.name);

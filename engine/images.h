@@ -101,6 +101,14 @@ struct PushedTag {
 // Takes the pieces of an archive in their order, on the worker. An error ends the save.
 using ByteSink = std::move_only_function<Result<>(std::string_view)>;
 
+struct FactoryExport {
+  std::string directory;  // absolute; made when it is missing
+  std::vector<std::string> images;
+  std::optional<store::Tier> tier;  // absent: the best that works there
+  CancelFlag cancel;                // set by CancelTransfers too
+};
+using StatusSink = std::function<void(std::string_view)>;
+
 // What came of one image of an archive.
 struct LoadedImage {
   Digest id;
@@ -183,6 +191,9 @@ class Images {
   // Otherwise as Load.
   Result<> LoadPinned(ByteSource& archive, const std::vector<registry::Reference>& images,
                       const CancelFlag& cancel);
+  // Worker. Copies images with their names to a store directory that becomes a factory store
+  // (factory_export.cpp). What has been copied before an error stays.
+  Result<> ExportFactory(const FactoryExport& request, StatusSink tell);
   // Saves, loads and other archives at a time; kBusy beyond.
   static constexpr size_t kMaxArchives = 6;
   // One of them that is nobody's image, for as long as the result lives. `cancel` is set by

@@ -161,24 +161,27 @@ class Checker {
   }
 
   Result<> Record(const Digest& digest) {
-    auto content = ReadFileAt(store_.img_.get(), digest.hex(), kMaxRecordBytes);
+    int dir = store_.DirOfRecord(digest);
+    auto content = ReadFileAt(dir, digest.hex(), kMaxRecordBytes);
     TRY(Count(1, content ? content->size() : 0));
     auto record =
         content ? DecodeRecord(*content, digest) : std::unexpected(std::move(content).error());
     if (record)
       return {};
-    return Tell(DamageKind::kRecord, digest, Cat(kImageName, "/", digest.hex()),
-                record.error().message(), {digest});
+    return Tell(DamageKind::kRecord, digest,
+                Cat(store_.PlaceOf(dir), kImageName, "/", digest.hex()), record.error().message(),
+                {digest});
   }
 
   // Index and archive.
   Result<> Layer(const Digest& diff_id) {
     const std::set<Digest>& images = users_[diff_id];
-    std::string path = Cat(kLayerName, "/", diff_id.hex(), kIndexSuffix);
+    std::string name = Cat(diff_id.hex(), kIndexSuffix);
+    int dir = store_.DirOf(name);
+    std::string path = Cat(store_.PlaceOf(dir), kLayerName, "/", name);
     auto index = store_.ReadIndex(diff_id);
     struct stat info{};
-    std::string name = Cat(diff_id.hex(), kIndexSuffix);
-    (void)fstatat(store_.layer_.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW);
+    (void)fstatat(dir, name.c_str(), &info, AT_SYMLINK_NOFOLLOW);
     TRY(Count(1, static_cast<uint64_t>(info.st_size)));
     size_t objects = index ? index->object_count() : 0;
     auto tree = index ? index->Tree() : std::unexpected(std::move(index).error());
@@ -192,7 +195,8 @@ class Checker {
 
   Result<> Archive(const Digest& diff_id, const std::set<Digest>& images) {
     std::string name = Cat(diff_id.hex(), kSplitSuffix);
-    auto fd = OpenAt(store_.layer_.get(), name, O_RDONLY | O_NOFOLLOW);
+    int dir = store_.DirOf(name);
+    auto fd = OpenAt(dir, name, O_RDONLY | O_NOFOLLOW);
     struct stat info{};
     Result<> sound = fd && fstat(fd->get(), &info) == 0 && info.st_size > 0
                          ? Result<>()
@@ -204,8 +208,8 @@ class Checker {
     TRY(Count(1, content_ ? static_cast<uint64_t>(info.st_size) : 0));
     if (sound)
       return {};
-    return Tell(DamageKind::kArchive, diff_id, Cat(kLayerName, "/", name), sound.error().message(),
-                images);
+    return Tell(DamageKind::kArchive, diff_id, Cat(store_.PlaceOf(dir), kLayerName, "/", name),
+                sound.error().message(), images);
   }
 
   // Their indexes have been verified.
@@ -257,7 +261,8 @@ class Checker {
         images[object.digest].insert(users_[diff_id].begin(), users_[diff_id].end());
     });
     for (auto& [digest, what] : bad) {
-      TRY(Tell(DamageKind::kObject, digest, Cat(kObjectsName, "/", ObjectPath(digest)),
+      std::string_view place = store_.PlaceOf(store_.objects_->Find(digest).dir);
+      TRY(Tell(DamageKind::kObject, digest, Cat(place, kObjectsName, "/", ObjectPath(digest)),
                std::move(what), images[digest]));
     }
     return {};
@@ -265,11 +270,10 @@ class Checker {
 
   // What is wrong with it; empty: nothing.
   Result<std::string> Object(const ObjectSize& object) {
-    std::string path = ObjectPath(object.digest);
-    struct stat info;
-    if (fstatat(store_.objects_->dir(), path.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    auto [dir, info, error] = store_.objects_->Find(object.digest);
+    if (dir < 0) {
       TRY(Count(1, 0));
-      return errno == ENOENT ? std::string("is missing") : ErrnoText(errno);
+      return error == ENOENT ? std::string("is missing") : ErrnoText(error);
     }
     if (!S_ISREG(info.st_mode) || static_cast<uint64_t>(info.st_size) != object.size) {
       TRY(Count(1, 0));
@@ -304,7 +308,8 @@ class Checker {
 
   Result<> Metadata(const Digest& chain_id, const std::vector<LayerInfo>& layers) {
     std::string name = Cat(chain_id.hex(), kImageSuffix);
-    auto fd = OpenAt(store_.layer_.get(), name, O_RDONLY | O_NOFOLLOW);
+    int dir = store_.DirOf(name);
+    auto fd = OpenAt(dir, name, O_RDONLY | O_NOFOLLOW);
     if (!fd)
       return {};
     struct stat info{};
@@ -321,12 +326,13 @@ class Checker {
     TRY(Count(1, content_ ? static_cast<uint64_t>(info.st_size) : 0));
     if (what.empty())
       return {};
-    return Tell(DamageKind::kMetadata, chain_id, Cat(kLayerName, "/", name), what,
-                ImagesOf(layers));
+    return Tell(DamageKind::kMetadata, chain_id, Cat(store_.PlaceOf(dir), kLayerName, "/", name),
+                what, ImagesOf(layers));
   }
 
   Result<> Tree(const Digest& diff_id) {
-    auto root = OpenAt(store_.tree_.get(), diff_id.hex(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    bool factory = false;
+    auto root = store_.OpenTree(diff_id, &factory);
     if (!root || !content_)
       return {};
     auto index = store_.ReadIndex(diff_id);
@@ -338,7 +344,8 @@ class Checker {
     TRY(Count(1, 0));
     if (faults.empty())
       return {};
-    std::string path = Cat(kTreeName, "/", diff_id.hex(), "/", faults[0].path);
+    std::string path = Cat(factory ? store_.factory_->prefix : "", kTreeName, "/", diff_id.hex(),
+                           "/", faults[0].path);
     return Tell(DamageKind::kTree, diff_id, std::move(path), faults[0].what, users_[diff_id]);
   }
 

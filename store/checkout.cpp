@@ -114,12 +114,15 @@ class Checkout {
       return SetMetadata(made.get(), inode);
     }
     const Digest& digest = tree_.Object(inode);
-    UniqueFd object = TRY_CTX(Cat("its content ", digest.string()), objects_.OpenObject(digest));
+    auto own = objects_.OpenOwn(digest);
+    bool here = own.has_value();  // else on another file system
+    UniqueFd object = TRY_CTX(Cat("its content ", digest.string()),
+                              here ? std::move(own) : objects_.OpenObject(digest));
     struct stat info;
     if (fstat(object.get(), &info) != 0)
       return FailSys("stat");
-    bool agrees = info.st_nlink > 1 && Agrees(object.get(), info, inode);
-    if (info.st_nlink == 1) {
+    bool agrees = here && info.st_nlink > 1 && Agrees(object.get(), info, inode);
+    if (here && info.st_nlink == 1) {
       TRY(ClearXattrs(object.get()));
       TRY(SetMetadata(object.get(), inode));
       agrees = true;

@@ -76,7 +76,9 @@ Result<CollectResult> StoreImpl::Collect(const std::set<Digest>& candidates,
       named.insert(digest);
     }
     for (const Digest& digest : candidates) {
-      if (images_.contains(digest) && !named.contains(digest) && !in_use.contains(digest)) {
+      auto image = images_.find(digest);
+      if (image != images_.end() && image->second.own && !named.contains(digest) &&
+          !in_use.contains(digest)) {
         result.images.push_back(digest);
       }
     }
@@ -114,12 +116,15 @@ Result<> StoreImpl::Sweep(CollectResult& result) {
   {
     std::lock_guard lock(mutex_);
     for (const auto& [diff_id, layer] : layers_) {
-      if (layer.images == 0 && layer.pins == 0) {
+      if (layer.own && layer.images == 0 && layer.pins == 0) {
         unused.push_back(diff_id);
       }
     }
     for (const Digest& diff_id : unused) {
-      layers_.erase(diff_id);  // from here on nobody can pin it
+      LayerState& layer = layers_[diff_id];
+      layer.own = false;
+      if (!layer.factory)
+        layers_.erase(diff_id);  // from here on nobody can pin it
       broken_.erase(diff_id);
     }
   }
@@ -203,12 +208,13 @@ Result<> StoreImpl::RemoveObjects(CollectResult& result) {
   std::sort(suspects.begin(), suspects.end());
   suspects.erase(std::unique(suspects.begin(), suspects.end()), suspects.end());
   std::vector<bool> needed(suspects.size());
-  auto marked = ForEachObject(LayerIndex::Trust::kVerify, [&](const ObjectSize& object) {
-    auto found = std::lower_bound(suspects.begin(), suspects.end(), object.digest);
-    if (found != suspects.end() && *found == object.digest) {
-      needed[static_cast<size_t>(found - suspects.begin())] = true;
-    }
-  });
+  auto marked =
+      ForEachObject(Origin::kHere, LayerIndex::Trust::kVerify, [&](const ObjectSize& object) {
+        auto found = std::lower_bound(suspects.begin(), suspects.end(), object.digest);
+        if (found != suspects.end() && *found == object.digest) {
+          needed[static_cast<size_t>(found - suspects.begin())] = true;
+        }
+      });
   if (!marked) {
     Suspect(suspects);
     return WhileReadable(std::move(marked));
@@ -223,13 +229,15 @@ Result<> StoreImpl::RemoveObjects(CollectResult& result) {
 
 // Calls `use` for the objects of all layers, interrupted ones too; an index that cannot be read
 // ends it with its error.
-Result<> StoreImpl::ForEachObject(LayerIndex::Trust trust, const LayerIndex::UseObject& use) const {
+Result<> StoreImpl::ForEachObject(Origin origin, LayerIndex::Trust trust,
+                                  const LayerIndex::UseObject& use) const {
   std::vector<Digest> layers;
   std::set<Digest> interrupted;
   {
     std::lock_guard lock(mutex_);
     for (const auto& [diff_id, layer] : layers_) {
-      layers.push_back(diff_id);
+      if (layer.own || origin == Origin::kAnywhere)
+        layers.push_back(diff_id);
     }
     interrupted = interrupted_;
   }
@@ -246,13 +254,14 @@ Result<> StoreImpl::ForEachObject(LayerIndex::Trust trust, const LayerIndex::Use
 // whatever is in obj/ and no layer has. An object that is taken for another stays.
 Result<> StoreImpl::RemoveUnusedObjects(CollectResult& result) {
   uint64_t total = 0;
-  TRY(ForEachObject(LayerIndex::Trust::kVerify, [&](const ObjectSize&) { ++total; }));
+  TRY(ForEachObject(Origin::kHere, LayerIndex::Trust::kVerify,
+                    [&](const ObjectSize&) { ++total; }));
   auto ranges = DigestRanges(total, kHeadsAtOnce);
   std::vector<uint64_t> needed;
   needed.reserve(RangeCapacity(total, ranges.size()));
   for (const DigestRange& range : ranges) {
     needed.clear();
-    TRY(ForEachObject(LayerIndex::Trust::kVerified, [&](const ObjectSize& object) {
+    TRY(ForEachObject(Origin::kHere, LayerIndex::Trust::kVerified, [&](const ObjectSize& object) {
       if (range.Has(object.digest))
         needed.push_back(DigestHead(object.digest));
     }));

@@ -83,15 +83,15 @@ Digest ChainId(const std::vector<LayerInfo>& layers) {
 Result<LayerIndex> StoreImpl::ReadIndex(const Digest& diff_id) const {
   std::string name = Cat(diff_id.hex(), kIndexSuffix);
   std::string content =
-      TRY_CTX(Cat("layer ", diff_id.string()), ReadFileAt(layer_.get(), name, kMaxIndexBytes));
+      TRY_CTX(Cat("layer ", diff_id.string()), ReadFileAt(DirOf(name), name, kMaxIndexBytes));
   return LayerIndex::Decode(std::move(content), diff_id);
 }
 
 Result<> StoreImpl::ScanIndex(const Digest& diff_id, LayerIndex::Trust trust,
                               const LayerIndex::UseObject& use) const {
   auto scan = [&]() -> Result<> {
-    UniqueFd file =
-        TRY(OpenAt(layer_.get(), Cat(diff_id.hex(), kIndexSuffix), O_RDONLY | O_NOFOLLOW));
+    std::string name = Cat(diff_id.hex(), kIndexSuffix);
+    UniqueFd file = TRY(OpenAt(DirOf(name), name, O_RDONLY | O_NOFOLLOW));
     return LayerIndex::Scan(file.get(), diff_id, trust, use);
   };
   TRY_CTX(Cat("layer ", diff_id.string()), scan());
@@ -125,7 +125,12 @@ Result<SmallContents> StoreImpl::FindSmall(const WantedContents& wanted) const {
 }
 
 bool StoreImpl::HasImage(const Digest& chain_id) const {
-  return faccessat(layer_.get(), Cat(chain_id.hex(), kImageSuffix).c_str(), F_OK, 0) == 0;
+  std::string name = Cat(chain_id.hex(), kImageSuffix);
+  if (faccessat(layer_.get(), name.c_str(), F_OK, 0) == 0)
+    return true;
+  std::lock_guard lock(mutex_);
+  return factory_ && !bad_chains_.contains(chain_id) &&
+         faccessat(factory_->layer.get(), name.c_str(), F_OK, 0) == 0;
 }
 
 // As overlayfs would show the layers together.
@@ -151,6 +156,15 @@ Result<uint64_t> StoreImpl::MakeImage(const std::vector<LayerInfo>& layers, cons
   ErofsStats stats = TRY(WriteErofs(merged, fd.get()));
   TRY(ops_.Rename(dir, kImagePart, layer_.get(), Cat(chain_id.hex(), kImageSuffix)));
   return stats.size_bytes;
+}
+
+Result<UniqueFd> StoreImpl::OpenTree(const Digest& diff_id, bool* factory) const {
+  auto own = OpenAt(tree_.get(), diff_id.hex(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (own || own.error().code() != Errc::kNotFound || !factory_ || !factory_->tree)
+    return own;
+  if (factory != nullptr)
+    *factory = true;
+  return OpenAt(factory_->tree.get(), diff_id.hex(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 
 // Into a directory of its own first: a name in tree/ always stands for the complete layer.
@@ -179,7 +193,7 @@ Result<> StoreImpl::EnsureRoot(const std::vector<LayerInfo>& layers, const Diges
   }
   bool made = false;
   for (const LayerInfo& layer : layers) {
-    if (faccessat(tree_.get(), layer.diff_id.hex().c_str(), F_OK, 0) == 0)
+    if (OpenTree(layer.diff_id))
       continue;
     LayerIndex index = TRY(ReadIndex(layer.diff_id));
     LayerTree tree = TRY(index.Tree());
@@ -191,11 +205,15 @@ Result<> StoreImpl::EnsureRoot(const std::vector<LayerInfo>& layers, const Diges
 
 Result<RootFs> StoreImpl::ImageRoot(const Digest& chain_id) const {
   std::string name = Cat(chain_id.hex(), kImageSuffix);
-  UniqueFd fd = TRY(OpenAt(layer_.get(), name, O_RDONLY | O_NOFOLLOW));
+  int dir = DirOf(name);
+  UniqueFd fd = TRY(OpenAt(dir, name, O_RDONLY | O_NOFOLLOW));
   ErofsRoot root = TRY(ReadErofsRoot(fd.get()));
+  std::vector<std::string> objects = {Cat(directory_, "/", kObjectsName)};
+  if (factory_)
+    objects.push_back(Cat(factory_->prefix, kObjectsName));
   return RootFs{.lower = {},
-                .image = Cat(directory_, "/", kLayerName, "/", name),
-                .objects = Cat(directory_, "/", kObjectsName),
+                .image = Cat(BaseOf(dir), kLayerName, "/", name),
+                .objects = std::move(objects),
                 .data_only = tier_ == Tier::kImageDataOnly,
                 .mode = root.mode,
                 .uid = root.uid,
@@ -211,7 +229,8 @@ Result<RootFs> StoreImpl::TreeRoot(const std::vector<LayerInfo>& layers) const {
     if (!seen.insert(layer->diff_id).second)
       continue;
     std::string name = layer->diff_id.hex();
-    UniqueFd fd = TRY_CTX(Cat("layer ", name), OpenAt(tree_.get(), name, O_RDONLY | O_DIRECTORY));
+    bool factory = false;
+    UniqueFd fd = TRY_CTX(Cat("layer ", name), OpenTree(layer->diff_id, &factory));
     if (root.lower.empty()) {
       struct stat info;
       if (fstat(fd.get(), &info) != 0)
@@ -220,7 +239,8 @@ Result<RootFs> StoreImpl::TreeRoot(const std::vector<LayerInfo>& layers) const {
       root.uid = info.st_uid;
       root.gid = info.st_gid;
     }
-    root.lower.push_back(Cat(directory_, "/", kTreeName, "/", name));
+    root.lower.push_back(
+        Cat(BaseOf(factory ? factory_->tree.get() : tree_.get()), kTreeName, "/", name));
     if (IsOpaque(fd.get()))
       break;
   }
@@ -249,8 +269,8 @@ Result<std::unique_ptr<ByteSource>> StoreImpl::OpenLayer(const Digest& diff_id) 
   if (!HasLayer(diff_id))
     return Fail(Errc::kNotFound, Cat("layer ", diff_id.string(), " is not in the store"));
   auto index = std::make_shared<const LayerIndex>(TRY(ReadIndex(diff_id)));
-  UniqueFd split =
-      TRY(OpenAt(layer_.get(), Cat(diff_id.hex(), kSplitSuffix), O_RDONLY | O_NOFOLLOW));
+  std::string name = Cat(diff_id.hex(), kSplitSuffix);
+  UniqueFd split = TRY(OpenAt(DirOf(name), name, O_RDONLY | O_NOFOLLOW));
   auto open_object = [this, index](uint64_t number) -> Result<UniqueFd> {
     if (number >= index->object_count())
       return Fail(Errc::kCorrupt, "the layer's archive has more objects than its index");
@@ -273,8 +293,8 @@ Result<std::unique_ptr<ByteSource>> StoreImpl::ApplyDelta(const Digest& from, By
 Result<uint64_t> StoreImpl::ArchiveSize(const Digest& diff_id) {
   if (!HasLayer(diff_id))
     return Fail(Errc::kNotFound, Cat("layer ", diff_id.string(), " is not in the store"));
-  UniqueFd split =
-      TRY(OpenAt(layer_.get(), Cat(diff_id.hex(), kSplitSuffix), O_RDONLY | O_NOFOLLOW));
+  std::string name = Cat(diff_id.hex(), kSplitSuffix);
+  UniqueFd split = TRY(OpenAt(DirOf(name), name, O_RDONLY | O_NOFOLLOW));
   FileSource file(split.get());
   auto parts =
       TRY_CTX(Cat("layer ", diff_id.string()), Decompress(file, Compression::kGzip, limits_));

@@ -40,6 +40,22 @@ Result<Objects> Objects::Open(int store_dir, DiskOps& ops) {
   return Objects(std::move(dir), ops);
 }
 
+void Objects::SetFactory(int dir, bool counts) {
+  factory_ = dir;
+  factory_counts_ = counts;
+}
+
+void Objects::Distrust(const Digest& digest) {
+  std::lock_guard lock(doubts_->mutex);
+  doubts_->bad.insert(digest);
+}
+
+// May be there, that is.
+bool Objects::InFactory(const Digest& digest) const {
+  std::lock_guard lock(doubts_->mutex);
+  return factory_ >= 0 && !doubts_->bad.contains(digest);
+}
+
 bool Objects::IsDoubted(const Digest& digest) const {
   std::lock_guard lock(doubts_->mutex);
   return doubts_->digests.contains(digest);
@@ -75,13 +91,34 @@ bool Objects::Holds(const Digest& digest, std::span<const std::byte> content) co
 }
 
 bool Objects::IsThere(const Digest& digest, uint64_t size) const {
-  struct stat info;
-  return fstatat(dir_.get(), ObjectPath(digest).c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
-         S_ISREG(info.st_mode) && static_cast<uint64_t>(info.st_size) == size;
+  Found found = Find(digest);
+  return (found.dir == dir_.get() || factory_counts_) && S_ISREG(found.info.st_mode) &&
+         static_cast<uint64_t>(found.info.st_size) == size;
+}
+
+Objects::Found Objects::Find(const Digest& digest) const {
+  std::string path = ObjectPath(digest);
+  Found found;
+  if (fstatat(dir_.get(), path.c_str(), &found.info, AT_SYMLINK_NOFOLLOW) == 0) {
+    found.dir = dir_.get();
+    return found;
+  }
+  found.error = errno;
+  if (found.error == ENOENT && InFactory(digest) &&
+      fstatat(factory_, path.c_str(), &found.info, AT_SYMLINK_NOFOLLOW) == 0)
+    found.dir = factory_;
+  return found;
+}
+
+Result<UniqueFd> Objects::OpenOwn(const Digest& digest) const {
+  return OpenAt(dir_.get(), ObjectPath(digest), O_RDONLY | O_NOFOLLOW);
 }
 
 Result<UniqueFd> Objects::OpenObject(const Digest& digest) const {
-  return OpenAt(dir_.get(), ObjectPath(digest), O_RDONLY | O_NOFOLLOW);
+  auto own = OpenOwn(digest);
+  if (own || own.error().code() != Errc::kNotFound || !InFactory(digest))
+    return own;
+  return OpenAt(factory_, ObjectPath(digest), O_RDONLY | O_NOFOLLOW);
 }
 
 Result<> Objects::Place(int dir, const std::string& name, const Digest& digest) {
@@ -154,7 +191,7 @@ Result<> ObjectWriter::Begin(uint64_t size, const Digest* told) {
   else if (find_twins_)
     twins = find_twins_(size);
   for (const Digest& digest : twins) {
-    auto fd = objects_.OpenObject(digest);
+    auto fd = objects_.OpenCounted(digest);
     struct stat info;
     bool fits = fd && fstat(fd->get(), &info) == 0 && static_cast<uint64_t>(info.st_size) == size;
     if (fits && stream_->twins.size() < kMaxTwins)

@@ -3,6 +3,8 @@
 // record was written after the next syncfs needs it (docs/store.md, "Commit").
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -39,11 +41,16 @@ struct ObjectSize {
   uint64_t size = 0;
 };
 
-// The directory obj/ of a store. Any thread.
+// The directory obj/ of a store, and behind it that of a factory store. Any thread.
 class Objects {
  public:
   // Makes it when it is missing.
   static Result<Objects> Open(int store_dir, DiskOps& ops);
+  // Reads from the directory `dir` (borrowed) what is not here. `counts`: such an object need not
+  // be here as well.
+  void SetFactory(int dir, bool counts);
+  // Damaged there: not used any more.
+  void Distrust(const Digest& digest);
 
   // Whether there is an object of that size. One of another size is damage: it counts as absent,
   // and Place puts the right one there.
@@ -56,6 +63,19 @@ class Objects {
   // Its content has been compared.
   void Trust(const Digest& digest) const;
   Result<UniqueFd> OpenObject(const Digest& digest) const;
+  // Not from the factory store.
+  Result<UniqueFd> OpenOwn(const Digest& digest) const;
+  // One that need not be written again.
+  Result<UniqueFd> OpenCounted(const Digest& digest) const {
+    return factory_counts_ ? OpenObject(digest) : OpenOwn(digest);
+  }
+  // The directory that has it, and its attributes; nothing: neither does, or with that errno.
+  struct Found {
+    int dir = -1;
+    struct stat info = {};
+    int error = 0;
+  };
+  Found Find(const Digest& digest) const;
   // Gives a file its name as an object.
   Result<> Place(int dir, const std::string& name, const Digest& digest);
   // Returns the bytes that became free; absent is success.
@@ -71,13 +91,17 @@ class Objects {
   struct Doubts {
     std::mutex mutex;
     std::unordered_set<Digest, DigestHash> digests;
+    std::unordered_set<Digest, DigestHash> bad;  // in the factory store
   };
   Objects(UniqueFd dir, DiskOps& ops)
       : dir_(std::move(dir)), ops_(&ops), doubts_(std::make_unique<Doubts>()) {}
   bool IsThere(const Digest& digest, uint64_t size) const;
   bool IsDoubted(const Digest& digest) const;
+  bool InFactory(const Digest& digest) const;
 
   UniqueFd dir_;
+  int factory_ = -1;
+  bool factory_counts_ = false;
   DiskOps* ops_;
   std::unique_ptr<Doubts> doubts_;
 };

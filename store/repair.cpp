@@ -54,6 +54,8 @@ Result<> StoreImpl::SetAside(const std::vector<Damage>& damages) {
         image->second.record_damaged = true;
     } else if (damage.kind == DamageKind::kMetadata) {
       keep(ops_.RemoveFile(layer_.get(), Cat(damage.digest.hex(), kImageSuffix)));
+      std::lock_guard lock(mutex_);
+      bad_chains_.insert(damage.digest);
     } else if (damage.kind == DamageKind::kTree && !FindBroken(damage.digest)) {
       keep(RemakeTree(damage.digest));
     }
@@ -64,8 +66,10 @@ Result<> StoreImpl::SetAside(const std::vector<Damage>& damages) {
 // Not removed: somebody may want to see what has become of it. Each has one place.
 Result<> StoreImpl::QuarantineObject(const Digest& digest) {
   struct stat info;
-  if (fstatat(objects_->dir(), ObjectPath(digest).c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0)
+  if (fstatat(objects_->dir(), ObjectPath(digest).c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    objects_->Distrust(digest);
     return {};
+  }
   if (Quarantine(objects_->dir(), ObjectPath(digest), Cat(kObjectPrefix, digest.hex())))
     return {};
   uint64_t freed = TRY_CTX("remove a damaged object", objects_->Remove(digest));
@@ -185,7 +189,8 @@ Result<> StoreImpl::RemakeImages(const Digest& diff_id) {
 // Name by name: running containers have the directory mounted.
 Result<> StoreImpl::RemakeTree(const Digest& diff_id) {
   std::string name = diff_id.hex();
-  auto root = OpenAt(tree_.get(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  bool factory = false;
+  auto root = OpenTree(diff_id, &factory);
   if (!root)
     return {};
   LayerIndex index = TRY(ReadIndex(diff_id));
@@ -193,6 +198,10 @@ Result<> StoreImpl::RemakeTree(const Digest& diff_id) {
   auto faults = CheckTree(tree, *objects_, root->get(), TreeCheck::kContent, kNoLimit);
   if (faults.empty())
     return {};
+  if (factory) {
+    TRY(MakeTree(tree, diff_id, txn_.get()));
+    return {};
+  }
   TRY(ops_.RemoveTree(txn_.get(), kMendName));
   TRY(ops_.MakeDir(txn_.get(), kMendName));
   UniqueFd dir = TRY(OpenAt(txn_.get(), kMendName, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));

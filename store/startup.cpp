@@ -23,6 +23,7 @@ namespace {
 constexpr uint32_t kPrivate = 0700;
 constexpr uint32_t kPrivateFile = 0600;
 constexpr size_t kShownHex = 12;
+constexpr size_t kMaxCleanBytes = 64;  // the id of a factory store
 
 Error Unusable(Error error, std::string_view directory) {
   return std::move(error).FollowedBy(
@@ -61,21 +62,39 @@ struct StoreImpl::FoundRefs {
   std::vector<Record> records;
 };
 
+Result<> CheckLayerFiles(const Image& image, const std::set<std::string>& layer_files) {
+  for (const LayerInfo& layer : image.layers) {
+    if (!layer_files.contains(Cat(layer.diff_id.hex(), kIndexSuffix))) {
+      return Fail(Errc::kCorrupt,
+                  Cat("its layer ", layer.diff_id.hex().substr(0, kShownHex), " is missing"));
+    }
+  }
+  return {};
+}
+
+Result<> CheckStoreVersion(uint64_t version, const std::string& directory,
+                           std::string_view remedy) {
+  if (version <= kStoreVersion)
+    return {};
+  return Fail(Errc::kUnsupported,
+              Cat(directory, " has store format ", version, ", this version of wherry knows ",
+                  kStoreVersion, "; install a newer wherry, or ", remedy));
+}
+
 Result<std::unique_ptr<StoreImpl>> StoreImpl::OpenWith(const std::string& directory,
-                                                       const Limits& limits,
-                                                       std::optional<Tier> tier, DiskOps& ops,
+                                                       const Options& options, DiskOps& ops,
                                                        std::vector<std::string>* notices) {
   auto made = MakeDirs(directory, kPrivate);
   auto path = made ? AbsolutePath(directory) : std::unexpected(std::move(made).error());
   if (!path) {
     return std::unexpected(Unusable(std::move(path).error(), directory).Wrap("open the store"));
   }
-  std::unique_ptr<StoreImpl> store(new StoreImpl(*std::move(path), limits, ops));
-  TRY_CTX("open the store", store->Start(tier, notices));
+  std::unique_ptr<StoreImpl> store(new StoreImpl(*std::move(path), options, ops));
+  TRY_CTX("open the store", store->Start(options, notices));
   return store;
 }
 
-Result<> StoreImpl::Start(std::optional<Tier> tier, std::vector<std::string>* notices) {
+Result<> StoreImpl::Start(const Options& options, std::vector<std::string>* notices) {
   std::vector<std::string> ignored;
   std::vector<std::string>& told = notices != nullptr ? *notices : ignored;
   dir_ = TRY(OpenDir(directory_));
@@ -87,10 +106,33 @@ Result<> StoreImpl::Start(std::optional<Tier> tier, std::vector<std::string>* no
   FoundRefs found;
   TRY(LoadRecords(found, told));
   TRY(LoadRefs(found, told));
+  LoadFactory(options.factory, told);
   RemoveLeftovers(told);
-  tier_ = TRY(ChooseTier(tier, txn_.get(), Cat(directory_, "/", kTransactionName)));
-  clean_ = checked_ = faccessat(dir_.get(), kCleanName, F_OK, 0) == 0;
+  tier_ = TRY(ChooseTier(options.tier, txn_.get(), Cat(directory_, "/", kTransactionName)));
+  if (factory_)
+    objects_->SetFactory(factory_->objects.get(), tier_ != Tier::kDirectories);
+  // Images here may rely on objects of the factory store there was.
+  auto clean = ReadFileAt(dir_.get(), kCleanName, kMaxCleanBytes);
+  clean_ = checked_ = clean && *clean == (factory_ ? factory_->id : "");
+  if (!clean_)
+    TRY(ops_.RemoveFile(dir_.get(), kCleanName));
   return {};
+}
+
+// Without it everything goes on: what images here lack then is found as damage.
+void StoreImpl::LoadFactory(const std::string& directory, std::vector<std::string>& notices) {
+  if (directory.empty())
+    return;
+  auto factory = OpenFactory(directory, notices);
+  if (!factory) {
+    notices.push_back(
+        Cat("the factory store ", directory, " is not used: ", factory.error().message()));
+    return;
+  }
+  factory_ = *std::move(factory);
+  std::lock_guard lock(mutex_);
+  for (const Image& image : std::exchange(factory_->images, {}))
+    AddFactoryImageLocked(image);
 }
 
 StoreImpl::~StoreImpl() {
@@ -124,7 +166,8 @@ void StoreImpl::MarkClean() {
   std::lock_guard lock(mutex_);
   if (clean_ || !checked_ || transactions_ > 0 || !broken_.empty())
     return;
-  clean_ = ops_.Create(dir_.get(), kCleanName, kPrivateFile).has_value();
+  auto file = ops_.Create(dir_.get(), kCleanName, kPrivateFile);
+  clean_ = file && (!factory_ || WriteAll(file->get(), factory_->id, kCleanName));
 }
 
 Result<> StoreImpl::Lock() {
@@ -148,11 +191,8 @@ Result<> StoreImpl::CheckVersion(std::vector<std::string>& notices) {
   auto text = ReadFileAt(dir_.get(), kVersionName, 64);
   bool fresh = !text && text.error().code() == Errc::kNotFound;
   auto version = text ? ParseUint(Trim(*text)) : std::unexpected(std::move(text).error());
-  if (version && *version > kStoreVersion) {
-    return Fail(Errc::kUnsupported,
-                Cat(directory_, " has store format ", *version, ", this version of wherry knows ",
-                    kStoreVersion, "; install a newer wherry, or choose another --root"));
-  }
+  if (version)
+    TRY(CheckStoreVersion(*version, directory_, "choose another --root"));
   auto opened = OpenParts();
   if (!opened) {
     return std::unexpected(Unusable(std::move(opened).error(), directory_));
@@ -209,12 +249,7 @@ Result<> StoreImpl::LoadRecord(const std::string& name, const std::set<std::stri
   Digest digest = TRY(Digest::ParseHex(name));
   std::string content = TRY(ReadFileAt(img_.get(), name, kMaxRecordBytes));
   StoredRecord record = TRY(DecodeRecord(content, digest));
-  for (const LayerInfo& layer : record.image.layers) {
-    if (!layer_files.contains(Cat(layer.diff_id.hex(), kIndexSuffix))) {
-      return Fail(Errc::kCorrupt,
-                  Cat("its layer ", layer.diff_id.hex().substr(0, kShownHex), " is missing"));
-    }
-  }
+  TRY(CheckLayerFiles(record.image, layer_files));
   found.records.push_back({record.image.created_unix_nanos, digest, std::move(record.refs)});
   std::lock_guard lock(mutex_);
   AddImageLocked(record.image);
@@ -279,8 +314,10 @@ Result<std::vector<StoreImpl::UnusedFile>> StoreImpl::UnusedLayerFiles() const {
     std::string_view suffix = std::string_view(name).substr(dot);
     auto digest = Digest::ParseHex(name.substr(0, dot));
     bool of_layer = suffix == kIndexSuffix || suffix == kSplitSuffix;
-    bool used = digest && (suffix == kImageSuffix ? chains.contains(*digest)
-                                                  : of_layer && layers_.contains(*digest));
+    auto layer = digest ? layers_.find(*digest) : layers_.end();
+    bool used = digest &&
+                (suffix == kImageSuffix ? chains.contains(*digest)
+                                        : of_layer && layer != layers_.end() && layer->second.own);
     if (!used) {
       unused.push_back({layer_.get(), name});
     }

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -9,10 +10,9 @@
 
 namespace wherry::store {
 
-Result<std::unique_ptr<Store>> Store::Open(const std::string& directory, const Limits& limits,
-                                           std::optional<Tier> tier,
+Result<std::unique_ptr<Store>> Store::Open(const std::string& directory, const Options& options,
                                            std::vector<std::string>* notices) {
-  return StoreImpl::OpenWith(directory, limits, tier, DiskOps::Real(), notices);
+  return StoreImpl::OpenWith(directory, options, DiskOps::Real(), notices);
 }
 
 Result<> StoreImpl::CheckSpace(uint64_t needed_bytes) const {
@@ -44,7 +44,7 @@ std::shared_ptr<const Image> StoreImpl::Find(const Digest& manifest_digest) cons
       return parsed;
     }
   }
-  auto content = ReadFileAt(img_.get(), manifest_digest.hex(), kMaxRecordBytes);
+  auto content = ReadFileAt(DirOfRecord(manifest_digest), manifest_digest.hex(), kMaxRecordBytes);
   if (!content) {
     return nullptr;
   }
@@ -93,21 +93,50 @@ std::vector<ImageKey> StoreImpl::Keys() const {
 
 std::vector<Ref> StoreImpl::Refs() const {
   std::lock_guard lock(mutex_);
+  RefMap all = refs_;
+  if (factory_)
+    all.insert(factory_->refs.begin(), factory_->refs.end());
   std::vector<Ref> refs;
-  for (const auto& [name, digest] : refs_) {
-    refs.push_back({name, digest});
+  for (const auto& [name, digest] : all) {
+    refs.push_back({name, digest, !refs_.contains(name)});
   }
   return refs;
 }
 
+bool StoreImpl::IsFactoryOnly(const Digest& manifest_digest) const {
+  std::lock_guard lock(mutex_);
+  auto image = images_.find(manifest_digest);
+  return image != images_.end() && !image->second.own;
+}
+
 std::optional<Digest> StoreImpl::Resolve(std::string_view ref_name) const {
   std::lock_guard lock(mutex_);
+  return ResolveLocked(ref_name);
+}
+
+std::optional<Digest> StoreImpl::ResolveLocked(std::string_view ref_name) const {
   auto ref = refs_.find(ref_name);
-  return ref == refs_.end() ? std::nullopt : std::optional(ref->second);
+  if (ref != refs_.end())
+    return ref->second;
+  if (!factory_)
+    return std::nullopt;
+  auto made = factory_->refs.find(ref_name);
+  return made == factory_->refs.end() ? std::nullopt : std::optional(made->second);
 }
 
 Result<> StoreImpl::SetRef(const std::string& name, const Digest& manifest_digest) {
   TRY(CheckRefName(name));
+  if (IsFactoryOnly(manifest_digest) && Resolve(name) != manifest_digest) {
+    auto image = Find(manifest_digest);
+    if (image == nullptr)
+      return Fail(Errc::kCorrupt, "the image's record in the factory store cannot be read");
+    ImageRecord record{image->manifest, image->media_type, image->config, {}};
+    for (const LayerInfo& layer : image->layers)
+      record.diff_ids.push_back(layer.diff_id);
+    auto transaction = TRY(Begin());
+    TRY(transaction->Commit(record, {name}));
+    return {};
+  }
   std::lock_guard write_lock(write_mutex_);
   {
     std::lock_guard lock(mutex_);
@@ -160,7 +189,8 @@ std::optional<RefMap> StoreImpl::WithRefs(const std::vector<std::string>& names,
   std::lock_guard lock(mutex_);
   RefMap changed = refs_;
   for (const std::string& name : names) {
-    changed.insert_or_assign(name, manifest_digest);
+    if (ResolveLocked(name) != manifest_digest)
+      changed.insert_or_assign(name, manifest_digest);
   }
   if (changed == refs_)
     return std::nullopt;
@@ -178,6 +208,7 @@ Result<> StoreImpl::ReplaceRefs(RefMap refs) {
 
 void StoreImpl::AddImageLocked(const Image& image) {
   ImageState& state = images_[image.manifest_digest];
+  state.own = true;
   state.layers = image.layers;
   state.chain_id = ChainId(image.layers);
   state.config_digest = image.config_digest;
@@ -186,7 +217,25 @@ void StoreImpl::AddImageLocked(const Image& image) {
   for (const LayerInfo& layer : image.layers) {
     LayerState& known = layers_[layer.diff_id];
     known.size_bytes = layer.size_bytes;
+    known.own = true;
     known.images += counted.insert(layer.diff_id).second ? 1 : 0;
+  }
+}
+
+void StoreImpl::AddFactoryImageLocked(const Image& image) {
+  ImageState& state = images_[image.manifest_digest];
+  state.factory = true;
+  if (!state.own) {
+    state.layers = image.layers;
+    state.chain_id = ChainId(image.layers);
+    state.config_digest = image.config_digest;
+    state.created_unix_nanos = image.created_unix_nanos;
+  }
+  for (const LayerInfo& layer : image.layers) {
+    LayerState& known = layers_[layer.diff_id];
+    known.size_bytes = layer.size_bytes;
+    known.durable = true;
+    known.factory = true;
   }
 }
 
@@ -202,7 +251,28 @@ void StoreImpl::RemoveImageLocked(const Digest& manifest_digest) {
     }
   }
   dropped_chains_.insert(image->second.chain_id);
-  images_.erase(image);
+  image->second.own = false;
+  image->second.record_damaged = false;
+  if (!image->second.factory)
+    images_.erase(image);
+}
+
+int StoreImpl::DirOf(const std::string& layer_file) const {
+  bool there = factory_ && faccessat(layer_.get(), layer_file.c_str(), F_OK, 0) != 0;
+  return there ? factory_->layer.get() : layer_.get();
+}
+
+int StoreImpl::DirOfRecord(const Digest& manifest_digest) const {
+  return IsFactoryOnly(manifest_digest) ? factory_->img.get() : img_.get();
+}
+
+bool StoreImpl::IsFactoryDir(int dir) const {
+  return factory_ && (dir == factory_->layer.get() || dir == factory_->img.get() ||
+                      dir == factory_->tree.get() || dir == factory_->objects.get());
+}
+
+std::string StoreImpl::BaseOf(int dir) const {
+  return IsFactoryDir(dir) ? factory_->prefix : Cat(directory_, "/");
 }
 
 }  // namespace wherry::store

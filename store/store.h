@@ -68,14 +68,22 @@ enum class Tier : uint8_t {
   kDirectories,    // B: a directory for each layer, files being links to objects where they can
 };
 std::string_view TierName(Tier tier);  // "A1", "A2", "B"
+// Nothing for "auto" and "".
+Result<std::optional<Tier>> ParseTier(std::string_view name);
+
+struct Options {
+  Limits limits = {};
+  std::optional<Tier> tier = {};  // absent: the best that works
+  std::string factory = {};       // directory of the factory store; empty: none
+};
 
 // A root file system for overlayfs. Absolute paths.
 struct RootFs {
-  std::vector<std::string> lower;  // tier B: directories, topmost first
-  std::string image;               // tier A: the metadata image
-  std::string objects;             // tier A: what its redirects begin at
-  bool data_only = false;          // tier A1
-  uint32_t mode = 0755;            // of "/"
+  std::vector<std::string> lower;    // tier B: directories, topmost first
+  std::string image;                 // tier A: the metadata image
+  std::vector<std::string> objects;  // tier A: what its redirects begin at; the first that has it
+  bool data_only = false;            // tier A1
+  uint32_t mode = 0755;              // of "/"
   uint32_t uid = 0;
   uint32_t gid = 0;
 };
@@ -102,6 +110,7 @@ struct Image {
 struct Ref {
   std::string name;
   Digest manifest_digest;
+  bool factory = false;  // of the factory store: cannot be removed, only given to another image
 };
 
 // What is known of an image without reading its record.
@@ -223,7 +232,7 @@ enum class DamageKind : uint8_t {
 struct Damage {
   DamageKind kind = DamageKind::kObject;
   Digest digest;               // what it is named by; none for the names
-  std::string path;            // below the store's directory
+  std::string path;            // below the store's directory, or absolute in the factory store
   std::string what;            // "is missing", "has other content", ...
   std::vector<Digest> images;  // manifest digests of those that need it
 };
@@ -251,12 +260,11 @@ enum class CheckDepth : uint8_t {
 class Store {
  public:
   // Opens or creates the store, takes its lock (kBusy: another daemon uses it), drops damaged
-  // records to quarantine and removes what an interrupted transaction left. `tier`: absent for the
-  // best that works here. Notices: sentences about what was found and done. Refuses only a lock
-  // that is taken, a store of a newer version (kUnsupported), a directory that cannot be used
-  // (kDenied, kUnsupported, ...) and a tier that does not work here (kUnsupported).
-  static Result<std::unique_ptr<Store>> Open(const std::string& directory, const Limits& limits,
-                                             std::optional<Tier> tier,
+  // records to quarantine and removes what an interrupted transaction left. Notices: sentences
+  // about what was found and done, and why there is no factory store. Refuses only a lock that is
+  // taken, a store of a newer version (kUnsupported), a directory that cannot be used (kDenied,
+  // kUnsupported, ...) and a tier that does not work here (kUnsupported).
+  static Result<std::unique_ptr<Store>> Open(const std::string& directory, const Options& options,
                                              std::vector<std::string>* notices);
   virtual ~Store() = default;
 
@@ -274,18 +282,21 @@ class Store {
   virtual std::vector<Digest> Images() const = 0;  // manifest digests
   virtual std::vector<ImageKey> Keys() const = 0;  // of all images, newest first
   virtual std::vector<Ref> Refs() const = 0;       // sorted by name
+  // Whether an image is in the factory store alone: there is nothing of it to remove.
+  virtual bool IsFactoryOnly(const Digest& manifest_digest) const = 0;
   virtual std::optional<Digest> Resolve(std::string_view ref_name) const = 0;
 
   // Durable when they return; on an error nothing has changed. SetRef: kNotFound without such an
   // image, kInvalid for a name that is empty, longer than 1024 bytes or has white space or control
-  // characters. RemoveRefs: unknown names are skipped; on a full file system it is durable after
-  // the next Collect.
+  // characters; an image of the factory store becomes one of this store. RemoveRefs: unknown names
+  // and those of the factory store are skipped; on a full file system it is durable after the next
+  // Collect.
   virtual Result<> SetRef(const std::string& name, const Digest& manifest_digest) = 0;
   virtual Result<> RemoveRefs(const std::vector<std::string>& names) = 0;
-  // Removes what interrupted pulls have left, and the records of those `candidates` that have no
-  // ref and are not in `in_use`, then every layer that no record and no open transaction needs, and
-  // the objects only those had; objects wait for the end of layers that are being added. An error
-  // leaves a valid store; calling again goes on.
+  // Removes what interrupted pulls have left, and the records here of those `candidates` that have
+  // no ref and are not in `in_use`, then every layer that no record and no open transaction needs,
+  // and the objects only those had; objects wait for the end of layers that are being added. An
+  // error leaves a valid store; calling again goes on.
   virtual Result<CollectResult> Collect(const std::set<Digest>& candidates,
                                         const std::set<Digest>& in_use) = 0;
 

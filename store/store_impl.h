@@ -23,6 +23,7 @@
 
 #include "core/base/fd.h"
 #include "store/disk_ops.h"
+#include "store/factory.h"
 #include "store/image_record.h"
 #include "store/layer_index.h"
 #include "store/layer_tree.h"
@@ -56,13 +57,18 @@ inline constexpr size_t kInlineBytes = 1024;
 // image specification (config.md, "Layer ChainID").
 Digest ChainId(const std::vector<LayerInfo>& layers);
 
+// kCorrupt when one of its indexes is not among the names in layer/.
+Result<> CheckLayerFiles(const Image& image, const std::set<std::string>& layer_files);
+
+// kUnsupported for a newer version than this program knows.
+Result<> CheckStoreVersion(uint64_t version, const std::string& directory, std::string_view remedy);
+
 class StoreImpl final : public Store {
  public:
   ~StoreImpl() override;
   // As Store::Open. `ops` must outlive the store.
   static Result<std::unique_ptr<StoreImpl>> OpenWith(const std::string& directory,
-                                                     const Limits& limits, std::optional<Tier> tier,
-                                                     DiskOps& ops,
+                                                     const Options& options, DiskOps& ops,
                                                      std::vector<std::string>* notices);
 
   Result<std::unique_ptr<Transaction>> Begin() override;
@@ -73,6 +79,7 @@ class StoreImpl final : public Store {
   std::vector<Digest> Images() const override;
   std::vector<ImageKey> Keys() const override;
   std::vector<Ref> Refs() const override;
+  bool IsFactoryOnly(const Digest& manifest_digest) const override;
   std::optional<Digest> Resolve(std::string_view ref_name) const override;
   Result<> SetRef(const std::string& name, const Digest& manifest_digest) override;
   Result<> RemoveRefs(const std::vector<std::string>& names) override;
@@ -99,9 +106,11 @@ class StoreImpl final : public Store {
   friend class UsageCounter;
   struct LayerState {
     uint64_t size_bytes = 0;
-    uint32_t images = 0;  // records that list it
+    uint32_t images = 0;  // records here that list it
     uint32_t pins = 0;    // open transactions that rely on it
     bool durable = false;
+    bool own = false;      // index and archive are here
+    bool factory = false;  // they are in the factory store
   };
   struct ImageState {
     std::vector<LayerInfo> layers;  // lowest first
@@ -109,6 +118,8 @@ class StoreImpl final : public Store {
     Digest config_digest;
     int64_t created_unix_nanos = 0;
     bool record_damaged = false;
+    bool own = false;      // the record is here
+    bool factory = false;  // it is in the factory store
     mutable std::weak_ptr<const Image> parsed;
   };
   // What a layer lacks. While it is known the layer counts as absent.
@@ -125,11 +136,12 @@ class StoreImpl final : public Store {
   Result<> Touch();
   void MarkClean();
 
-  StoreImpl(std::string directory, const Limits& limits, DiskOps& ops)
-      : directory_(std::move(directory)), limits_(limits), ops_(ops) {}
+  StoreImpl(std::string directory, const Options& options, DiskOps& ops)
+      : directory_(std::move(directory)), limits_(options.limits), ops_(ops) {}
 
   // startup.cpp. Notices may be null there.
-  Result<> Start(std::optional<Tier> tier, std::vector<std::string>* notices);
+  Result<> Start(const Options& options, std::vector<std::string>* notices);
+  void LoadFactory(const std::string& directory, std::vector<std::string>& notices);
   Result<> Lock();
   Result<> CheckVersion(std::vector<std::string>& notices);
   Result<> OpenParts();
@@ -147,6 +159,8 @@ class StoreImpl final : public Store {
 
   // REQUIRES: mutex_ held.
   void AddImageLocked(const Image& image);
+  void AddFactoryImageLocked(const Image& image);
+  std::optional<Digest> ResolveLocked(std::string_view ref_name) const;
   void RemoveImageLocked(const Digest& manifest_digest);
 
   // REQUIRES: write_mutex_ held. Writes the file, then takes `refs` as the state.
@@ -155,6 +169,18 @@ class StoreImpl final : public Store {
   // The names as they will be; nothing when these are so already.
   std::optional<RefMap> WithRefs(const std::vector<std::string>& names,
                                  const Digest& manifest_digest) const;
+
+  // Where a file of layer/ or img/ is read.
+  int DirOf(const std::string& layer_file) const;
+  int DirOfRecord(const Digest& manifest_digest) const;
+  // A layer's directory of tier B; whether it is in the factory store.
+  Result<UniqueFd> OpenTree(const Digest& diff_id, bool* factory = nullptr) const;
+  bool IsFactoryDir(int dir) const;
+  std::string BaseOf(int dir) const;  // of its absolute paths
+  // In front of a path in messages.
+  std::string_view PlaceOf(int dir) const {
+    return IsFactoryDir(dir) ? std::string_view(factory_->prefix) : "";
+  }
 
   // layers.cpp: from indexes and objects to what a tier needs, and back to archives.
   Result<LayerIndex> ReadIndex(const Digest& diff_id) const;
@@ -190,6 +216,9 @@ class StoreImpl final : public Store {
   // `sync`: see DiskOps::SyncFileSystem.
   Result<> WriteDown(const StoredRecord& record, int dir, int sync, WriteCount& written);
   Result<> Stage(int dir, const char* name, std::string_view content);
+  Result<uint64_t> Copy(int from, int to);  // returns the size
+  // Copies indexes and archives of the factory store, so that no removal depends on it.
+  Result<> AdoptLayers(const std::vector<LayerInfo>& layers, int dir, WriteCount& written);
   Result<> Publish(const Image& image, std::optional<RefMap> names, int dir, int sync);
 
   // interrupted.cpp
@@ -213,7 +242,9 @@ class StoreImpl final : public Store {
   Result<> RemoveOthers(const DigestRange& range, const std::vector<uint64_t>& needed,
                         CollectResult& result);
   Result<> RemoveLayerTree(const std::string& name);
-  Result<> ForEachObject(LayerIndex::Trust trust, const LayerIndex::UseObject& use) const;
+  enum class Origin : uint8_t { kHere, kAnywhere };
+  Result<> ForEachObject(Origin origin, LayerIndex::Trust trust,
+                         const LayerIndex::UseObject& use) const;
 
   const std::string directory_;  // absolute
   const Limits limits_;
@@ -222,6 +253,7 @@ class StoreImpl final : public Store {
   UniqueFd dir_;
   UniqueFd lock_;
   std::optional<Objects> objects_;  // from Start on
+  std::optional<Factory> factory_;  // from Start on
   UniqueFd layer_;
   UniqueFd tree_;
   UniqueFd img_;
@@ -243,6 +275,7 @@ class StoreImpl final : public Store {
   std::set<Digest> interrupted_;     // layers below resume/ whose objects are kept
   std::set<Digest> resuming_;        // those of open transactions
   std::set<Digest> dropped_chains_;  // of images that were removed
+  std::set<Digest> bad_chains_;      // whose image in the factory store is damaged
   std::vector<Digest> suspects_;     // objects that may be garbage
   bool suspect_all_ = false;         // they are not known, or too many
   RefMap refs_;

@@ -60,7 +60,7 @@ Result<> Try(Tier tier, const std::string& path) {
   UniqueFd mount = TRY(sys::MountErofsImage(Cat(path, "/image")));
   sys::OverlayOptions options{
       .lower = {},
-      .image = sys::MetadataImage{mount.get(), Cat(path, "/obj"), tier == Tier::kImageDataOnly},
+      .image = sys::MetadataImage{mount.get(), {Cat(path, "/obj")}, tier == Tier::kImageDataOnly},
       .upper = Cat(path, "/upper"),
       .work = Cat(path, "/work"),
       .is_volatile = true};
@@ -101,6 +101,16 @@ std::string_view TierName(Tier tier) {
       return "B";
   }
   return "";
+}
+
+Result<std::optional<Tier>> ParseTier(std::string_view name) {
+  for (Tier tier : {Tier::kImageDataOnly, Tier::kImage, Tier::kDirectories}) {
+    if (TierName(tier) == name)
+      return tier;
+  }
+  if (name.empty() || name == "auto")
+    return std::nullopt;
+  return Fail(Errc::kInvalid, Cat("'", name, "' is none of auto, A1, A2, B"));
 }
 
 Result<Tier> ChooseTier(std::optional<Tier> wanted, int scratch, const std::string& path) {

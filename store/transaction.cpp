@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -24,6 +25,7 @@ namespace {
 constexpr const char* kIndexPart = "index";
 constexpr const char* kRecordPart = "record";
 constexpr const char* kRefsPart = "refs";
+constexpr const char* kAdoptedPart = "adopted";
 
 uint64_t SizeOf(int dir, const char* name) {
   struct stat info;
@@ -31,6 +33,7 @@ uint64_t SizeOf(int dir, const char* name) {
   return there ? static_cast<uint64_t>(info.st_size) : 0;
 }
 
+constexpr size_t kCopyBytes = size_t{64} << 10;
 constexpr size_t kMaxLargeObjects = 50'000;  // 2 MB of memory
 
 bool IsPlainToken(std::string_view text) {
@@ -170,11 +173,13 @@ std::vector<Digest> TransactionImpl::FindTwins(uint64_t size) {
   if (!large_) {
     large_.emplace();
     // What cannot be read has no twins; twins are compared.
-    (void)store_.ForEachObject(LayerIndex::Trust::kVerified, [this](const ObjectSize& object) {
-      if (object.size > kBufferedBytes && large_->size() < kMaxLargeObjects) {
-        large_->push_back(object);
-      }
-    });
+    (void)store_.ForEachObject(
+        StoreImpl::Origin::kAnywhere, LayerIndex::Trust::kVerified,
+        [this](const ObjectSize& object) {
+          if (object.size > kBufferedBytes && large_->size() < kMaxLargeObjects) {
+            large_->push_back(object);
+          }
+        });
     std::sort(large_->begin(), large_->end(),
               [](const ObjectSize& a, const ObjectSize& b) { return a.size < b.size; });
   }
@@ -202,7 +207,7 @@ Result<LayerInfo> TransactionImpl::Publish(const LayerInfo& info, int split_dir)
   StoreImpl::LayerState& state = store_.layers_[info.diff_id];
   auto broken = store_.broken_.find(info.diff_id);
   bool repaired = broken != store_.broken_.end() && broken->second.files;
-  if ((state.images == 0 && state.pins == 0) || repaired) {
+  if (!state.own || (state.images == 0 && state.pins == 0) || repaired) {
     std::string name = info.diff_id.hex();
     DiskOps& ops = store_.ops_;
     std::string split = Cat(name, kSplitSuffix);
@@ -217,11 +222,12 @@ Result<LayerInfo> TransactionImpl::Publish(const LayerInfo& info, int split_dir)
           store_.ops_.Rename(dir_.get(), kIndexPart, store_.layer_.get(), Cat(name, kIndexSuffix));
     }
     if (!named) {
-      if (!repaired)
+      if (!repaired && !state.factory)
         store_.layers_.erase(info.diff_id);
       return std::unexpected(std::move(named).error());
     }
     state.size_bytes = info.size_bytes;
+    state.own = true;
     if (repaired) {
       broken->second.files = false;
       broken->second.new_index = true;
@@ -293,16 +299,22 @@ Result<> StoreImpl::WriteDown(const StoredRecord& record, int dir, int sync, Wri
     dropped_chains_.insert(chain_id);  // should this fail; no matter otherwise
   }
   auto is_durable = [this](const LayerInfo& layer) { return layers_[layer.diff_id].durable; };
+  auto is_own = [this](const LayerInfo& layer) { return layers_[layer.diff_id].own; };
+  auto names = WithRefs(record.refs, digest);
   bool fresh = false;
   bool durable = false;
   {
     std::lock_guard lock(mutex_);
     auto there = images_.find(digest);
-    fresh = there == images_.end() || there->second.record_damaged;
+    // One of the factory store is enough as long as nothing of it has been replaced here.
+    bool enough =
+        there != images_.end() && !there->second.record_damaged &&
+        (there->second.own || (!names && std::none_of(layers.begin(), layers.end(), is_own)));
+    fresh = !enough;
     durable = !fresh && !image && std::all_of(layers.begin(), layers.end(), is_durable);
   }
-  auto names = WithRefs(record.refs, digest);
   if (fresh) {
+    TRY(AdoptLayers(layers, dir, written));
     std::string text = EncodeRecord(record);
     written.metadata += text.size();
     TRY(Stage(dir, kRecordPart, text));
@@ -321,6 +333,40 @@ Result<> StoreImpl::WriteDown(const StoredRecord& record, int dir, int sync, Wri
   if (fresh)
     return Publish(record.image, std::move(names), dir, sync);
   return names ? ReplaceRefs(*std::move(names)) : Result<>();
+}
+
+Result<uint64_t> StoreImpl::Copy(int from, int to) {
+  std::vector<std::byte> buffer(kCopyBytes);
+  for (uint64_t at = 0;;) {
+    ssize_t count = pread(from, buffer.data(), buffer.size(), static_cast<off_t>(at));
+    if (count <= 0)
+      return count == 0 ? Result<uint64_t>(at) : FailSys("read", "the factory store");
+    auto size = static_cast<size_t>(count);
+    TRY(ops_.Write(to, std::span(buffer).first(size), at));
+    at += size;
+  }
+}
+
+Result<> StoreImpl::AdoptLayers(const std::vector<LayerInfo>& layers, int dir,
+                                WriteCount& written) {
+  for (const LayerInfo& layer : layers) {
+    {
+      std::lock_guard lock(mutex_);
+      if (layers_[layer.diff_id].own)
+        continue;
+    }
+    for (std::string_view suffix : {kSplitSuffix, kIndexSuffix}) {
+      std::string name = Cat(layer.diff_id.hex(), suffix);
+      UniqueFd from = TRY(OpenAt(factory_->layer.get(), name, O_RDONLY | O_NOFOLLOW));
+      UniqueFd to = TRY(ops_.Create(dir, kAdoptedPart, 0600));
+      written.metadata +=
+          TRY_CTX(Cat("layer ", layer.diff_id.string()), Copy(from.get(), to.get()));
+      TRY(ops_.Rename(dir, kAdoptedPart, layer_.get(), name));
+    }
+    std::lock_guard lock(mutex_);
+    layers_[layer.diff_id].own = true;
+  }
+  return {};
 }
 
 Result<> StoreImpl::Stage(int dir, const char* name, std::string_view content) {
@@ -345,7 +391,8 @@ Result<> StoreImpl::Publish(const Image& image, std::optional<RefMap> names, int
   RefMap before;
   {
     std::lock_guard lock(mutex_);
-    known = images_.contains(digest);  // in place of a damaged one
+    auto there = images_.find(digest);
+    known = there != images_.end() && there->second.own;  // in place of a damaged one
     before = refs_;
   }
   if (!published) {

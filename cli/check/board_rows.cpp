@@ -41,7 +41,7 @@ Finding DataSpace(const Row&, const Config& config) {
   uint64_t free = uint64_t{info.f_bavail} * info.f_frsize;
   uint64_t all = uint64_t{info.f_blocks} * info.f_frsize;
   std::string found = Cat(FormatSize(free), " of ", FormatSize(all), " are free");
-  bool little = free < config.store.reserve_bytes || free < all / 20;
+  bool little = free < config.store.limits.reserve_bytes || free < all / 20;
   return little ? Missing(found) : There(found);
 }
 

@@ -42,7 +42,8 @@ Result<LaunchSpec::Overlay> ParseOverlay(JsonValue value) {
     overlay.lower.push_back(TRY(AbsolutePath(lower, "overlay.lower")));
   }
   overlay.image = TRY(PathOrEmpty(value["image"].str(), "overlay.image"));
-  overlay.objects = TRY(PathOrEmpty(value["objects"].str(), "overlay.objects"));
+  for (const std::string& objects : value["objects"].strings())
+    overlay.objects.push_back(TRY(AbsolutePath(objects, "overlay.objects")));
   overlay.data_only = value["data_only"].boolean();
   if (overlay.lower.empty() == overlay.image.empty() ||
       overlay.image.empty() != overlay.objects.empty()) {

@@ -24,7 +24,7 @@ enum class SeccompMode : uint8_t { kDefault, kSpec, kUnconfined };
 //  "log":{"driver":"json-file","max_size":10485760,"max_files":3},"tty":false,"stdin":false,"stdin_once":false,
 //  "console":{"rows":24,"columns":80},
 //  "overlay":{"lower":["/abs/top"],"upper":"/abs","work":"/abs","volatile":false},
-//    or, in the place of "lower": "image":"/abs/file","objects":"/abs","data_only":true
+//    or, in the place of "lower": "image":"/abs/file","objects":["/abs"],"data_only":true
 //  "cgroup":"/wherry/c/<id>","shim":"/usr/bin/wherry-shim","seccomp":"default"}
 // "remove_when_ready": files that go when all of the container is there but its program has not
 // begun. With "join":{"pid":1234,"start_time":5678} a further process of a running container
@@ -36,10 +36,10 @@ struct LaunchSpec {
     uint32_t max_files = 1;  // the live one included
   };
   struct Overlay {
-    std::vector<std::string> lower;  // topmost first; none with an image
-    std::string image;               // EROFS with the metadata of all files
-    std::string objects;             // what the image's redirects begin at
-    bool data_only = false;          // sys::MetadataImage
+    std::vector<std::string> lower;    // topmost first; none with an image
+    std::string image;                 // EROFS with the metadata of all files
+    std::vector<std::string> objects;  // what the image's redirects begin at
+    bool data_only = false;            // sys::MetadataImage
     std::string upper;
     std::string work;
     bool is_volatile = false;

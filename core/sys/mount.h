@@ -97,9 +97,9 @@ Result<UniqueFd> MountErofsImage(const std::string& path);
 
 // Where files are that have only their metadata in an image.
 struct MetadataImage {
-  int mount = -1;         // by MountErofsImage, not yet attached; not owned
-  std::string data_dir;   // what the image's redirects begin at
-  bool data_only = true;  // as a data-only layer (Linux 6.5), else as an ordinary one
+  int mount = -1;                      // by MountErofsImage, not yet attached; not owned
+  std::vector<std::string> data_dirs;  // what the image's redirects begin at; the first that has it
+  bool data_only = true;               // as data-only layers (Linux 6.5), else as ordinary ones
 };
 
 // A writable union of directories, or of a directory and an image. Paths are opened before the call

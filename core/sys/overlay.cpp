@@ -21,7 +21,7 @@ namespace {
 
 struct Layers {
   std::vector<UniqueFd> lower;
-  UniqueFd data;  // only for images
+  std::vector<UniqueFd> data;  // only for images
   UniqueFd upper;
   UniqueFd work;
 };
@@ -69,7 +69,8 @@ Result<Layers> OpenLayers(const OverlayOptions& options, int user_namespace) {
       TRY_CTX("metadata image", MapMountIds(options.image->mount, user_namespace, Recursive::kNo));
     UniqueFd fd = TRY(OpenAt(options.image->mount, ".", O_PATH | O_DIRECTORY));
     layers.lower.push_back(std::move(fd));
-    layers.data = TRY(Open(options.image->data_dir, O_PATH | O_DIRECTORY));
+    for (const std::string& path : options.image->data_dirs)
+      layers.data.push_back(TRY(Open(path, O_PATH | O_DIRECTORY)));
   }
   if (!options.upper.empty()) {
     TRY(OpenUpper(options, user_namespace, layers));
@@ -103,9 +104,8 @@ Result<UniqueFd> MountByContext(const Layers& layers, const OverlayOptions& opti
   TRY(context.SetString("source", "overlay"));
   for (const UniqueFd& fd : layers.lower)
     TRY(context.SetString("lowerdir+", Cat(fd.get())));
-  if (layers.data)
-    TRY(context.SetString(options.image->data_only ? "datadir+" : "lowerdir+",
-                          Cat(layers.data.get())));
+  for (const UniqueFd& fd : layers.data)
+    TRY(context.SetString(options.image->data_only ? "datadir+" : "lowerdir+", Cat(fd.get())));
   if (layers.upper) {
     TRY(context.SetString("upperdir", Cat(layers.upper.get())));
     TRY(context.SetString("workdir", Cat(layers.work.get())));
@@ -123,8 +123,8 @@ Result<> MountClassic(const Layers& layers, const OverlayOptions& options, int t
   for (const UniqueFd& fd : layers.lower)
     Append(data, fd.get(), ":");
   data.pop_back();
-  if (layers.data)
-    Append(data, options.image->data_only ? "::" : ":", layers.data.get());
+  for (const UniqueFd& fd : layers.data)
+    Append(data, options.image->data_only ? "::" : ":", fd.get());
   if (layers.upper)
     Append(data, ",upperdir=", layers.upper.get(), ",workdir=", layers.work.get());
   if (options.is_volatile)

@@ -81,7 +81,32 @@ void CheckStore(const Services& services, Call call) {
   });
 }
 
+// {"directory":"/abs","images":["nginx:1"],"tier":"A1"}; lines {"status":""}.
+void ExportFactory(const Services& services, Call call) {
+  auto body = JsonBody(call.request());
+  if (!body)
+    return ReplyError(*call.exchange, body.error());
+  auto tier = store::ParseTier(body->root()["tier"].str());
+  if (!tier)
+    return ReplyError(*call.exchange, tier.error());
+  FactoryExport request{std::string(body->root()["directory"].str()),
+                        body->root()["images"].strings(), *tier, nullptr};
+  auto stream = std::make_shared<LineStream>(services.loop, call.exchange);
+  stream->Begin();
+  request.cancel = stream->cancel();
+  services.archives->Run([services, stream, request = std::move(request)] {
+    auto result = std::make_shared<Result<>>(
+        services.images->ExportFactory(request, [&](std::string_view text) {
+          JsonWriter json;
+          json.Object().Field("status", text).End();
+          stream->Report(Cat(json.text(), "\r\n"));
+        }));
+    services.loop->Post([stream, result] { stream->Finish(*result ? nullptr : &result->error()); });
+  });
+}
+
 constexpr Route kRoutes[] = {
+    {"POST", "/wherry/v1/store/export-factory", ExportFactory},
     {"POST", "/wherry/v1/store/check", CheckStore},
 };
 

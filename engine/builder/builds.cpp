@@ -106,8 +106,9 @@ Result<> Builds::Build(const BuildRequest& request, ByteSource& context, ByteSin
   Result<Digest> built = Digest();
   int code = 0;
   {
-    BuildJob job({env_.images, &env_.config->store, {env_.loop, env_.containers, &ended_, cancel}},
-                 request, std::move(scratch), output);
+    BuildJob job(
+        {env_.images, &env_.config->store.limits, {env_.loop, env_.containers, &ended_, cancel}},
+        request, std::move(scratch), output);
     TRY(job.TakeContext(context));
     built = job.Run();
     code = job.exit_code();

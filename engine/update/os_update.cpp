@@ -36,7 +36,7 @@ Result<> OsUpdate::Write(const ota::OsImage& image, const ota::CancelFlag& cance
     TRY(CheckSigned(client, image.image, manifest.digest, keys));
   oci::Descriptor layer = TRY(ota::OnlyLayer(manifest.bytes, "an operating system's image"));
   std::unique_ptr<ByteSource> blob = TRY(client.OpenBlob(layer));
-  store::Limits limits = config_->store;
+  store::Limits limits = config_->store.limits;
   limits.max_expansion = kMaxExpansion;
   auto content = TRY(store::Decompress(*blob, store::Compression::kNone, limits));
   TRY(board::WriteSlot(device, *content, wanted, *cancel));

@@ -188,7 +188,7 @@ TEST_F(StartupTest, UnusableDirectories) {
   Overwrite(temp_ / "file", "");
   for (const std::string& path : {temp_ / "file", temp_ / "file/below",
                                   std::string("/proc/nothing"), std::string("/sys/wherry")}) {
-    auto opened = Store::Open(path, limits_, std::nullopt, nullptr);
+    auto opened = Store::Open(path, {.limits = limits_}, nullptr);
     ASSERT_FALSE(opened) << path;
     EXPECT_NE(opened.error().message().find("--root"), std::string::npos)
         << opened.error().message();
@@ -205,7 +205,7 @@ TEST_F(StartupTest, UnwritableDirectory) {
     if (setgid(65534) != 0 || setuid(65534) != 0) {
       _exit(3);
     }
-    auto opened = Store::Open(Path(""), limits_, std::nullopt, nullptr);
+    auto opened = Store::Open(Path(""), {.limits = limits_}, nullptr);
     _exit(!opened && opened.error().code() == Errc::kDenied ? 0 : 1);
   }
   int status = 0;
@@ -217,7 +217,7 @@ TEST_F(StartupTest, RelativePathsBecomeAbsolute) {
   char before[4096];
   ASSERT_NE(getcwd(before, sizeof(before)), nullptr);
   ASSERT_EQ(chdir(temp_.path().c_str()), 0);
-  auto opened = Store::Open("store", limits_, std::nullopt, nullptr);
+  auto opened = Store::Open("store", {.limits = limits_}, nullptr);
   ASSERT_EQ(chdir(before), 0);
   ASSERT_TRUE(opened) << opened.error().message();
   EXPECT_EQ((*opened)->directory(), Path(""));
@@ -234,7 +234,7 @@ TEST_F(StartupTest, OverlayIsRefused) {
                  .c_str()) != 0) {
     GTEST_SKIP() << "cannot mount an overlay here";
   }
-  auto opened = Store::Open(temp_ / "m/store", limits_, std::nullopt, nullptr);
+  auto opened = Store::Open(temp_ / "m/store", {.limits = limits_}, nullptr);
   EXPECT_EQ(system(Cat("umount ", base, "/m").c_str()), 0);
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code(), Errc::kUnsupported);

@@ -65,7 +65,7 @@ class StoreFixture : public testing::Test {
   }
   Result<std::unique_ptr<StoreImpl>> TryOpen(DiskOps& ops = DiskOps::Real()) {
     notices_.clear();
-    return StoreImpl::OpenWith(Path(""), limits_, tier_, ops, &notices_);
+    return StoreImpl::OpenWith(Path(""), {limits_, tier_, factory_}, ops, &notices_);
   }
   void OpenStore(DiskOps& ops = DiskOps::Real()) {
     auto opened = TryOpen(ops);
@@ -118,6 +118,7 @@ class StoreFixture : public testing::Test {
   TempDir temp_{TempDir::Where::kMemory};
   Limits limits_{.reserve_bytes = 0};
   Tier tier_ = Tier::kDirectories;
+  std::string factory_;  // none
   std::vector<std::string> notices_;
   std::unique_ptr<StoreImpl> store_;
 };

@@ -334,7 +334,7 @@ TEST_F(StoreTest, TmpfsFullInTheMiddle) {
   Limits limits;
   limits.reserve_bytes = 0;
   {
-    auto store = Store::Open(mount_point / "store", limits, std::nullopt, nullptr);
+    auto store = Store::Open(mount_point / "store", {.limits = limits}, nullptr);
     ASSERT_TRUE(store) << store.error().message();
     auto transaction = *(*store)->Begin();
     std::string tar = TarBuilder()

@@ -1,0 +1,76 @@
+#include "store/factory.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <set>
+
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include "store/store_impl.h"
+
+namespace wherry::store {
+
+namespace {
+
+Result<Image> ReadImage(const Factory& factory, const std::string& name,
+                        const std::set<std::string>& layer_files, RefMap& names) {
+  Digest digest = TRY(Digest::ParseHex(name));
+  StoredRecord record =
+      TRY(DecodeRecord(TRY(ReadFileAt(factory.img.get(), name, kMaxRecordBytes)), digest));
+  TRY(CheckLayerFiles(record.image, layer_files));
+  for (const std::string& ref : record.refs)
+    names.insert_or_assign(ref, digest);
+  record.image.manifest.clear();
+  record.image.config.clear();
+  return std::move(record.image);
+}
+
+}  // namespace
+
+Result<Factory> OpenFactory(const std::string& directory, std::vector<std::string>& notices) {
+  Factory factory;
+  factory.prefix = Cat(directory, "/");
+  UniqueFd dir = TRY(OpenDir(directory));
+  std::string version = TRY(ReadFileAt(dir.get(), kVersionName, 64));
+  TRY(CheckStoreVersion(TRY(ParseUint(Trim(version))), directory, "make it with an older one"));
+  struct Part {
+    const char* name;
+    UniqueFd* fd;
+  };
+  for (Part part : {Part{kObjectsName, &factory.objects}, Part{kLayerName, &factory.layer},
+                    Part{kImageName, &factory.img}})
+    *part.fd = TRY(OpenAt(dir.get(), part.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  if (auto tree = OpenAt(dir.get(), kTreeName, O_RDONLY | O_DIRECTORY | O_NOFOLLOW))
+    factory.tree = *std::move(tree);
+  auto listed = TRY(ListDirFd(factory.layer.get()));
+  std::set<std::string> layer_files(listed.begin(), listed.end());
+  auto records = TRY(ListDirFd(factory.img.get()));
+  std::sort(records.begin(), records.end());
+  RefMap names;
+  std::string all;
+  for (const std::string& name : records) {
+    auto image = ReadImage(factory, name, layer_files, names);
+    if (image)
+      factory.images.push_back(*std::move(image));
+    else
+      notices.push_back(Cat("image ", name.substr(0, 12), " of the factory store ", directory,
+                            " is damaged and not available: ", image.error().message(),
+                            "; pull it"));
+    Append(all, name, "\n");
+  }
+  auto content = ReadFileAt(dir.get(), kRefsName, kMaxRefsBytes);
+  auto refs = content ? DecodeRefs(*content) : std::unexpected(std::move(content).error());
+  if (!refs)
+    notices.push_back(Cat("the names of the factory store ", directory, " are damaged (",
+                          refs.error().message(), "); those its images were made with are used"));
+  factory.refs = refs ? *std::move(refs) : std::move(names);
+  std::erase_if(factory.refs, [&](const auto& ref) {
+    return std::none_of(factory.images.begin(), factory.images.end(),
+                        [&](const Image& image) { return image.manifest_digest == ref.second; });
+  });
+  factory.id = Digest::Of(all).hex();
+  return factory;
+}
+
+}  // namespace wherry::store

@@ -20,7 +20,6 @@ using sys::DbusReader;
 using sys::DbusWriter;
 
 constexpr std::chrono::milliseconds kTimeout{30000};
-constexpr char kSystemd[] = "org.freedesktop.systemd1";
 
 struct Place {
   std::string socket;
@@ -51,13 +50,12 @@ Result<> AskForSignals(DbusConnection& connection) {
   body.Text(
       "type='signal',sender='org.freedesktop.systemd1',"
       "interface='org.freedesktop.systemd1.Manager',member='JobRemoved'");
-  DbusMessage call;
-  call.path = "/org/freedesktop/DBus";
-  call.destination = call.interface = "org.freedesktop.DBus";
-  call.member = "AddMatch";
-  call.signature = "s";
-  call.body = body.bytes();
-  TRY(connection.Call(std::move(call)));
+  TRY(connection.Call({.path = "/org/freedesktop/DBus",
+                       .interface = "org.freedesktop.DBus",
+                       .member = "AddMatch",
+                       .destination = "org.freedesktop.DBus",
+                       .signature = "s",
+                       .body = body.bytes()}));
   return {};
 }
 
@@ -87,15 +85,14 @@ Result<Systemd> Systemd::Connect() {
                   "--cgroup-manager cgroupfs; dockerd: native.cgroupdriver=cgroupfs)"));
 }
 
-Result<DbusMessage> Systemd::Call(const char* method, const char* signature, std::string body) {
-  DbusMessage call;
-  call.path = "/org/freedesktop/systemd1";
-  call.interface = "org.freedesktop.systemd1.Manager";
-  call.destination = kSystemd;
-  call.member = method;
-  call.signature = signature;
-  call.body = std::move(body);
-  Result<DbusMessage> reply = connection_.Call(std::move(call));
+Result<DbusMessage> Systemd::Call(const char* method, const char* signature,
+                                  const DbusWriter& body) {
+  Result<DbusMessage> reply = connection_.Call({.path = "/org/freedesktop/systemd1",
+                                                .interface = "org.freedesktop.systemd1.Manager",
+                                                .member = method,
+                                                .destination = "org.freedesktop.systemd1",
+                                                .signature = signature,
+                                                .body = body.bytes()});
   if (!reply)
     return std::unexpected(std::move(reply).error().Wrap("systemd"));
   return reply;
@@ -121,7 +118,7 @@ Result<std::string> Systemd::StartScope(const ScopeName& name, const std::string
   WriteAll(body, properties);
   body.Close(list);
   body.Close(body.Open('('));  // no other units
-  DbusMessage reply = TRY_CTX(name.unit, StartUnit(name, body.bytes()));
+  DbusMessage reply = TRY_CTX(name.unit, StartUnit(name, body));
   Result<> ended = AwaitJob(reply);
   if (!ended) {
     ResetFailed(name.unit);
@@ -136,7 +133,7 @@ Result<std::string> Systemd::StartScope(const ScopeName& name, const std::string
 }
 
 // A scope that has failed keeps its name until it is reset.
-Result<DbusMessage> Systemd::StartUnit(const ScopeName& name, const std::string& body) {
+Result<DbusMessage> Systemd::StartUnit(const ScopeName& name, const DbusWriter& body) {
   constexpr char kMethod[] = "StartTransientUnit";
   constexpr char kSignature[] = "ssa(sv)a(sa(sv))";
   Result<DbusMessage> reply = Call(kMethod, kSignature, body);
@@ -174,7 +171,7 @@ Result<> Systemd::AwaitJob(const DbusMessage& reply) {
 void Systemd::ResetFailed(const std::string& unit) {
   DbusWriter body;
   body.Text(unit);
-  (void)Call("ResetFailedUnit", "s", body.bytes());
+  (void)Call("ResetFailedUnit", "s", body);
 }
 
 Result<> Systemd::SetProperties(const std::string& unit, std::span<const UnitProperty> properties) {
@@ -185,7 +182,7 @@ Result<> Systemd::SetProperties(const std::string& unit, std::span<const UnitPro
     DbusWriter::Array list = body.Open('(');
     property.Write(body);
     body.Close(list);
-    Result<DbusMessage> reply = Call("SetUnitProperties", "sba(sv)", body.bytes());
+    Result<DbusMessage> reply = Call("SetUnitProperties", "sba(sv)", body);
     if (!reply && reply.error().code() != Errc::kUnsupported)
       return std::unexpected(std::move(reply).error().Wrap(property.name));
   }
@@ -196,10 +193,10 @@ Result<> Systemd::StopUnit(const std::string& unit) {
   // Else what is left has a minute and a half to obey SIGTERM.
   DbusWriter kill;
   kill.Text(unit).Text("all").Number('i', SIGKILL);
-  (void)Call("KillUnit", "ssi", kill.bytes());
+  (void)Call("KillUnit", "ssi", kill);
   DbusWriter body;
   body.Text(unit).Text("replace");
-  Result<DbusMessage> reply = Call("StopUnit", "ss", body.bytes());
+  Result<DbusMessage> reply = Call("StopUnit", "ss", body);
   if (!reply && reply.error().code() != Errc::kNotFound)
     return std::unexpected(std::move(reply).error());
   Result<> ended = reply ? AwaitJob(*reply) : Result<>();

@@ -31,8 +31,9 @@ class Systemd {
  private:
   Systemd(sys::DbusConnection connection, bool of_user)
       : connection_(std::move(connection)), of_user_(of_user) {}
-  Result<sys::DbusMessage> Call(const char* method, const char* signature, std::string body);
-  Result<sys::DbusMessage> StartUnit(const ScopeName& name, const std::string& body);
+  Result<sys::DbusMessage> Call(const char* method, const char* signature,
+                                const sys::DbusWriter& body);
+  Result<sys::DbusMessage> StartUnit(const ScopeName& name, const sys::DbusWriter& body);
   Result<> AwaitJob(const sys::DbusMessage& reply);
   void ResetFailed(const std::string& unit);
 

@@ -229,7 +229,8 @@ Result<> ReadNumber(std::string_view text, UnitProperty& property) {
     return NoValue();
   property.type = "t";
   property.number *= kMicroseconds;
-  property.name.replace(property.name.size() - kSeconds.size(), kSeconds.size(), "USec");
+  property.name.resize(property.name.size() - kSeconds.size());
+  Append(property.name, "USec");
   return {};
 }
 

@@ -16,7 +16,6 @@ namespace wherry::sys {
 
 namespace {
 
-constexpr std::string_view kBusName = "org.freedesktop.DBus";
 constexpr size_t kLongestLine = 512;
 constexpr size_t kMostSignals = 1000;
 constexpr int kMostChallenges = 2;
@@ -57,11 +56,10 @@ Result<DbusConnection> DbusConnection::Open(const std::string& path, Peer peer, 
   DbusConnection connection(std::move(socket), peer, std::move(signal), timeout);
   TRY_CTX(path, connection.Authenticate());
   if (peer == Peer::kBus) {
-    DbusMessage hello;
-    hello.path = "/org/freedesktop/DBus";
-    hello.interface = hello.destination = kBusName;
-    hello.member = "Hello";
-    TRY_CTX(path, connection.Call(std::move(hello)));
+    TRY_CTX(path, connection.Call({.path = "/org/freedesktop/DBus",
+                                   .interface = "org.freedesktop.DBus",
+                                   .member = "Hello",
+                                   .destination = "org.freedesktop.DBus"}));
   }
   return connection;
 }

@@ -65,14 +65,14 @@ struct DbusMessage {
   DbusKind kind = DbusKind::kCall;
   uint32_t serial = 0;
   uint32_t reply_serial = 0;  // of the call this answers
-  std::string path;
-  std::string interface;
-  std::string member;
-  std::string error_name;
-  std::string destination;
-  std::string sender;  // only on a bus
-  std::string signature;
-  std::string body;
+  std::string path = {};
+  std::string interface = {};
+  std::string member = {};
+  std::string error_name = {};
+  std::string destination = {};
+  std::string sender = {};  // only on a bus
+  std::string signature = {};
+  std::string body = {};
 };
 
 std::string BuildDbusMessage(const DbusMessage& message);

@@ -2,16 +2,15 @@
 
 import contextlib
 import os
-import pathlib
 import shlex
 import socket
 import threading
 
+import oci_box
 import pytest
-from harness import compile as compiler
 from harness.machine import TimedOut
 
-NOTIFIER = pathlib.Path(__file__).parents[1] / 'harness' / 'notifier.cpp'
+pytestmark = pytest.mark.machines('host')  # where the test can listen
 
 
 class Manager:
@@ -51,9 +50,8 @@ def fixture_manager(box):
 
 def says(box, *messages, then='sleep 100', first=''):
     """Lets the program say these, with a service manager around it."""
-    program = compiler.static_program(NOTIFIER, compiler.native_arch())
-    box.config['mounts'].append({'destination': '/tmp/notifier', 'type': 'bind', 'source': str(program),
-                                 'options': ['bind', 'ro']})
+    box.config['mounts'].append({'destination': '/tmp/notifier', 'type': 'bind', 'options': ['bind', 'ro'],
+                                 'source': oci_box.helper(box.machine, 'notifier')})
     script = f'{first} /tmp/notifier {shlex.join(messages)}; {then}'
     box.config['process']['args'] = ['sh', '-c', script]
     box.write()

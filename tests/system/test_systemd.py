@@ -9,10 +9,9 @@ import time
 import booted
 import oci_box
 import pytest
-from harness import compile as compiler
 from harness import debs
 from oci_box import RUNTIME
-from test_notify import NOTIFIER, Manager
+from test_notify import Manager
 from test_oci_runtime import PODMAN_LIMITS
 
 PACKAGES = ['systemd', 'dbus', 'dbus-daemon', 'podman', 'conmon', 'catatonit']
@@ -21,8 +20,9 @@ SCOPE = 'box-one.scope'
 
 @pytest.fixture(scope='module', name='systemd')
 def fixture_systemd():
-    with oci_box.place(over=debs.missing_tree('systemd-callers', PACKAGES)) as place:
-        made = booted.Booted(*place)
+    with (oci_box.own_host(over=debs.missing_tree('systemd-callers', PACKAGES)) as machine,
+          oci_box.adopting(machine), oci_box.root_on(machine) as rootfs):
+        made = booted.Booted(machine, rootfs)
         yield made
         made.close()
 
@@ -234,8 +234,7 @@ def test_podman_hands_sd_notify_on(systemd, podman):
     """Its monitor listens in the container's place."""
     manager = Manager(f'{podman.dir}/manager')
     try:
-        notifier = compiler.static_program(NOTIFIER, systemd.machine.arch)
-        shutil.copy(notifier, f'{podman.dir}/notifier')
+        shutil.copy(oci_box.helper(systemd.machine, 'notifier'), f'{podman.dir}/notifier')
         podman('run', '-d', '--sdnotify=container', '--network', 'none', *PODMAN_LIMITS, '-v',
                f'{podman.dir}:/gift', '--rootfs', systemd.rootfs, 'sh', '-c', '/gift/notifier READY=1; sleep 100',
                env=[f'NOTIFY_SOCKET={manager.path}']).ok()
@@ -253,16 +252,18 @@ def test_the_manager_of_a_user(systemd):
                           for kind in ('uidMappings', 'gidMappings')}}
     del config['hostname']
     config['mounts'] = config['mounts'][:2]
-    config['process']['args'] = ['tail', '-n', '1', '/proc/self/cgroup']
+    config['process']['args'] = ['sleep', '100']
     home = '/run/box-user'  # of user.service
+    script = (f'{RUNTIME} --systemd-cgroup run --detach --bundle {home}/bundle mine <>/dev/null >/dev/null 2>{home}/err\n'
+              f'cat {home}/err; {RUNTIME} exec mine tail -n 1 /proc/self/cgroup; {RUNTIME} delete --force mine\n'
+              'systemctl --user is-active box-mine.scope')
     user = ['setpriv', f'--reuid={booted.USER}', f'--regid={booted.USER}', '--clear-groups',
             'env', f'XDG_RUNTIME_DIR={home}']
     systemd.run('systemctl', 'start', 'user.service').ok()
     try:
         systemd.machine.run([*systemd.command, *user, 'sh', '-c', f'mkdir {home}/bundle; cat > {home}/bundle/config.json'],
                             input=json.dumps(config).encode()).ok()
-        result = systemd.run(*user, 'systemd-run', '--user', '--quiet', '--pipe', '--wait', RUNTIME, '--systemd-cgroup',
-                             'run', '--bundle', f'{home}/bundle', 'mine').ok()
-        assert result.out == '0::/user.slice/user.service/user.slice/box-mine.scope\n'
+        result = systemd.run(*user, 'systemd-run', '--user', '--quiet', '--pipe', '--wait', 'sh', '-c', script)
+        assert result.out == '0::/user.slice/user.service/user.slice/box-mine.scope\ninactive\n'
     finally:
         systemd.run('systemctl', 'stop', 'user.service').ok()

@@ -15,6 +15,8 @@ SCOPE = 'box-one.scope'
 FILES = ('memory.max', 'memory.high', 'memory.swap.max', 'pids.max', 'cpu.max', 'cpu.weight', 'cpuset.cpus')
 SHOWN = ('MemoryMax', 'MemoryHigh', 'MemorySwapMax', 'TasksMax', 'CPUQuotaPerSecUSec', 'CPUWeight', 'AllowedCPUs')
 
+UNNEEDED = [f'--exclude={name}' for name in ('perl*', 'libperl*', 'gconv', 'udev', 'security')]
+
 
 class Booted:
     """Debian's systemd for ARM64 in a container; boxes of busybox run in that."""
@@ -26,7 +28,7 @@ class Booted:
         self._runtime = f'{self.dir}/wherry-runtime'
         self.command = [self._runtime, 'exec', 'systemd']
         machine.write(self._runtime, (paths.build_dir('aarch64') / 'wherry-runtime').read_bytes(), 0o755)
-        booted.plant(work / 'root')
+        booted.plant(work / 'root', 'keeper.service')
         (work / 'outer').mkdir()
         (work / 'bundle').mkdir()
         features = json.loads(machine.run([self._runtime, 'features']).ok().out)
@@ -34,10 +36,13 @@ class Booted:
         config['linux']['cgroupsPath'] = '/systemd-test'
         (work / 'outer/config.json').write_text(json.dumps(config), encoding='utf-8')
         self._send(work, '.')
-        self._send(debs.foreign_tree('systemd', ['systemd'], 'arm64'), 'usr/bin', 'usr/lib', to='root')
+        self._send(debs.foreign_tree('systemd', ['systemd'], 'arm64'), *UNNEEDED, 'usr/bin/systemctl', 'usr/bin/sleep', 'usr/lib',
+                   to='root')
         machine.shell(f'mkdir {self.dir}/busybox').ok()
         oci_box.unpack_busybox(machine, f'{self.dir}/busybox')
         machine.shell(f'exec <>/dev/null >/dev/null 2>&1; {self._runtime} run --detach --bundle {self.dir}/outer systemd').ok()
+        machine.wait_for(lambda: machine.exists('/sys/fs/cgroup/systemd-test/machine.slice/keeper.service/cpu.max'),
+                         'systemd is not up')
         booted.wait_until_up(machine, self.command)
 
     def _send(self, source, *names, to='.'):
@@ -53,8 +58,9 @@ class Booted:
         config['linux'].update(cgroupsPath='machine.slice:box:one', resources=resources)
         config['process']['args'] = list(args)
         self.machine.write(f'{self.bundle}/config.json', json.dumps(config).encode())
-        self.machine.shell(f'exec <>/dev/null >/dev/null 2>&1; {" ".join(self.command)} {self._runtime} --systemd-cgroup '
-                           f'run --detach --bundle {self.bundle} box').ok()
+        words = ' '.join([*self.command, self._runtime, '--systemd-cgroup', 'run', '--detach', '--bundle', self.bundle])
+        started = self.machine.shell(f'{words} box <>/dev/null >/dev/null 2>{self.dir}/err')
+        assert started.code == 0, self.machine.read(f'{self.dir}/err').decode()
 
     def files(self):
         group = f'/sys/fs/cgroup/systemd-test/machine.slice/{SCOPE}'

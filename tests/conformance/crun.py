@@ -43,10 +43,10 @@ class Table:
 
 
 def enter_namespace():
-    """A mount namespace with cgroup2 where runtimes look for it."""
+    """A mount namespace with cgroup2 where runtimes look for it; shared, as systemd makes the host's."""
     if os.environ.get(IN_NAMESPACE):
         return
-    script = 'mount --make-rprivate / && mount -t cgroup2 none /sys/fs/cgroup && exec "$@"'
+    script = 'mount --make-rprivate / && mount --make-rshared / && mount -t cgroup2 none /sys/fs/cgroup && exec "$@"'
     os.environ[IN_NAMESPACE] = '1'
     os.execvp('unshare', ['unshare', '-m', 'sh', '-c', script, 'sh', sys.executable, *sys.argv])
 

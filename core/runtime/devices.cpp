@@ -153,16 +153,47 @@ Result<DevicePlan> DevicePlan::Open(const oci::RuntimeSpec& spec) {
   for (const oci::Device& device : spec.devices)
     plan.entries_.push_back(Entry{device, UniqueFd()});
   CapabilitySet own = TRY(EffectiveCapabilities());
-  bool may_make = (own & CapabilityBit(kCapMknod)) != 0 &&
-                  spec.FindNamespace(oci::NamespaceType::kUser) == nullptr &&
-                  !sys::InUserNamespace();
+  bool has_right = (own & CapabilityBit(kCapMknod)) != 0 && !sys::InUserNamespace();
+  bool may_make = has_right && spec.FindNamespace(oci::NamespaceType::kUser) == nullptr;
   if (may_make)
     return plan;
+  bool has_maps = has_right && spec.MakesNamespace(oci::NamespaceType::kUser);
+  if (has_maps && !spec.devices.empty())
+    TRY(plan.MakeAside(spec));
   for (Entry& entry : plan.entries_) {
-    if (entry.device.type != 'p')
+    if (entry.device.type != 'p' && !entry.host_node)
       entry.host_node = TRY(CloneHostNode(entry.device));
   }
   return plan;
+}
+
+// In a tmpfs that covers /dev for a moment and then is only kept by the mounts of its files.
+Result<> DevicePlan::MakeAside(const oci::RuntimeSpec& spec) {
+  sys::FsContext context = TRY(sys::FsContext::Open("tmpfs"));
+  UniqueFd tree = TRY(context.Mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+  UniqueFd place = TRY(wherry::Open("/dev", O_PATH | O_DIRECTORY));
+  TRY(sys::AttachMount(tree.get(), place.get()));
+  umask(0);
+  for (size_t i = entries_.size() - spec.devices.size(); i < entries_.size(); ++i) {
+    Entry& entry = entries_[i];
+    oci::Device device = entry.device;
+    if (device.type == 'p')
+      continue;
+    std::optional<uint32_t> uid = OutsideId(spec.uid_mappings, device.uid);
+    std::optional<uint32_t> gid = OutsideId(spec.gid_mappings, device.gid);
+    if (!uid || !gid) {
+      return Fail(Errc::kInvalid, Cat("device ", device.path,
+                                      " has an owner that linux.uidMappings and gidMappings "
+                                      "do not have"));
+    }
+    device.uid = *uid;
+    device.gid = *gid;
+    Place aside{TRY(OpenAt(tree.get(), ".", O_PATH | O_DIRECTORY)), Cat(i)};
+    TRY(CreateNode(aside, device));
+    UniqueFd node = TRY(OpenAt(aside.dir.get(), aside.name, O_PATH | O_NOFOLLOW));
+    entry.host_node = TRY(sys::CloneTree(node.get(), "", sys::Recursive::kNo));
+  }
+  return sys::DetachMount(tree.get());
 }
 
 Result<> DevicePlan::Create(int root) {

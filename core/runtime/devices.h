@@ -12,12 +12,13 @@
 
 namespace wherry::runtime {
 
-// The devices a container gets: the default ones and those of the specification. Open takes
-// detached mounts of the host's nodes where the caller may not make nodes itself; Create makes or
-// binds them below the container's root, and the links.
+// The devices a container gets: the default ones and those of the specification. Where the
+// container's root may not make nodes, Open takes detached mounts of the host's, and for a new user
+// namespace makes those of the specification aside; Create makes or binds them below the
+// container's root, and the links.
 class DevicePlan {
  public:
-  // REQUIRES: the host's root.
+  // REQUIRES: the host's root, a private mount namespace.
   static Result<DevicePlan> Open(const oci::RuntimeSpec& spec);
   Result<> Create(int root);
 
@@ -26,6 +27,8 @@ class DevicePlan {
     oci::Device device;
     UniqueFd host_node;  // to be bound; empty: mknod
   };
+  Result<> MakeAside(const oci::RuntimeSpec& spec);
+
   std::vector<Entry> entries_;
 };
 

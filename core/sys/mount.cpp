@@ -169,6 +169,14 @@ Result<> EnterPrivateMountNamespace() {
   return MakeAllPrivate();
 }
 
+Result<> DetachMount(int root_fd) {
+  if (fchdir(root_fd) < 0 || umount2(".", MNT_DETACH) < 0)
+    return FailSys("umount2");
+  if (chdir("/") < 0)
+    return FailSys("chdir", "/");
+  return {};
+}
+
 Result<> PivotRoot(int root_fd) {
   if (fchdir(root_fd) < 0)
     return FailSys("fchdir", "new root");

@@ -81,6 +81,10 @@ Result<> MakeAllPrivate();
 // with the thread.
 Result<> EnterPrivateMountNamespace();
 
+// Takes the attached mount whose root is `root_fd` out of the tree; it lives as long as somebody
+// has something in it open. The working directory is the root then.
+Result<> DetachMount(int root_fd);
+
 // Makes the mount whose root is `root_fd` the root of this mount namespace and of the process, and
 // detaches the old root with all mounts below it. At once: while the old root lies stacked over the
 // new one, ".." in the new root leads into it, even under RESOLVE_IN_ROOT. The working directory is

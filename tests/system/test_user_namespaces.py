@@ -171,6 +171,23 @@ def test_device_nodes_of_the_host_are_bound_without_rights(remapped):
     assert {'nosuid', 'noexec'} <= set(options)
 
 
+def test_devices_of_the_configuration_are_made_with_owner_and_mode(remapped):
+    """Whatever the host has of that name."""
+    device = {'path': '/dev/own', 'type': 'c', 'major': 1, 'minor': 5, 'uid': 10, 'gid': 11, 'fileMode': 0o422}
+    remapped.config['linux'].update(devices=[device], resources={'devices': [
+        {'allow': False, 'access': 'rwm'}, {'allow': True, 'type': 'c', 'major': 1, 'minor': 5, 'access': 'rw'}]})
+    remapped.config['process']['user'] = {'uid': 10, 'gid': 0}
+    script = "stat -c '%u %g %a %t %T' /dev/own; head -c 3 /dev/own | wc -c; echo x 2>&1 > /dev/own || grep -c ' /dev' /proc/self/mountinfo"
+    out = output(remapped, script).splitlines()
+    assert out[:2] == ['10 11 422 1 5', '3']
+    mounts = int(out[-1])
+    remapped.config['linux']['devices'] = []
+    assert int(output(remapped, "grep -c ' /dev' /proc/self/mountinfo")) == mounts - 1
+    remapped.config['linux']['devices'] = [device | {'uid': 70000}]
+    remapped.write()
+    remapped.run('run', '--bundle', remapped.bundle, 'user').fails(1, 'device /dev/own has an owner that linux.uidMappings')
+
+
 def test_mapped_owners_need_a_map(box):
     box.config['mounts'].append({'destination': '/mapped', 'type': 'bind', 'source': box.dir,
                                  'options': ['bind', 'idmap']})

@@ -143,7 +143,8 @@ Result<int> Exec(const Call& call) {
       .seccomp = {filter.code(), filter.flags(), !spec.seccomp_listener.path.empty()},
       .preserved_fds = preserved,
       .new_keyring = container.state.new_keyring,
-      .personality = spec.personality};
+      .personality = spec.personality,
+      .memory_policy = spec.memory_policy ? &*spec.memory_policy : nullptr};
   runtime::StartResult<runtime::Prepared> prepared = runtime::PrepareExec(request);
   if (!prepared)
     return std::unexpected(std::move(prepared).error().error);

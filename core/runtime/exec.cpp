@@ -66,7 +66,8 @@ class Joiner {
                          .preserved_fds = request_.preserved_fds,
                          .in_user_namespace = Has(request_.namespaces, oci::NamespaceType::kUser),
                          .new_keyring = request_.new_keyring,
-                         .personality = request_.personality},
+                         .personality = request_.personality,
+                         .memory_policy = request_.memory_policy},
         program_(program_request_) {}
 
   // Returns only with an error.

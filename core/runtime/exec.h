@@ -26,7 +26,8 @@ struct ExecRequest {
   SeccompProgram seccomp;
   int preserved_fds = 0;  // as ContainerRequest's
   bool new_keyring = true;
-  std::optional<uint32_t> personality = {};  // of the container
+  std::optional<uint32_t> personality = {};          // of the container
+  const oci::MemoryPolicy* memory_policy = nullptr;  // as well; null: none
 };
 
 // The caller's later children are in the container's pid namespace from here on. kConflict when the

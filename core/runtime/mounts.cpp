@@ -121,8 +121,8 @@ bool WantsHostPropagation(const PlannedMount& mount) {
   return mount.options.bind && (type == MS_SHARED || type == MS_SLAVE);
 }
 
-// A tmpfs without "mode" takes the mode of the directory it covers, as in runc; the kernel's
-// default is 01777.
+// A tmpfs without "mode" takes the mode of the directory it covers, as in runc; where there is none
+// it keeps the kernel's default, 01777.
 Result<> CopyMode(const PlannedMount& mount, mode_t mode) {
   UniqueFd top = TRY(OpenAt(mount.tree.get(), ".", O_RDONLY | O_DIRECTORY));
   if (fchmod(top.get(), mode & 07777) < 0)
@@ -281,6 +281,8 @@ Result<> MountPlan::Attach(int root) {
 }
 
 Result<> MountPlan::AttachOne(PlannedMount& mount, int root) {
+  bool takes_mode = IsTmpfs(mount) && !mount.options.HasData("mode") &&
+                    sys::OpenInRoot(root, mount.destination, O_PATH).has_value();
   UniqueFd target;
   if (IsPseudo(*mount.spec) && !mount.options.bind) {
     // Exactly /proc or /sys, and a real directory: a link there would redirect everything that is
@@ -319,7 +321,7 @@ Result<> MountPlan::AttachOne(PlannedMount& mount, int root) {
     mount.source.Reset();
   }
   TRY(sys::AttachMount(mount.tree.get(), target.get()));
-  if (IsTmpfs(mount) && !mount.options.HasData("mode"))
+  if (takes_mode)
     TRY(CopyMode(mount, status.st_mode));
   if (mount.options.bind && !sys::HasMountSetattr()) {
     int procfs = TRY(Procfs());

@@ -68,6 +68,8 @@ def test_personality_of_init_and_exec(box):
 def test_memory_policy(box):
     box.config['linux']['memoryPolicy'] = {'mode': 'MPOL_BIND', 'nodes': '0', 'flags': ['MPOL_F_STATIC_NODES']}
     assert 'bind=static:0' in output(box, 'cat', '/proc/self/numa_maps')
+    box.started('later', 'sleep', '100')
+    assert 'bind=static:0' in box.run('exec', 'later', 'cat', '/proc/self/numa_maps').ok().out
     box.config['linux']['memoryPolicy'] = {'mode': 'MPOL_BIND', 'nodes': '0-'}
     box.write()
     box.run('run', '--bundle', box.bundle, 'bad').fails(1, 'linux.memoryPolicy.nodes must look like')

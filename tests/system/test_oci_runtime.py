@@ -194,6 +194,16 @@ def test_a_tmpfs_that_is_read_only_recursively(box):
     box.run('run', '--bundle', box.bundle, 'sealed').fails(1, 'Read-only file system')
 
 
+def test_the_mode_of_a_tmpfs(box):
+    """That of the directory it covers; where the image has none, everybody may write to it."""
+    box.machine.shell(f'cp -a {box.config["root"]["path"]} {box.dir}/rootfs && mkdir -m 0710 {box.dir}/rootfs/there').ok()
+    box.config['root'] = {'path': f'{box.dir}/rootfs'}
+    box.config['mounts'] += [{'destination': path, 'type': 'tmpfs', 'source': 'x'} for path in ('/there', '/made')]
+    box.config['process']['args'] = ['stat', '-c', '%a', '/there', '/made']
+    box.write()
+    assert box.run('run', '--bundle', box.bundle, 'modes').ok().out.split() == ['710', '1777']
+
+
 def test_the_callers_groups_are_kept_when_asked(box):
     box.config['annotations'] = {'run.oci.keep_original_groups': '1'}
     box.config['process'].update(args=['sleep', '100'], user={'uid': 12, 'gid': 34, 'additionalGids': [56]})

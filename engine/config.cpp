@@ -260,6 +260,8 @@ constexpr Key kKeys[] = {
     {"store", "tier", SetTier, TierSetting},
     {"store", "factory", [](Config& c, std::string_view v) { return SetPath(c.store.factory, v); },
                          [](const Config& c) { return c.store.factory; }},
+    {"store", "gentle", [](Config& c, std::string_view v) { return SetBool(c.gentle, v); },
+                        [](const Config& c) { return std::string(c.gentle ? "true" : "false"); }},
     {"store", "scrub-interval", SetScrubInterval, [](const Config& c) { return Seconds(c.scrub_interval.count()); }},
     {"store", "scrub-rate", SetScrubRate, [](const Config& c) { return Cat(c.scrub_rate); }},
     {"registries", "ca", [](Config& c, std::string_view v) { return SetPath(c.registry.system_ca, v); },

@@ -43,6 +43,7 @@ struct Config {
   int stop_timeout_seconds = 10;
   store::Options store;
   std::chrono::seconds scrub_interval = std::chrono::hours(720);  // 0: never
+  bool gentle = true;  // transfers make room on the disk for containers
   uint64_t scrub_rate = 1 << 20;                                  // bytes a second
   registry::Options registry;
   SignaturePolicy signatures;

@@ -188,6 +188,13 @@ Result<std::unique_ptr<store::Store>> OpenStore(const Config& config) {
   return opened;
 }
 
+// Of the containers together; there as soon as one has been started.
+std::string PressureFile(const Config& config) {
+  auto host = sys::FindCgroupHost();
+  return host && config.gentle ? Cat(host->mount, config.cgroup_parent, "/io.pressure")
+                               : std::string();
+}
+
 }  // namespace
 
 Result<> RunDaemon(Config config) {
@@ -200,7 +207,7 @@ Result<> RunDaemon(Config config) {
   UniqueFd run_lock = TRY(LockRunDirectory(config.run));
   // Before the loop: what waits in its queue when it is destroyed may still hold images and
   // volumes.
-  Images images(image_store.get(), config.registry, config.signatures);
+  Images images(image_store.get(), config.registry, config.signatures, PressureFile(config));
   Volumes volumes(Cat(config.root, "/volumes"));
   TRY(volumes.Restore());
   Networks networks({config.root, config.run, config.bridge, config.bridge_subnet});

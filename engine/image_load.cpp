@@ -8,6 +8,7 @@
 #include "core/oci/platform.h"
 #include "engine/archive_parts.h"
 #include "engine/images.h"
+#include "engine/pace.h"
 
 namespace wherry::engine {
 
@@ -22,6 +23,22 @@ std::optional<registry::Reference> NameOf(std::string_view text) {
     return std::nullopt;
   return std::move(*reference);
 }
+
+class PacedSource final : public ByteSource {
+ public:
+  PacedSource(ByteSource& inner, const std::string& pressure) : inner_(inner), pace_(pressure) {
+    if (!pressure.empty())
+      UseDiskLast();
+  }
+  Result<size_t> Read(std::span<std::byte> out) override {
+    pace_.Wait();
+    return inner_.Read(out);
+  }
+
+ private:
+  ByteSource& inner_;
+  Pace pace_;
+};
 
 class LoadJob {
  public:
@@ -250,7 +267,8 @@ class LoadJob {
 
 Result<std::vector<LoadedImage>> Images::Load(ByteSource& archive, const CancelFlag& cancel) {
   TRY(BeginTransfer(cancel, TransferKind::kArchive));
-  auto result = LoadJob(*store_, nullptr).Run(archive);
+  PacedSource paced(archive, pressure_);
+  auto result = LoadJob(*store_, nullptr).Run(paced);
   EndTransfer(cancel, TransferKind::kArchive);
   return result;
 }
@@ -264,7 +282,8 @@ Result<> Images::LoadPinned(ByteSource& archive, const std::vector<registry::Ref
                                      "images in archives are not supported by wherry"));
   }
   TRY(BeginTransfer(cancel, TransferKind::kArchive));
-  auto result = LoadJob(*store_, &images).Run(archive);
+  PacedSource paced(archive, pressure_);
+  auto result = LoadJob(*store_, &images).Run(paced);
   EndTransfer(cancel, TransferKind::kArchive);
   TRY(std::move(result));
   return {};

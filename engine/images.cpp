@@ -61,8 +61,11 @@ std::shared_ptr<ImagePin> Images::Pin(const Digest& manifest_digest) {
 }
 
 Images::Images(store::Store* store, const registry::Options& registry_options,
-               const SignaturePolicy& signatures)
-    : store_(store), registry_options_(registry_options), signatures_(signatures) {}
+               const SignaturePolicy& signatures, std::string pressure)
+    : store_(store),
+      registry_options_(registry_options),
+      signatures_(signatures),
+      pressure_(std::move(pressure)) {}
 
 Images::~Images() = default;
 

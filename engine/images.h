@@ -156,8 +156,9 @@ struct ImageSummary {
 
 class Images {
  public:
+  // `pressure`: see Pace; empty: pulls and loads do not make room for others.
   Images(store::Store* store, const registry::Options& registry_options,
-         const SignaturePolicy& signatures = {});
+         const SignaturePolicy& signatures = {}, std::string pressure = {});
   ~Images();
 
   // Worker. Name, name@digest, image ID or unique ID prefix ("sha256:" optional). kNotFound "No
@@ -247,6 +248,7 @@ class Images {
   store::Store* store_;
   registry::Options registry_options_;
   SignaturePolicy signatures_;
+  const std::string pressure_;
   std::shared_ptr<PinTable> pins_ = std::make_shared<PinTable>();
   std::mutex mutex_;
   std::set<CancelFlag> transfers_;  // of those that are running, guarded

@@ -63,7 +63,8 @@ class PartialPull::Ranges final : public store::BlobRanges {
   PullProgress progress_;
 };
 
-Result<bool> PartialPull::Run(store::Transaction& transaction, const Digest& diff_id) {
+Result<bool> PartialPull::Run(store::Transaction& transaction, const Digest& diff_id,
+                              store::IngestProgress progress) {
   Ranges ranges(*this);
   store::Transaction::LayerParts parts{.ranges = &ranges,
                                        .blob_size = layer_.descriptor.size,
@@ -71,7 +72,7 @@ Result<bool> PartialPull::Run(store::Transaction& transaction, const Digest& dif
                                        .toc_digest = layer_.parts->toc_digest,
                                        .tar_split = PartOf(layer_.parts->tar_split),
                                        .diff_id = diff_id};
-  auto added = transaction.AddLayerByParts(parts, {});
+  auto added = transaction.AddLayerByParts(parts, std::move(progress));
   if (added)
     return added->has_value();
   if (!IsAboutParts(added.error()))

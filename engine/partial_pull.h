@@ -22,7 +22,8 @@ class PartialPull {
 
   // False: the layer is to be fetched whole, because that costs as much or because the parts are of
   // no use, which the log then says. Errors are those that would hit the whole layer, too.
-  Result<bool> Run(store::Transaction& transaction, const Digest& diff_id);
+  Result<bool> Run(store::Transaction& transaction, const Digest& diff_id,
+                   store::IngestProgress progress);
   // The whole blob, if the registry sent that when it was asked for a part; else null.
   std::unique_ptr<ByteSource> TakeWhole() { return std::move(whole_); }
 

@@ -8,6 +8,7 @@
 #include "engine/delta.h"
 #include "engine/image_trust.h"
 #include "engine/images.h"
+#include "engine/pace.h"
 #include "engine/partial_pull.h"
 #include "engine/pull_progress.h"
 #include "net/registry/client.h"
@@ -75,12 +76,13 @@ class LayerBlob final : public ByteSource, public store::BlobStart {
 class PullJob {
  public:
   PullJob(store::Store* store, const registry::Options& options, const SignaturePolicy& signatures,
-          PullRequest& request, ProgressSink& sink)
+          const std::string& pressure, PullRequest& request, ProgressSink& sink)
       : store_(store),
         keys_(KeysFor(signatures, request.reference)),
         request_(request),
         sink_(sink),
-        client_(options, request.reference, request.credentials, request.cancel.get()) {}
+        client_(options, request.reference, request.credentials, request.cancel.get()),
+        pace_(pressure) {}
 
   Result<Digest> Run() {
     const registry::Reference& reference = request_.reference;
@@ -131,6 +133,13 @@ class PullJob {
   }
 
  private:
+  store::IngestProgress Paced() {
+    return [this](uint64_t) {
+      pace_.Wait();
+      return true;
+    };
+  }
+
   Result<> Tell(const Progress& progress) {
     if (!sink_(progress))
       return Fail(Errc::kCancelled, "the pull was cancelled");
@@ -227,19 +236,19 @@ class PullJob {
                                            layer.descriptor.digest, layer.descriptor.size, diff_id};
     if (MayHaveParts(*store_, layer)) {
       PartialPull partial(&client_, &sink_, layer);
-      if (TRY(partial.Run(transaction, diff_id)))
+      if (TRY(partial.Run(transaction, diff_id, Paced())))
         return Tell({"Pull complete", ShortName(layer)});
       if (auto whole = partial.TakeWhole()) {
         CountingSource counting(whole.get(), &sink_, layer, layer.descriptor.size);
         source.source = &counting;
-        TRY(transaction.AddLayer(source, {}));
+        TRY(transaction.AddLayer(source, Paced()));
         return Tell({"Pull complete", ShortName(layer)});
       }
     }
     LayerBlob blob(&client_, &sink_, layer);
     source.source = &blob;
     source.start = &blob;
-    TRY(transaction.AddLayer(source, {}));
+    TRY(transaction.AddLayer(source, Paced()));
     return Tell({"Pull complete", ShortName(layer)});
   }
 
@@ -256,7 +265,8 @@ class PullJob {
       CountingSource counting(blob.get(), &sink_, layer, delta->descriptor.size);
       auto archive = TRY(store_->ApplyDelta(delta->from, counting));
       TRY(transaction.AddLayer(
-          {archive.get(), store::Compression::kNone, std::nullopt, std::nullopt, diff_id}, {}));
+          {archive.get(), store::Compression::kNone, std::nullopt, std::nullopt, diff_id},
+          Paced()));
       return true;
     };
     auto applied = apply();
@@ -291,6 +301,7 @@ class PullJob {
   ProgressSink& sink_;
   registry::Client client_;
   Digest pulled_digest_;
+  Pace pace_;
 };
 
 void EnsureFlag(CancelFlag& cancel) {
@@ -315,7 +326,9 @@ store::Compression StoreCompression(oci::LayerCompression compression) {
 Result<Digest> Images::Pull(PullRequest request, ProgressSink progress) {
   EnsureFlag(request.cancel);
   TRY(BeginTransfer(request.cancel, TransferKind::kPull));
-  auto result = PullJob(store_, registry_options_, signatures_, request, progress).Run();
+  if (!pressure_.empty())
+    UseDiskLast();
+  auto result = PullJob(store_, registry_options_, signatures_, pressure_, request, progress).Run();
   EndTransfer(request.cancel, TransferKind::kPull);
   return result;
 }
@@ -324,7 +337,7 @@ Result<PullPlan> Images::Plan(PullRequest request) {
   EnsureFlag(request.cancel);
   TRY(BeginTransfer(request.cancel, TransferKind::kPull));
   ProgressSink nobody = [](const Progress&) { return true; };
-  auto plan = PullJob(store_, registry_options_, signatures_, request, nobody).Plan();
+  auto plan = PullJob(store_, registry_options_, signatures_, "", request, nobody).Plan();
   EndTransfer(request.cancel, TransferKind::kPull);
   return plan;
 }

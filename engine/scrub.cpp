@@ -1,8 +1,6 @@
 #include "engine/scrub.h"
 
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -12,6 +10,7 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
+#include "engine/pace.h"
 #include "engine/store_check.h"
 
 namespace wherry::engine {
@@ -29,14 +28,6 @@ constexpr size_t kMaxSmallFile = 4096;
 
 seconds Now() {
   return std::chrono::duration_cast<seconds>(std::chrono::nanoseconds(UnixNanosNow()));
-}
-
-// Of the calling thread.
-void BecomeIdle() {
-  constexpr int kWhoProcess = 1;
-  constexpr int kIdleClass = 3 << 13;
-  (void)syscall(SYS_ioprio_set, kWhoProcess, 0, kIdleClass);
-  (void)setpriority(PRIO_PROCESS, 0, 19);
 }
 
 bool DiskIsUnderPressure() {
@@ -86,7 +77,8 @@ void Scrub::Stamp() const {
 }
 
 void Scrub::Run() {
-  BecomeIdle();
+  UseDiskLast();
+  (void)setpriority(PRIO_PROCESS, 0, 19);
   if (!PathExists(options_.stamp))
     Stamp();
   for (bool more = true; more;) {

@@ -1,0 +1,63 @@
+#include "engine/pace.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "core/base/file.h"
+#include "core/base/text.h"
+#include "core/base/time.h"
+
+namespace wherry::engine {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kWork{100};
+constexpr milliseconds kShortestPause{25};
+constexpr milliseconds kLongestPause{900};  // so a tenth of the speed is left
+constexpr size_t kMaxPressureFile = 4096;
+
+}  // namespace
+
+void UseDiskLast() {
+  constexpr int kWhoProcess = 1;
+  constexpr int kIdleClass = 3 << 13;
+  (void)syscall(SYS_ioprio_set, kWhoProcess, 0, kIdleClass);
+}
+
+// "some avg10=0.00 avg60=0.00 avg300=0.00 total=12345\nfull ..."
+uint64_t Pace::StalledMicros() const {
+  auto text = ReadFile(pressure_, kMaxPressureFile);
+  auto line = text ? SplitFirst(*text, '\n') : std::nullopt;
+  size_t at = line ? line->head.find("total=") : std::string_view::npos;
+  auto total =
+      at == std::string_view::npos ? Result<uint64_t>(0) : ParseUint(line->head.substr(at + 6));
+  return total ? *total : 0;
+}
+
+void Pace::Wait() {
+  if (pressure_.empty())
+    return;
+  auto now = Uptime();
+  if (looked_.count() != 0 && now - looked_ < kWork)
+    return;
+  uint64_t stalled = StalledMicros();
+  bool first = looked_.count() == 0 || stalled < stalled_;
+  std::chrono::microseconds since(first ? 0 : stalled - stalled_);
+  if (since * 10 > now - looked_ && !first)
+    pause_ = std::clamp<std::chrono::nanoseconds>(pause_ * 2, kShortestPause, kLongestPause);
+  else
+    pause_ = pause_ > kShortestPause ? pause_ / 2 : std::chrono::nanoseconds(0);
+  if (pause_.count() > 0) {
+    std::this_thread::sleep_for(pause_);
+    stalled = StalledMicros();
+  }
+  looked_ = Uptime();
+  stalled_ = stalled;
+}
+
+}  // namespace wherry::engine

@@ -80,7 +80,7 @@ struct ContainerRequest {
   // In its place: puts a process into a cgroup that somebody else makes and removes when it is
   // empty (systemd), and gives its path.
   std::function<Result<std::string>(pid_t)> enter_cgroup = {};
-  SeccompProgram seccomp;
+  SeccompProgram seccomp = {};
   // The descriptors from 3 on that the program inherits beside its streams.
   int preserved_fds = 0;
   // A listening SOCK_SEQPACKET socket (borrowed) where init waits for its start once it is detached

@@ -15,7 +15,7 @@ LaunchSpec Full() {
   spec.rows = 24;
   spec.columns = 80;
   spec.overlay =
-      LaunchSpec::Overlay{{"/store/a \"quoted\"", "/store/b"}, "", "", false, "/up", "/work", true};
+      LaunchSpec::Overlay{{"/store/a \"quoted\"", "/store/b"}, "", {}, false, "/up", "/work", true};
   spec.cgroup = "/wherry/c/0123";
   spec.shim = "/usr/bin/wherry-shim";
   spec.seccomp = SeccompMode::kSpec;

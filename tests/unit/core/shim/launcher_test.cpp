@@ -229,7 +229,7 @@ TEST_F(LauncherTest, TerminalWithInput) {
 TEST_F(LauncherTest, OverlayRoot) {
   Configure(R"(["sh","-c","touch /made && ls /"])");
   spec_.overlay = LaunchSpec::Overlay{
-      {spec_.bundle + "/rootfs"}, "", "", false, base_ + "/upper", base_ + "/work", false};
+      {spec_.bundle + "/rootfs"}, "", {}, false, base_ + "/upper", base_ + "/work", false};
   auto launched = Launch();
   ASSERT_GT(launched.result.pid, 0) << launched.result.message;
   auto watcher = Connect();

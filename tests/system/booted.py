@@ -21,9 +21,9 @@ FILES = {
     'systemd/system/dbus.service': '[Unit]\nDefaultDependencies=no\nRequires=dbus.socket\n[Service]\nType=notify\n'
                                    'ExecStart=/usr/bin/dbus-daemon --system --address=systemd: --nofork --nopidfile '
                                    '--systemd-activation\n',
-    # The controllers are on in the slice from the beginning: not while a test's own process is in the root.
-    'systemd/system/keeper.service': '[Unit]\nDefaultDependencies=no\n'
-                                     '[Service]\nSlice=machine.slice\nDelegate=yes\nExecStart=/usr/bin/sleep infinity\n',
+    # Has all controllers from the beginning: they cannot be switched on while a test's own process is in the root.
+    'systemd/system/machine.slice': '[Slice]\nCPUWeight=100\nIOWeight=100\nMemoryAccounting=yes\nTasksAccounting=yes\n'
+                                    'AllowedCPUs=0\n',
     'systemd/system/user.service': '[Unit]\nDefaultDependencies=no\n'
                                    f'[Service]\nType=notify\nUser={USER}\nGroup={USER}\nDelegate=yes\nSlice=user.slice\n'
                                    'RuntimeDirectory=box-user\nEnvironment=XDG_RUNTIME_DIR=/run/box-user HOME=/tmp\n'
@@ -84,7 +84,7 @@ class Booted:
         self.rootfs = rootfs
         own = machine.temporary_directory()
         shared = os.path.dirname(own)
-        plant(f'{own}/root', 'dbus.service keeper.service box-deep.slice')
+        plant(f'{own}/root', 'dbus.service machine.slice box-deep.slice')
         self._box = Box(machine, f'{own}/root')
         features = json.loads(self._box.run('features').ok().out)
         programs = str(paths.build_dir('host'))

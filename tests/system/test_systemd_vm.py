@@ -28,7 +28,7 @@ class Booted:
         self._runtime = f'{self.dir}/wherry-runtime'
         self.command = [self._runtime, 'exec', 'systemd']
         machine.write(self._runtime, (paths.build_dir('aarch64') / 'wherry-runtime').read_bytes(), 0o755)
-        booted.plant(work / 'root', 'keeper.service')
+        booted.plant(work / 'root', 'machine.slice')
         (work / 'outer').mkdir()
         (work / 'bundle').mkdir()
         features = json.loads(machine.run([self._runtime, 'features']).ok().out)
@@ -36,12 +36,11 @@ class Booted:
         config['linux']['cgroupsPath'] = '/systemd-test'
         (work / 'outer/config.json').write_text(json.dumps(config), encoding='utf-8')
         self._send(work, '.')
-        self._send(debs.foreign_tree('systemd', ['systemd'], 'arm64'), *UNNEEDED, 'usr/bin/systemctl', 'usr/bin/sleep', 'usr/lib',
-                   to='root')
+        self._send(debs.foreign_tree('systemd', ['systemd'], 'arm64'), *UNNEEDED, 'usr/bin/systemctl', 'usr/lib', to='root')
         machine.shell(f'mkdir {self.dir}/busybox').ok()
         oci_box.unpack_busybox(machine, f'{self.dir}/busybox')
         machine.shell(f'exec <>/dev/null >/dev/null 2>&1; {self._runtime} run --detach --bundle {self.dir}/outer systemd').ok()
-        machine.wait_for(lambda: machine.exists('/sys/fs/cgroup/systemd-test/machine.slice/keeper.service/cpu.max'),
+        machine.wait_for(lambda: machine.exists('/sys/fs/cgroup/systemd-test/machine.slice/cpuset.cpus'),
                          'systemd is not up')
         booted.wait_until_up(machine, self.command)
 

@@ -7,9 +7,8 @@ import pathlib
 import signal
 
 import pytest
-from harness import debs
-from oci_box import RUNTIME, place
-from test_oci_runtime import CALLERS
+from oci_box import RUNTIME
+from test_oci_runtime import fixture_callers  # noqa: F401 pylint: disable=unused-import
 
 CONFIG = '''version = 2
 root = "{0}/data"
@@ -66,10 +65,9 @@ class Containerd:
 
 
 @pytest.fixture(scope='module', name='daemon')
-def fixture_daemon():
-    with place(over=debs.missing_tree('oci-callers', CALLERS)) as (machine, rootfs):
-        with contextlib.closing(Containerd(machine, rootfs)) as daemon:
-            yield daemon
+def fixture_daemon(callers):
+    with contextlib.closing(Containerd(*callers)) as daemon:
+        yield daemon
 
 
 @pytest.fixture(name='containerd')

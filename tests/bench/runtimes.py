@@ -1,4 +1,4 @@
-"""OCI runtimes on one bundle: how long `run true` and `exec true` take, and how much memory at most."""
+"""OCI runtimes on one bundle: how long `run true` and `exec true` take, how much of a processor, how much memory at most."""
 
 import json
 import pathlib
@@ -84,12 +84,12 @@ def report(found, options):
     if options.json:
         print(json.dumps({'runtimes': found}))
         return
-    print(f'{options.rounds * options.count} times each, all in turns; memory: the largest resident size of a process')
-    print(f'{"":15}{"":10}{"median":>10}{"least":>10}{"to crun":>9}{"memory":>12}{"to crun":>9}')
+    print(f'medians of {options.rounds * options.count}, all in turns; memory: the largest resident size of a process')
+    print(f'{"":25}' + ''.join(f'{title:>10}{"to crun":>9}' for title in ('time', 'processor', 'memory')))
     for work in ('run true', 'exec true'):
         crun = [statistics.median(column) for column in zip(*found['crun'][work])]
         for name, works in found.items():
-            times, sizes = zip(*works[work])
-            median, size = statistics.median(times), statistics.median(sizes)
-            print(f'{name:15}{work:10}{median / 1e6:>7.1f} ms{min(times) / 1e6:>7.1f} ms{median / crun[0]:>9.2f}'
-                  f'{size:>9.0f} kB{size / crun[1]:>9.2f}')
+            own = [statistics.median(column) for column in zip(*works[work])]
+            time, processor, memory = (value / base for value, base in zip(own, crun))
+            print(f'{name:15}{work:10}{own[0] / 1e6:>7.1f} ms{time:>9.2f}{own[1] / 1e3:>7.1f} ms{processor:>9.2f}'
+                  f'{own[2]:>7.0f} kB{memory:>9.2f}')

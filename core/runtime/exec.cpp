@@ -161,6 +161,11 @@ Result<sys::Cloned> CloneInto(const ExecRequest& request, UniqueFd& group) {
   group = TRY_CTX("the process's cgroup",
                   Open(Cat(host.mount, request.cgroup), O_RDONLY | O_DIRECTORY));
   Result<sys::Cloned> cloned = sys::Clone(0, group.get());
+  if (!cloned && cloned.error().error_number() == EACCES) {
+    return Fail(Errc::kDenied,
+                Cat("the caller's cgroup may not be left for ", request.cgroup,
+                    ": without root, call from one that is the user's too (systemd-run --user)"));
+  }
   bool inner = !cloned && (cloned.error().code() == Errc::kBusy ||
                            cloned.error().code() == Errc::kUnsupported);
   if (!inner || request.exact_cgroup)

@@ -245,7 +245,7 @@ def test_podman_hands_sd_notify_on(systemd, podman):
 
 
 def test_the_manager_of_a_user(systemd):
-    """Without root, called from inside the user's part of the hierarchy."""
+    """Without root, called from inside the user's part of the hierarchy; from outside there is a scope, and no `exec`."""
     config = oci_box.base_config('/busybox')
     config['linux'] = {'cgroupsPath': ':box:mine', 'namespaces': [{'type': 'mount'}, {'type': 'pid'}, {'type': 'user'}],
                        **{kind: [{'containerID': 0, 'hostID': booted.USER, 'size': 1}]
@@ -265,5 +265,7 @@ def test_the_manager_of_a_user(systemd):
                             input=json.dumps(config).encode()).ok()
         result = systemd.run(*user, 'systemd-run', '--user', '--quiet', '--pipe', '--wait', 'sh', '-c', script)
         assert result.out == '0::/user.slice/user.service/user.slice/box-mine.scope\ninactive\n'
+        result = systemd.run(*user, 'sh', '-c', script)
+        assert result.out == 'inactive\n' and 'without root, call from one' in result.err
     finally:
         systemd.run('systemctl', 'stop', 'user.service').ok()

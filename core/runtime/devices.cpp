@@ -188,7 +188,9 @@ Result<> DevicePlan::MakeAside(const oci::RuntimeSpec& spec) {
     }
     device.uid = *uid;
     device.gid = *gid;
-    Place aside{TRY(OpenAt(tree.get(), ".", O_PATH | O_DIRECTORY)), Cat(i)};
+    Place aside;
+    aside.dir = TRY(OpenAt(tree.get(), ".", O_PATH | O_DIRECTORY));
+    aside.name = Cat(i);
     TRY(CreateNode(aside, device));
     UniqueFd node = TRY(OpenAt(aside.dir.get(), aside.name, O_PATH | O_NOFOLLOW));
     entry.host_node = TRY(sys::CloneTree(node.get(), "", sys::Recursive::kNo));

@@ -232,6 +232,7 @@ constexpr Row kRows[] = {
     {{"shm-size", 0, kValue, "BYTES", "Size of /dev/shm"}, Part::kHost, "ShmSize", WriteBytes},
     {{"stop-signal", 0, kValue, "SIGNAL", "Signal that ends the container"}, Part::kConfig, "StopSignal", WriteString},
     {{"stop-timeout", 0, kValue, "SECONDS", "Wait so long before killing"}, Part::kConfig, "StopTimeout", WriteInt},
+    {{"storage-opt", 0, kList, "size=BYTES", "Most that the container may write to its own layer"}, Part::kHost, "StorageOpt", WriteNameValues},
     {{"sysctl", 0, kList, "NAME=VALUE", "Kernel parameter of the container"}, Part::kHost, "Sysctls", WriteNameValues},
     {{"tmpfs", 0, kList, "PATH[:OPTIONS]", "Mount a file system in memory"}, Part::kHost, "Tmpfs", WriteTmpfs},
     {{"tty", 't', kFlag, "", "Give the container a terminal"}, Part::kNone, "", nullptr},

@@ -241,6 +241,8 @@ constexpr Key kKeys[] = {
     {"networks", "bridge-subnet", SetBridgeSubnet,
         [](const Config& c) { return c.bridge_subnet.prefix == 0 ? "auto" : c.bridge_subnet.Text(); }},
     {"containers", "stop-timeout", SetStopTimeout, [](const Config& c) { return Seconds(c.stop_timeout_seconds); }},
+    {"containers", "storage-size", [](Config& c, std::string_view v) { return SetSize(c.storage_size, v); },
+                                   [](const Config& c) { return Cat(c.storage_size); }},
     {"containers", "log-max-size", [](Config& c, std::string_view v) { return SetSize(c.log_max_size, v); },
                                    [](const Config& c) { return Cat(c.log_max_size); }},
     {"containers", "log-max-files", [](Config& c, std::string_view v) { return SetCount(c.log_max_files, v, 1, 100); },

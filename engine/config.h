@@ -38,6 +38,7 @@ struct Config {
   LogLevel log_level = LogLevel::kInfo;
   std::string userns_remap = "off";  // as written
   std::optional<IdMaps> ids;         // of containers that are remapped (engine/user_namespace.h)
+  uint64_t storage_size = 0;         // of a container's own layer; 0: any
   uint64_t log_max_size = 10 << 20;  // of one container log file
   uint64_t log_max_files = 2;
   int stop_timeout_seconds = 10;

@@ -286,6 +286,7 @@ Result<HostOptions> ParseHost(JsonValue host, JsonValue config, JsonValue volume
   for (JsonValue entry : host["Annotations"])
     options.annotations[std::string(entry.key())] = entry.str();
   options.limits = TRY(ParseLimits(host));
+  options.storage_size = TRY(ParseStorageSize(host["StorageOpt"]));
   return options;
 }
 

@@ -112,6 +112,7 @@ struct HostOptions {
   std::vector<std::string> extra_hosts;  // "name:address"
   std::vector<PortRequest> ports;
   int64_t shm_size = 64 << 20;
+  uint64_t storage_size = 0;  // bytes the container's own layer may hold; 0: any number
   int oom_score_adj = 0;
   uint16_t console_rows = 0;
   uint16_t console_columns = 0;
@@ -159,6 +160,7 @@ struct ContainerConfig {
 struct RequestDefaults {
   std::string_view hostname;  // echoed when none was given
   std::string_view network;   // what the mode "default" means
+  uint64_t storage_size = 0;  // of containers that name none; 0: any
 };
 struct NormalisedRequest {
   std::string config_json;

@@ -13,6 +13,7 @@
 #include "core/sys/path.h"
 #include "core/sys/user_namespace.h"
 #include "engine/container_record.h"
+#include "engine/quota.h"
 #include "engine/root_view.h"
 #include "engine/user_namespace.h"
 #include "store/change_archive.h"
@@ -63,8 +64,7 @@ Result<UniqueFd> RootToWrite(const CopyTarget& target) {
     TRY(ReplaceFile(Cat(target.directory, "/", kUnstartedMarker), "", 0600,
                     Durability::kPersistent));
   }
-  TRY(MakeUpper(upper.upper, root));
-  TRY(MakeDirs(upper.work, 0700));
+  TRY(MakeLayer(target.directory, root, target.config->host.storage_size));
   return OpenRoot(root, upper, target.directory);
 }
 

@@ -48,7 +48,7 @@ constexpr Field kHostFields[] = {
     {"PublishAllPorts",      kBool,      kUsed,    "false",               "--publish-all"},
     {"ReadonlyRootfs",       kBool,      kUsed,    "false",               "--read-only"},
     {"SecurityOpt",          kStrings,   kUsed,    "[]",                  "--security-opt"},
-    {"StorageOpt",           kStringMap, kRefused, "",                    "--storage-opt"},
+    {"StorageOpt",           kStringMap, kUsed,    "",                    "--storage-opt"},
     {"Tmpfs",                kStringMap, kUsed,    "",                    "--tmpfs"},
     {"UTSMode",              kString,    kUsed,    R"("")",               "--uts"},
     {"UsernsMode",           kString,    kUsed,    R"("")",               "--userns"},

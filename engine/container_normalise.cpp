@@ -184,7 +184,7 @@ Result<std::string> NormaliseConfig(JsonValue body, const oci::ImageConfig& imag
 
 // What depends on other fields than the one it is.
 void WriteHostField(JsonWriter& json, JsonValue host, const Field& field,
-                    std::string_view default_network) {
+                    const RequestDefaults& defaults) {
   JsonValue value = host[field.name];
   bool swap_follows =
       field.name == "MemorySwap" && value.integer() == 0 && host["Memory"].integer() > 0;
@@ -194,7 +194,9 @@ void WriteHostField(JsonWriter& json, JsonValue host, const Field& field,
                   field.name == "ReadonlyPaths";  // [] means none, not "not given"
   if (field.name == "NetworkMode") {
     bool own = !value.str().empty() && value.str() != "default";
-    json.Field(field.name, own ? value.str() : default_network);
+    json.Field(field.name, own ? value.str() : defaults.network);
+  } else if (field.name == "StorageOpt" && IsEmptyValue(value) && defaults.storage_size > 0) {
+    json.Key(field.name).Object().Field("size", Cat(defaults.storage_size)).End();
   } else if (swap_follows) {
     json.Field(field.name, 2 * host["Memory"].integer());
   } else if (no_masks) {
@@ -226,7 +228,7 @@ void WriteRestartPolicy(JsonWriter& json, JsonValue policy) {
   json.Field("MaximumRetryCount", policy["MaximumRetryCount"].integer()).End();
 }
 
-Result<std::string> NormaliseHostConfig(JsonValue host, std::string_view default_network) {
+Result<std::string> NormaliseHostConfig(JsonValue host, const RequestDefaults& defaults) {
   JsonWriter json;
   json.Object();
   for (const Field& field : HostFields()) {
@@ -245,7 +247,7 @@ Result<std::string> NormaliseHostConfig(JsonValue host, std::string_view default
     else if (field.name == "RestartPolicy")
       WriteRestartPolicy(json, value);
     else
-      WriteHostField(json, host, field, default_network);
+      WriteHostField(json, host, field, defaults);
   }
   json.End();
   return json.Take();
@@ -271,7 +273,7 @@ Result<NormalisedRequest> NormaliseRequest(JsonValue body, const oci::ImageConfi
     return Fail(Errc::kInvalid, "config cannot be empty in order to create a container");
   NormalisedRequest request;
   request.config_json = TRY(NormaliseConfig(body, image, defaults));
-  request.host_config_json = TRY(NormaliseHostConfig(body["HostConfig"], defaults.network));
+  request.host_config_json = TRY(NormaliseHostConfig(body["HostConfig"], defaults));
   request.volumes_json = TRY(NameVolumes(request.config_json, request.host_config_json));
   auto host = TRY(JsonDocument::Parse(request.host_config_json, "HostConfig"));
   request.networking_json =

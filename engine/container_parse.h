@@ -18,6 +18,9 @@ Result<std::vector<std::string>> AnonymousTargets(JsonValue host_config, JsonVal
 // Memory, processor, process and block device limits, with Docker's cross-checks.
 Result<LimitRequest> ParseLimits(JsonValue host_config);
 
+// StorageOpt: {"size":"10g"} in bytes, at least 1 MiB.
+Result<uint64_t> ParseStorageSize(JsonValue options);
+
 // Ulimits, Devices, DeviceCgroupRules.
 Result<std::vector<Ulimit>> ParseUlimits(JsonValue list);
 Result<std::vector<DeviceRequest>> ParseDevices(JsonValue list);

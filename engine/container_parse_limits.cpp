@@ -8,6 +8,7 @@ namespace wherry::engine {
 namespace {
 
 constexpr int64_t kMinMemory = 6 << 20;
+constexpr uint64_t kMinStorage = 1 << 20;
 constexpr int64_t kDefaultPeriod = 100'000;
 constexpr int64_t kNanosPerCpu = 1'000'000'000;
 
@@ -142,6 +143,18 @@ Result<LimitRequest> ParseLimits(JsonValue host) {
   limits.read_iops = TRY(ParseThrottles(host, "BlkioDeviceReadIOps", "Rate"));
   limits.write_iops = TRY(ParseThrottles(host, "BlkioDeviceWriteIOps", "Rate"));
   return limits;
+}
+
+Result<uint64_t> ParseStorageSize(JsonValue options) {
+  uint64_t size = 0;
+  for (JsonValue option : options) {
+    if (option.key() != "size")
+      return Fail(Errc::kInvalid, Cat("Unknown option ", option.key(), " of --storage-opt"));
+    size = TRY_CTX("--storage-opt size", ParseSize(option.str()));
+    if (size < kMinStorage)
+      return Fail(Errc::kInvalid, "--storage-opt size must be at least 1m");
+  }
+  return size;
 }
 
 Result<std::vector<Ulimit>> ParseUlimits(JsonValue list) {

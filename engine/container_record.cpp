@@ -6,6 +6,7 @@
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "core/base/time.h"
+#include "engine/quota.h"
 
 namespace wherry::engine {
 
@@ -105,7 +106,7 @@ Result<ContainerRecord> LoadRecord(const std::string& directory, std::string_vie
 Result<> RemoveContainerFiles(const std::string& directory, const std::string& run_directory) {
   if (unlink(RecordPath(directory).c_str()) != 0 && errno != ENOENT)
     return FailSys("unlink", RecordPath(directory));
-  TRY(RemoveTree(directory));
+  TRY(RemoveLayer(directory));
   return RemoveTree(run_directory);
 }
 

@@ -10,6 +10,7 @@
 #include "engine/container_names.h"
 #include "engine/container_record.h"
 #include "engine/containers.h"
+#include "engine/quota.h"
 
 namespace wherry::engine {
 
@@ -55,9 +56,12 @@ Result<Draft> MakeDraft(const Containers::Environment& env,
     return Fail(Errc::kInvalid, "no image specified (Config.Image)");
   OpenImage image = TRY(env.images->Open(image_name));
   TRY(CheckPlatform(request.platform, image));
-  ContainerConfig config = TRY(
-      ReadRequest(body.root(), image,
-                  {std::string_view(container->id).substr(0, 12), env.config->default_network}));
+  ContainerConfig config =
+      TRY(ReadRequest(body.root(), image,
+                      {std::string_view(container->id).substr(0, 12), env.config->default_network,
+                       env.config->storage_size}));
+  if (config.host.storage_size > 0)
+    TRY(CheckQuota(env.config->root));
   for (EndpointRequest& endpoint : config.endpoints) {
     auto network = env.networks->Find(endpoint.network);
     if (!network)  // not kNotFound: clients would take that for a missing image, and pull it

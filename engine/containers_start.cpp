@@ -16,7 +16,7 @@
 #include "engine/container_record.h"
 #include "engine/containers.h"
 #include "engine/lost_cgroup.h"
-#include "engine/root_view.h"
+#include "engine/quota.h"
 #include "engine/shim_client.h"
 #include "engine/spec_builder.h"
 
@@ -74,9 +74,8 @@ Result<Preparation> PrepareStart(StartInput input) {
   std::shared_ptr<Volumes::Fill> fill = TRY(input.volumes->PrepareFill(config));
   std::string upper = Cat(input.directory, "/upper");
   std::string work = Cat(input.directory, "/work");
-  TRY(MakeUpper(upper, root));
+  TRY(MakeLayer(input.directory, root, config.host.storage_size));
   (void)unlink(Cat(input.directory, "/", kUnstartedMarker).c_str());
-  TRY(MakeDirs(work, 0700));
   std::string_view network = config.host.network_mode;
   const ContainerConfig& named = input.other ? *input.other->config : config;
   std::string hostname =

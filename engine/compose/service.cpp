@@ -187,6 +187,7 @@ constexpr Row kRows[] = {
     {"stdin_open",          kOther,             kConfig, "", [](const Value& v, Draft& d) { d.service.stdin_open = v.Flag(); }},
     {"stop_grace_period",   kOther,             kConfig, "", ReadGracePeriod},
     {"stop_signal",         Form::kText,        kConfig, "StopSignal",        nullptr},
+    {"storage_opt",         Form::kStringMap,   kHost,   "StorageOpt",        nullptr},
     {"sysctls",             Form::kStringMap,   kHost,   "Sysctls",           nullptr},
     {"tmpfs",               kOther,             kHost,   "", [](const Value& v, Draft& d) { ReadTmpfs(v, d.service); }},
     {"tty",                 kOther,             kConfig, "", [](const Value& v, Draft& d) { d.service.tty = v.Flag(); }},

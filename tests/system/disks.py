@@ -11,6 +11,9 @@ MAKE = {
     'xfs': ('400M', 'mkfs.xfs -q {}'),
     'btrfs': ('400M', 'mkfs.btrfs -q {}'),
     'f2fs': ('100M', 'mkfs.f2fs -q {}'),
+    'ext4 with quotas': ('48M', 'mkfs.ext4 -q -O project,quota -E quotatype=prjquota {}'),
+    'xfs with quotas': ('64M', 'mkfs.xfs -q --unsupported {} 2>/dev/null'),
+    'ext4 with verity': ('40M', 'mkfs.ext4 -q -O verity {}'),
     'vfat': ('16M', 'mkfs.vfat {}'),
     # Names in `data` do not differ by case; in `plain` they do.
     'casefold': ('32M', 'mkfs.ext4 -q -O casefold {0} && '
@@ -33,7 +36,7 @@ class Disk:
         self.dir = machine.temporary_directory()
         self.image = f'{self.dir}/image'
         self.mount = f'{self.dir}/m'
-        kind_of_mount = 'ext4' if kind == 'casefold' else kind
+        kind_of_mount = 'ext4' if kind == 'casefold' else kind.split()[0]
         self._mount = ['mount', '-t', kind_of_mount, '-o', options, self.image, self.mount]
         machine.run(['mkdir', self.mount]).ok()
         if machine.name == 'host':

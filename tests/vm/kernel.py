@@ -27,7 +27,7 @@ MODULES = ['9pnet_virtio', '9p', 'loop', 'erofs', 'f2fs', 'crc32_generic', 'squa
            'nf_conntrack_netlink', 'xt_MASQUERADE', 'xt_conntrack', 'xt_addrtype', 'xt_nat',
            'dm_mod', 'dm_verity', 'dm_snapshot', 'dm_log_writes', 'zram', 'inet_diag', 'tcp_diag',
            'unix_diag', 'sch_netem', 'sch_tbf', 'libcrc32c', 'softdog', 'zstd', 'lzo', 'lz4',
-           'deflate', 'i6300esb']
+           'deflate', 'i6300esb', 'quota_v2', 'xfs']
 
 
 def _name(path):

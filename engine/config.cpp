@@ -121,6 +121,16 @@ Result<> SetLevel(Config& config, std::string_view value) {
   return {};
 }
 
+constexpr std::string_view kVerityNames[] = {"off", "auto", "require"};
+
+Result<> SetVerity(Config& config, std::string_view value) {
+  auto found = std::ranges::find(kVerityNames, value);
+  if (found == std::end(kVerityNames))
+    return Fail(Errc::kInvalid, "must be off, auto or require");
+  config.store.verity = static_cast<store::Verity>(found - std::begin(kVerityNames));
+  return {};
+}
+
 Result<> SetTier(Config& config, std::string_view value) {
   config.store.tier = TRY(store::ParseTier(value));
   return {};
@@ -262,6 +272,7 @@ constexpr Key kKeys[] = {
     {"store", "tier", SetTier, TierSetting},
     {"store", "factory", [](Config& c, std::string_view v) { return SetPath(c.store.factory, v); },
                          [](const Config& c) { return c.store.factory; }},
+    {"store", "fs-verity", SetVerity, [](const Config& c) { return std::string(kVerityNames[static_cast<size_t>(c.store.verity)]); }},
     {"store", "gentle", [](Config& c, std::string_view v) { return SetBool(c.gentle, v); },
                         [](const Config& c) { return std::string(c.gentle ? "true" : "false"); }},
     {"store", "scrub-interval", SetScrubInterval, [](const Config& c) { return Seconds(c.scrub_interval.count()); }},

@@ -43,8 +43,8 @@ struct Config {
   uint64_t log_max_files = 2;
   int stop_timeout_seconds = 10;
   store::Options store;
-  std::chrono::seconds scrub_interval = std::chrono::hours(720);  // 0: never
   bool gentle = true;  // transfers make room on the disk for containers
+  std::chrono::seconds scrub_interval = std::chrono::hours(720);  // 0: never
   uint64_t scrub_rate = 1 << 20;                                  // bytes a second
   registry::Options registry;
   SignaturePolicy signatures;

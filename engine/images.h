@@ -168,7 +168,7 @@ class Images {
   std::shared_ptr<ImagePin> Pin(const Digest& manifest_digest);
   // Worker. Of an image a container has pinned.
   Result<store::RootFs> Root(const Digest& manifest_digest);
-  store::Tier tier() const { return store_->tier(); }
+  const store::Store& store() const { return *store_; }
   // Worker. Pulls and commits (pull.cpp); finding the image complete already is success without a
   // download.
   Result<Digest> Pull(PullRequest request, ProgressSink progress);

@@ -1,7 +1,10 @@
 #include "store/disk_ops.h"
 
 #include <fcntl.h>
+#include <linux/fsverity.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -49,6 +52,21 @@ Result<> DiskOps::Link(int from_dir, const std::string& from, int to_dir, const 
     return FailSys("link", to);
   }
   return {};
+}
+
+Result<> DiskOps::Seal(int dir, const std::string& name) {
+  UniqueFd file = TRY(OpenAt(dir, name, O_RDONLY | O_NOFOLLOW));
+  struct statvfs info;
+  if (fstatvfs(file.get(), &info) != 0)
+    return FailSys("statvfs", name);
+  fsverity_enable_arg how{};
+  how.version = 1;
+  how.hash_algorithm = FS_VERITY_HASH_ALG_SHA256;
+  how.block_size = static_cast<uint32_t>(std::min<uint64_t>(info.f_bsize, 4096));
+  if (ioctl(file.get(), static_cast<int>(FS_IOC_ENABLE_VERITY), &how) == 0)
+    return {};
+  // What is left of an interrupted pull is still open.
+  return errno == EEXIST || errno == ETXTBSY ? Result<>() : FailSys("FS_IOC_ENABLE_VERITY");
 }
 
 Result<> DiskOps::SyncFileSystem(int fd) {

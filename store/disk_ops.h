@@ -35,6 +35,11 @@ class DiskOps {
   virtual Result<> RemoveFile(int dir, const std::string& name);
   virtual Result<> RemoveTree(int dir, const std::string& name);
 
+  // Gives a file fs-verity: from here on its content cannot change, and reading what has changed on
+  // the medium is an error. Nobody may have it open for writing; a file that somebody has stays as
+  // it is.
+  virtual Result<> Seal(int dir, const std::string& name);
+
   // Writes everything of the file system back. `fd` must have been opened before the writes: only
   // then are their errors reported here (Linux 5.8).
   virtual Result<> SyncFileSystem(int fd);

@@ -154,6 +154,9 @@ Result<uint64_t> StoreImpl::MakeImage(const std::vector<LayerInfo>& layers, cons
   LayerTree merged = TRY(MergedTree(layers));
   UniqueFd fd = TRY(ops_.Create(dir, kImagePart, kPrivateFile));
   ErofsStats stats = TRY(WriteErofs(merged, fd.get()));
+  fd.Reset();
+  if (verity_)
+    TRY(ops_.Seal(dir, kImagePart));
   TRY(ops_.Rename(dir, kImagePart, layer_.get(), Cat(chain_id.hex(), kImageSuffix)));
   return stats.size_bytes;
 }

@@ -122,6 +122,8 @@ Result<UniqueFd> Objects::OpenObject(const Digest& digest) const {
 }
 
 Result<> Objects::Place(int dir, const std::string& name, const Digest& digest) {
+  if (sealed_)
+    TRY(ops_->Seal(dir, name));
   Trust(digest);  // nothing else counts on it before it is there
   auto placed = ops_->Rename(dir, name, dir_.get(), ObjectPath(digest));
   if (placed || placed.error().code() != Errc::kNotFound)
@@ -177,6 +179,7 @@ Result<Digest> ObjectWriter::Put(std::span<const std::byte> content) {
   TRY(CheckSpace(content.size()));
   UniqueFd fd = TRY(ops_.Create(dir_, kPartName, kObjectMode));
   TRY(ops_.Write(fd.get(), content, 0));
+  fd.Reset();
   TRY(objects_.Place(dir_, kPartName, digest));
   added_.push_back(digest);
   written_bytes_ += content.size();

@@ -49,6 +49,8 @@ class Objects {
   // Reads from the directory `dir` (borrowed) what is not here. `counts`: such an object need not
   // be here as well.
   void SetFactory(int dir, bool counts);
+  // Whether objects get fs-verity from here on.
+  void SetSealed(bool sealed) { sealed_ = sealed; }
   // Damaged there: not used any more.
   void Distrust(const Digest& digest);
 
@@ -102,6 +104,7 @@ class Objects {
   UniqueFd dir_;
   int factory_ = -1;
   bool factory_counts_ = false;
+  bool sealed_ = false;
   DiskOps* ops_;
   std::unique_ptr<Doubts> doubts_;
 };

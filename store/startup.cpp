@@ -109,6 +109,7 @@ Result<> StoreImpl::Start(const Options& options, std::vector<std::string>* noti
   LoadFactory(options.factory, told);
   RemoveLeftovers(told);
   tier_ = TRY(ChooseTier(options.tier, txn_.get(), Cat(directory_, "/", kTransactionName)));
+  TRY(ProbeVerity(options.verity));
   if (factory_)
     objects_->SetFactory(factory_->objects.get(), tier_ != Tier::kDirectories);
   // Images here may rely on objects of the factory store there was.
@@ -116,6 +117,29 @@ Result<> StoreImpl::Start(const Options& options, std::vector<std::string>* noti
   clean_ = checked_ = clean && *clean == (factory_ ? factory_->id : "");
   if (!clean_)
     TRY(ops_.RemoveFile(dir_.get(), kCleanName));
+  return {};
+}
+
+Result<> StoreImpl::ProbeVerity(Verity wanted) {
+  if (wanted == Verity::kOff)
+    return {};
+  constexpr const char* kProbe = "verity";
+  auto probe = [&]() -> Result<> {
+    UniqueFd file = TRY(ops_.Create(txn_.get(), kProbe, kPrivateFile));
+    file.Reset();
+    return ops_.Seal(txn_.get(), kProbe);
+  };
+  auto works = probe();
+  TRY(ops_.RemoveFile(txn_.get(), kProbe));
+  if (!works && wanted == Verity::kRequire) {
+    return Fail(
+        Errc::kUnsupported,
+        Cat("fs-verity does not work in ", directory_, ": ", works.error().message(),
+            "; it needs a kernel with CONFIG_FS_VERITY and a file system made with 'mkfs.ext4 "
+            "-O verity' or 'mkfs.f2fs -O verity', or set 'fs-verity = off' in [store]"));
+  }
+  verity_ = works.has_value();
+  objects_->SetSealed(verity_);
   return {};
 }
 

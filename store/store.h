@@ -71,10 +71,14 @@ std::string_view TierName(Tier tier);  // "A1", "A2", "B"
 // Nothing for "auto" and "".
 Result<std::optional<Tier>> ParseTier(std::string_view name);
 
+// Whether the kernel checks what it reads of objects and metadata images (fs-verity).
+enum class Verity : uint8_t { kOff, kAuto, kRequire };
+
 struct Options {
   Limits limits = {};
   std::optional<Tier> tier = {};  // absent: the best that works
   std::string factory = {};       // directory of the factory store; empty: none
+  Verity verity = Verity::kOff;
 };
 
 // A root file system for overlayfs. Absolute paths.
@@ -263,7 +267,8 @@ class Store {
   // records to quarantine and removes what an interrupted transaction left. Notices: sentences
   // about what was found and done, and why there is no factory store. Refuses only a lock that is
   // taken, a store of a newer version (kUnsupported), a directory that cannot be used (kDenied,
-  // kUnsupported, ...) and a tier that does not work here (kUnsupported).
+  // kUnsupported, ...), and a tier or fs-verity that is required and does not work here
+  // (kUnsupported).
   static Result<std::unique_ptr<Store>> Open(const std::string& directory, const Options& options,
                                              std::vector<std::string>* notices);
   virtual ~Store() = default;
@@ -340,6 +345,8 @@ class Store {
   // Length of that archive in bytes. Reads its headers only.
   virtual Result<uint64_t> ArchiveSize(const Digest& diff_id) = 0;
   virtual Tier tier() const = 0;
+  virtual bool has_verity() const = 0;
+  virtual bool has_factory() const = 0;
   virtual const std::string& directory() const = 0;
 };
 

@@ -98,6 +98,8 @@ class StoreImpl final : public Store {
   Result<std::unique_ptr<ByteSource>> ApplyDelta(const Digest& from, ByteSource& delta) override;
   Result<uint64_t> ArchiveSize(const Digest& diff_id) override;
   Tier tier() const override { return tier_; }
+  bool has_verity() const override { return verity_; }
+  bool has_factory() const override { return factory_.has_value(); }
   const std::string& directory() const override { return directory_; }
 
  private:
@@ -141,6 +143,7 @@ class StoreImpl final : public Store {
 
   // startup.cpp. Notices may be null there.
   Result<> Start(const Options& options, std::vector<std::string>* notices);
+  Result<> ProbeVerity(Verity wanted);
   void LoadFactory(const std::string& directory, std::vector<std::string>& notices);
   Result<> Lock();
   Result<> CheckVersion(std::vector<std::string>& notices);
@@ -250,6 +253,7 @@ class StoreImpl final : public Store {
   const Limits limits_;
   DiskOps& ops_;
   Tier tier_ = Tier::kDirectories;  // from Start on
+  bool verity_ = false;             // from Start on
   UniqueFd dir_;
   UniqueFd lock_;
   std::optional<Objects> objects_;  // from Start on

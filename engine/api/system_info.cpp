@@ -130,8 +130,9 @@ std::string VersionJson() {
 }
 
 std::string InfoJson(const Config& config, const ContainerCounts& containers, size_t images,
-                     store::Tier tier, const store::WriteCount& written) {
+                     const store::Store& store) {
   utsname kernel = Kernel();
+  store::WriteCount written = store.written();
   struct sysinfo memory{};
   sysinfo(&memory);
   JsonWriter json;
@@ -144,7 +145,15 @@ std::string InfoJson(const Config& config, const ContainerCounts& containers, si
       .Array()
       .Array()
       .String("Tier")
-      .String(Cat(store::TierName(tier), ": ", TierMeaning(tier)))
+      .String(Cat(store::TierName(store.tier()), ": ", TierMeaning(store.tier())))
+      .End()
+      .Array()
+      .String("fs-verity")
+      .String(store.has_verity() ? "on" : "off")
+      .End()
+      .Array()
+      .String("Factory store")
+      .String(store.has_factory() ? config.store.factory : "none")
       .End()
       .Array()
       .String("Written since start")

@@ -13,6 +13,6 @@ std::string VersionJson();
 std::string OperatingSystem();
 
 std::string InfoJson(const Config& config, const ContainerCounts& containers, size_t images,
-                     store::Tier tier, const store::WriteCount& written);
+                     const store::Store& store);
 
 }  // namespace wherry::engine::api

@@ -27,7 +27,7 @@ void Version(const Services&, Call call) {
 void Info(const Services& services, Call call) {
   ReplyJson(*call.exchange, 200,
             InfoJson(*services.config, services.containers->Counts(), services.images->Count(),
-                     services.images->tier(), services.images->written()));
+                     services.images->store()));
 }
 
 // Checks user and password against the registry; nothing is stored here: the client keeps

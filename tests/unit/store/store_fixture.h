@@ -65,7 +65,8 @@ class StoreFixture : public testing::Test {
   }
   Result<std::unique_ptr<StoreImpl>> TryOpen(DiskOps& ops = DiskOps::Real()) {
     notices_.clear();
-    return StoreImpl::OpenWith(Path(""), {limits_, tier_, factory_}, ops, &notices_);
+    return StoreImpl::OpenWith(Path(""), {.limits = limits_, .tier = tier_, .factory = factory_},
+                               ops, &notices_);
   }
   void OpenStore(DiskOps& ops = DiskOps::Real()) {
     auto opened = TryOpen(ops);

@@ -205,7 +205,7 @@ def test_a_container_of_the_engine_that_divides_its_cgroup(engine):
     ({'cpu': {'quota': 10}}, 'cannot set cpu.max to "10 100000": .*Invalid argument'),
     ({'hugepageLimits': [{'pageSize': '3MB', 'limit': 0}]}, 'cannot set hugetlb.3MB.max: .* does not have it'),
     ({'unified': {'memory.nonsense': '1'}}, 'cannot set memory.nonsense: .* does not have it'),
-    ({'unified': {'zoo.max': '1'}}, 'zoo is not available: this kernel has no such controller')])
+    ({'unified': {'zoo.max': '1'}}, 'controller .zoo. is not available: this kernel has no such controller')])
 def test_limits_that_cannot_be(box, resources, says):
     limit(box, **resources)
     run(box, 'true').fails(1, says)

@@ -11,8 +11,8 @@ import tarfile
 from harness import oci
 
 GROUP = 10  # images that share a layer
-FILE_BYTES = 600
-PADDED = 1024
+FILE_BYTES = 1100
+PADDED = 1536
 DIRECTORY = 100  # files in one
 
 

@@ -16,8 +16,8 @@ namespace {
 Result<Image> ReadImage(const Factory& factory, const std::string& name,
                         const std::set<std::string>& layer_files, RefMap& names) {
   Digest digest = TRY(Digest::ParseHex(name));
-  StoredRecord record =
-      TRY(DecodeRecord(TRY(ReadFileAt(factory.img.get(), name, kMaxRecordBytes)), digest));
+  std::string text = TRY(ReadFileAt(factory.img.get(), name, kMaxRecordBytes));
+  StoredRecord record = TRY(DecodeRecord(std::move(text), digest));
   TRY(CheckLayerFiles(record.image, layer_files));
   for (const std::string& ref : record.refs)
     names.insert_or_assign(ref, digest);
@@ -33,7 +33,8 @@ Result<Factory> OpenFactory(const std::string& directory, std::vector<std::strin
   factory.prefix = Cat(directory, "/");
   UniqueFd dir = TRY(OpenDir(directory));
   std::string version = TRY(ReadFileAt(dir.get(), kVersionName, 64));
-  TRY(CheckStoreVersion(TRY(ParseUint(Trim(version))), directory, "make it with an older one"));
+  uint64_t number = TRY(ParseUint(Trim(version)));
+  TRY(CheckStoreVersion(number, directory, "make it with an older one"));
   struct Part {
     const char* name;
     UniqueFd* fd;

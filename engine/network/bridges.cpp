@@ -140,6 +140,8 @@ Result<> Bridges::Filter(std::vector<net::FirewallNetwork> networks,
 }
 
 Result<> Bridges::RemoveFilter() {
+  if (!firewall_ && !PathExists(marker_))
+    return {};
   net::Firewall* rules = TRY(Rules());
   TRY(rules->Remove());
   if (!PathExists(marker_))

@@ -42,7 +42,8 @@ class Bridges {
   // Replaces all rules.
   Result<> Filter(std::vector<net::FirewallNetwork> networks,
                   std::vector<net::PublishedPort> ports);
-  // Removes the rules, and turns forwarding off again when it was off before.
+  // Removes the rules, and turns forwarding off again when it was off before: while they are there,
+  // nothing else of the host is forwarded then. Nothing to do where no container had a network.
   Result<> RemoveFilter();
 
  private:

@@ -318,6 +318,8 @@ Result<> Networks::ApplyFilter() {
   std::vector<net::PublishedPort> ports;
   {
     std::lock_guard lock(mutex_);
+    if (up_.empty())
+      return bridges_.RemoveFilter();
     for (const std::string& id : up_) {
       if (auto found = networks_.find(id); found != networks_.end()) {
         const Network& network = found->second;
@@ -337,15 +339,11 @@ Result<> Networks::ApplyFilter() {
 
 Result<> Networks::Reconcile() {
   std::lock_guard plumbing(plumbing_);
-  if (up_.empty())
-    return {};
   return ApplyFilter();
 }
 
 void Networks::TearDown() {
   std::lock_guard plumbing(plumbing_);
-  if (up_.empty())
-    return;
   auto removed = bridges_.RemoveFilter();
   if (!removed)
     LogWarning("firewall rules are left: ", removed.error().message());

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from harness import compile as compiler
-from harness import netns, paths
+from harness import debs, netns, paths
 
 pytestmark = pytest.mark.machines('host-net', 'vm')
 
@@ -175,6 +175,28 @@ def test_a_container_reaches_itself_by_its_published_port(net):
     identity = serve(net, '--name', 'web', '-p', '8080:80')
     gateway = net.inspect(identity)['NetworkSettings']['Gateway']
     assert net.wherry('exec', 'web', 'netprobe', 'get', gateway, 8080).ok().out == 'page'
+
+
+@pytest.mark.machines('host-net')
+def test_the_packet_filter_goes_with_the_last_network(net, new_engine, registry):
+    """A table that stayed would keep the host from forwarding anything else."""
+    nft = debs.environment_with('nftables')
+    look = lambda: (net.machine.run(['nft', 'list', 'tables'], env=nft).ok().out.splitlines(),
+                    net.machine.read('/proc/sys/net/ipv4/ip_forward'))
+    before = look()
+    engine = new_engine(new_engine.trust(registry.name), network='bridge')
+    engine.login(registry.name)
+    for end in ('prune', 'kill'):
+        engine.wherry('network', 'create', 'only').ok()
+        engine.wherry('run', '--rm', '--network', 'only', f'{registry.name}/busybox', 'true').ok()
+        assert len(look()[0]) == len(before[0]) + 1
+        if end == 'kill':
+            engine.kill()
+            engine.start()
+        engine.wherry('network', 'rm', 'only').ok()
+        assert look() == before
+    engine.stop()
+    assert look() == before
 
 
 def test_a_dns_server_in_a_container(net, mine):

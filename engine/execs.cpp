@@ -277,8 +277,13 @@ void Execs::Publish(const Exec& exec, std::string_view action, int exit_code) {
   env_.containers->Publish(*exec.container, std::move(text), std::move(attributes));
 }
 
-// Those that nobody started or asked for in time, the oldest first when there are many.
+// Those of removed containers, and those that nobody started or asked for in time, the oldest first
+// when there are many.
 void Execs::Forget() {
+  std::erase_if(by_id_, [](const auto& entry) {
+    return entry.second->state == Exec::State::kEnded &&
+           entry.second->container->state == ContainerState::kRemoving;
+  });
   std::vector<ExecPtr> idle;
   for (const auto& [id, exec] : by_id_) {
     if (exec->state == Exec::State::kCreated || exec->state == Exec::State::kEnded)

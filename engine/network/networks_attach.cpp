@@ -318,8 +318,6 @@ Result<> Networks::ApplyFilter() {
   std::vector<net::PublishedPort> ports;
   {
     std::lock_guard lock(mutex_);
-    if (up_.empty())
-      return bridges_.RemoveFilter();
     for (const std::string& id : up_) {
       if (auto found = networks_.find(id); found != networks_.end()) {
         const Network& network = found->second;
@@ -334,7 +332,8 @@ Result<> Networks::ApplyFilter() {
       }
     }
   }
-  return bridges_.Filter(std::move(networks), std::move(ports));
+  return networks.empty() ? bridges_.RemoveFilter()
+                          : bridges_.Filter(std::move(networks), std::move(ports));
 }
 
 Result<> Networks::Reconcile() {

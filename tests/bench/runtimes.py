@@ -6,12 +6,19 @@ import statistics
 
 import engines
 from harness import compile as compiler
-from harness import debs
+from harness import debs, paths
 from harness.machine import LocalMachine
 from images import recipes, reference
 
 PEAK = pathlib.Path(__file__).with_name('peak.cpp')
-CONTENDERS = {'wherry-runtime': engines.WherryRuntime, 'crun': engines.Crun, 'runc': engines.Runc}
+
+
+class Release(engines.WherryRuntime):
+    """Linked with musl, as devices get it; the other is the build of the tests, with glibc and its checks."""
+    program = str(paths.build_dir('native') / 'wherry-runtime')
+
+
+CONTENDERS = {'wherry-runtime': Release, '..., test build': engines.WherryRuntime, 'crun': engines.Crun, 'runc': engines.Runc}
 
 
 class Bundle:

@@ -5,6 +5,7 @@
 #include "core/base/text.h"
 #include "core/oci/runtime_spec.h"
 #include "core/runtime/cgroup.h"
+#include "core/runtime/cgroup_limits.h"
 #include "engine/container_fields.h"
 #include "engine/container_record.h"
 #include "engine/containers.h"
@@ -84,6 +85,22 @@ struct UpdateInput {
   std::string body;
 };
 
+Result<> Save(const UpdateInput& input) {
+  TRY_CTX("cannot store the container", SaveRecord(input.directory, input.record));
+  return {};
+}
+
+// What is in force is what is stored.
+Result<> ChangeAndSave(const UpdateInput& input, const oci::LinuxResources& resources) {
+  sys::CgroupHost host = TRY(sys::FindCgroupHost());
+  auto group = TRY(runtime::Cgroup::Open(host, input.cgroup));
+  std::vector<runtime::CgroupWrite> former = TRY(group.ChangeLimits(resources));
+  Result<> saved = Save(input);
+  if (!saved)
+    return std::unexpected(group.PutBack(former, std::move(saved).error()));
+  return {};
+}
+
 using ConfigPtr = std::shared_ptr<const ContainerConfig>;
 
 Result<ConfigPtr> Apply(UpdateInput input) {
@@ -94,12 +111,11 @@ Result<ConfigPtr> Apply(UpdateInput input) {
   request.host_config_json = TRY(MergeHostConfig(request.host_config_json, body.root()));
   ContainerConfig config = TRY(ParseContainerConfig(request));
   LocateVolumes(input.root, config);
-  if (!input.cgroup.empty()) {
-    sys::CgroupHost host = TRY(sys::FindCgroupHost());
-    auto group = TRY(runtime::Cgroup::Open(host, input.cgroup));
-    TRY(group.SetLimits(ChangedResources(body.root(), config.host.limits)));
+  if (input.cgroup.empty()) {
+    TRY(Save(input));
+  } else {
+    TRY(ChangeAndSave(input, ChangedResources(body.root(), config.host.limits)));
   }
-  TRY_CTX("cannot store the container", SaveRecord(input.directory, input.record));
   return std::make_shared<const ContainerConfig>(std::move(config));
 }
 

@@ -10,6 +10,7 @@
 #include "core/oci_runtime/cgroups.h"
 #include "core/oci_runtime/command.h"
 #include "core/oci_runtime/state.h"
+#include "core/runtime/cgroup_limits.h"
 
 namespace wherry::oci_runtime {
 
@@ -107,6 +108,16 @@ Result<std::string> ReadResources(const Options& options) {
   return ReadFile(path, kMaxResources);
 }
 
+// What is not a file of the cgroup.
+Result<> TellRest(const std::string& unit, runtime::Cgroup& cgroup,
+                  const oci::LinuxResources& resources) {
+  if (!unit.empty()) {
+    runtime::Systemd systemd = TRY(runtime::Systemd::Connect());
+    TRY(TellLimits(systemd, unit, cgroup, resources));
+  }
+  return resources.devices.empty() ? Result<>() : cgroup.SetDevices(resources);
+}
+
 }  // namespace
 
 const std::span<const OptionRow> kUpdateOptions = kUpdateRows;
@@ -116,13 +127,10 @@ Result<int> Update(const Call& call) {
   oci::LinuxResources resources = TRY(oci::ParseResources(text));
   Container container = TRY(FindRunning(call.globals.root, call.id()));
   runtime::Cgroup cgroup = TRY(container.OpenCgroup());
-  TRY(cgroup.SetLimits(resources));
-  if (!container.state.unit.empty()) {
-    runtime::Systemd systemd = TRY(runtime::Systemd::Connect());
-    TRY(TellLimits(systemd, container.state.unit, cgroup, resources));
-  }
-  if (!resources.devices.empty())
-    TRY(cgroup.SetDevices(resources));
+  std::vector<runtime::CgroupWrite> former = TRY(cgroup.ChangeLimits(resources));
+  Result<> rest = TellRest(container.state.unit, cgroup, resources);
+  if (!rest)
+    return std::unexpected(cgroup.PutBack(former, std::move(rest).error()));
   return 0;
 }
 

@@ -250,6 +250,31 @@ Result<> Cgroup::SetLimits(const oci::LinuxResources& resources) {
   return {};
 }
 
+Result<std::vector<CgroupWrite>> Cgroup::ChangeLimits(const oci::LinuxResources& resources) {
+  if (resources.memory.check_before_update)
+    TRY(CheckMemoryUsage(dir_.get(), resources.memory));
+  std::vector<CgroupWrite> writes = TRY(Writes(resources));
+  std::vector<CgroupWrite> former;
+  for (const CgroupWrite& write : writes) {
+    Result<std::string> content = ReadFileAt(dir_.get(), write.file);
+    Result<> written = WriteLimit(host_, path_, dir_.get(), write);
+    if (!written)
+      return std::unexpected(PutBack(former, std::move(written).error()));
+    if (content)  // not of those that can only be written, such as memory.reclaim
+      former.insert(former.begin(), {write.file, FormerValue(write, *content)});
+  }
+  return former;
+}
+
+Error Cgroup::PutBack(const std::vector<CgroupWrite>& former, Error error) {
+  for (const CgroupWrite& write : former) {
+    Result<> written = WriteLimit(host_, path_, dir_.get(), write);
+    if (!written)
+      error = std::move(error).FollowedBy(written.error());
+  }
+  return error;
+}
+
 Result<> Cgroup::SetDevices(const oci::LinuxResources& resources) {
   std::vector<bpf_insn> code = TRY(CompileDeviceRules(resources.devices));
   if (code.empty())

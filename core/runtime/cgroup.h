@@ -69,6 +69,11 @@ class Cgroup {
   // written. kUnsupported with one sentence naming controller, cause and remedy when a controller
   // is missing.
   Result<> SetLimits(const oci::LinuxResources& resources);
+  // The same for a container that runs: all of it or, put back before it fails, nothing. Gives what
+  // PutBack needs should a later step of the caller's fail.
+  Result<std::vector<CgroupWrite>> ChangeLimits(const oci::LinuxResources& resources);
+  // Undoes ChangeLimits; `error` is why, and gains what could not be put back.
+  Error PutBack(const std::vector<CgroupWrite>& former, Error error);
   // What SetLimits writes.
   Result<std::vector<CgroupWrite>> Writes(const oci::LinuxResources& resources) const;
   // Compiles and attaches the device rules with the runtime's default ones; nothing when all is

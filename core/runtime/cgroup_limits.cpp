@@ -1,5 +1,6 @@
 #include "core/runtime/cgroup_limits.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "core/base/text.h"
@@ -252,6 +253,28 @@ uint64_t IoWeightFromBlkio(uint64_t blkio_weight) {
 Result<std::vector<CgroupWrite>> LimitWrites(const oci::LinuxResources& resources,
                                              IoWeightFile io_weight) {
   return WriteList(resources, io_weight).Make();
+}
+
+std::string FormerValue(const CgroupWrite& write, std::string_view content) {
+  struct Keyed {
+    std::string_view file;
+    std::string_view unset;  // of a key that has no line
+  };
+  constexpr Keyed kKeyed[] = {{"io.max", "rbps=max wbps=max riops=max wiops=max"},
+                              {"io.weight", "default"},
+                              {"io.bfq.weight", "default"},
+                              {"io.latency", "target=0"},
+                              {"rdma.max", "hca_handle=max hca_object=max"},
+                              {"misc.max", "max"}};
+  const Keyed* keyed = std::ranges::find(kKeyed, std::string_view(write.file), &Keyed::file);
+  if (keyed == std::end(kKeyed))  // an empty one is emptied by a line of its own
+    return Cat(Trim(content), '\n');
+  std::string_view key = Split(write.value, ' ').front();
+  for (std::string_view line : Split(content, '\n')) {
+    if (Split(line, ' ').front() == key)
+      return std::string(line);
+  }
+  return Cat(key, ' ', keyed->unset);
 }
 
 }  // namespace wherry::runtime

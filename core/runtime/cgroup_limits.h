@@ -34,4 +34,8 @@ enum class IoWeightFile : uint8_t { kCost, kBfq };
 Result<std::vector<CgroupWrite>> LimitWrites(const oci::LinuxResources& resources,
                                              IoWeightFile io_weight);
 
+// What written to the file of `write`, whose content is `content`, undoes it: of files with a line
+// for each device that of the device.
+std::string FormerValue(const CgroupWrite& write, std::string_view content);
+
 }  // namespace wherry::runtime

@@ -76,6 +76,24 @@ def test_every_limit_is_in_the_cgroup(box, disk):
     assert box.run('exec', 'box', 'grep', 'Cpus_allowed_list', '/proc/self/status').ok().out.split()[1] == '0'
 
 
+def test_an_update_that_fails_changes_nothing(box, disk):
+    device = {'major': disk[0], 'minor': disk[1]}
+    limit(box, memory={'limit': 64 * MB, 'swap': 64 * MB}, cpu={'quota': 50000, 'burst': 7000},
+          blockIO={'throttleWriteIOPSDevice': [{**device, 'rate': 70}]})
+    box.started('box', 'sleep', '100')
+    files = ['memory.max', 'memory.swap.max', 'memory.low', 'cpu.weight', 'cpu.max', 'cpu.max.burst', 'cpuset.cpus',
+             'pids.max', 'io.weight', 'io.max', 'hugetlb.2MB.max']
+    before = {file: box.cgroup(file) for file in files}
+    change = {'memory': {'limit': 80 * MB, 'swap': 96 * MB, 'reservation': 16 * MB},
+              'cpu': {'shares': 512, 'quota': 8000, 'burst': 2000, 'cpus': '1'}, 'pids': {'limit': 9},
+              'blockIO': {'weight': 10, 'throttleReadBpsDevice': [{**device, 'rate': MB}]},
+              'hugepageLimits': [{'pageSize': '2MB', 'limit': 4 * MB}]}
+    update(box, **change, unified={'memory.high': 'much'}).fails(1, 'cannot set memory.high to "much": .*Invalid argument$')
+    assert {file: box.cgroup(file) for file in files} == before
+    update(box, **change).ok()
+    assert all(box.cgroup(file) != value for file, value in before.items())
+
+
 def test_a_program_that_takes_too_much_is_killed_and_told(box):
     limit(box, memory={'limit': 16 * MB, 'swap': 16 * MB})
     run(box, TAKE_64_MB).fails(137)

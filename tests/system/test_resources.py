@@ -116,6 +116,15 @@ def test_update_of_a_running_container(engine, limited):
     assert host['RestartPolicy'] == {'Name': 'on-failure', 'MaximumRetryCount': 3}
 
 
+@LIMITS
+def test_an_update_that_fails_changes_nothing(engine, limited):
+    before = [cgroup(engine, limited, file) for file in ('memory.max', 'memory.swap.max', 'cpu.max')]
+    stored = engine.inspect(limited)['HostConfig']
+    one_clear_error(engine.wherry('update', '-m', '48m', '--cpus', '0.5', '--cpuset-mems', '9', limited), 'cpuset.mems')
+    assert [cgroup(engine, limited, file) for file in ('memory.max', 'memory.swap.max', 'cpu.max')] == before
+    assert engine.inspect(limited)['HostConfig'] == stored
+
+
 def test_an_update_stays(engine):
     engine.wherry('create', '--name', 'idle', '--network', 'none', engine.busybox, 'sleep', '1000').ok()
     engine.wherry('update', '-m', '32m', 'idle').ok()

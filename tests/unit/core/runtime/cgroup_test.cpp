@@ -113,6 +113,26 @@ TEST(CgroupLimits, IoHugepagesUnified) {
   EXPECT_NE(Writes(resources).find("pageSize"), std::string::npos);
 }
 
+TEST(CgroupLimits, WhatUndoesAWrite) {
+  struct Case {
+    CgroupWrite write;
+    std::string_view content;
+    std::string_view former;
+  };
+  const Case cases[] = {
+      {{"memory.max", "1"}, "max\n", "max\n"},
+      {{"cpu.max", "5000 10000"}, "max 100000\n", "max 100000\n"},
+      {{"cpuset.cpus", "0"}, "\n", "\n"},
+      {{"io.max", "8:1 rbps=1"}, "8:16 rbps=2\n8:1 rbps=max wbps=7\n", "8:1 rbps=max wbps=7"},
+      {{"io.max", "8:1 rbps=1"}, "8:16 rbps=2\n", "8:1 rbps=max wbps=max riops=max wiops=max"},
+      {{"io.weight", "default 10"}, "default 100\n8:16 50\n", "default 100"},
+      {{"io.weight", "8:1 10"}, "default 100\n8:16 50\n", "8:1 default"},
+      {{"rdma.max", "mlx4_0 hca_handle=1"}, "", "mlx4_0 hca_handle=max hca_object=max"},
+  };
+  for (const Case& row : cases)
+    EXPECT_EQ(FormerValue(row.write, row.content), row.former) << row.write.value;
+}
+
 // Runs `body` in a child with a mount namespace whose /sys/fs/cgroup is cgroup2; its value becomes
 // the exit status. The groups it makes are the machine's, under a name of their own.
 int InPrivateNamespace(int (*body)()) {
@@ -263,6 +283,34 @@ int MissingControllersAreExplained() {
   return 0;
 }
 
+// With files that need no controller.
+int AChangeIsAllOrNothing() {
+  auto host = sys::FindCgroupHost();
+  std::string parent = TestParent();
+  auto group = Cgroup::Create(*host, parent + "/limits");
+  CHECK_OR_EXIT(group);
+  auto depth = [&group] { return *ReadFileAt(group->fd(), "cgroup.max.depth"); };
+  auto descendants = [&group] { return *ReadFileAt(group->fd(), "cgroup.max.descendants"); };
+  oci::LinuxResources resources;
+  resources.unified = {{"cgroup.max.depth", "3"}, {"cgroup.max.descendants", "fish"}};
+  auto bad = group->ChangeLimits(resources);
+  CHECK_OR_EXIT(!bad && bad.error().message().find("cgroup.max.descendants") != std::string::npos);
+  CHECK_OR_EXIT(depth() == "max\n" && descendants() == "max\n");
+
+  resources.unified["cgroup.max.descendants"] = "4";
+  auto former = group->ChangeLimits(resources);
+  CHECK_OR_EXIT(former && depth() == "3\n" && descendants() == "4\n");
+  Error error = group->PutBack(*former, Error(Errc::kConflict, "why"));
+  CHECK_OR_EXIT(error.message() == "why" && depth() == "max\n" && descendants() == "max\n");
+
+  former->push_back({"cgroup.max.depth", "fish"});
+  error = group->PutBack(*former, Error(Errc::kConflict, "why"));
+  CHECK_OR_EXIT(error.message().starts_with("why; then: cannot set cgroup.max.depth"));
+  CHECK_OR_EXIT(group->Remove());
+  (void)sys::RemoveCgroup(host->mount + parent, std::chrono::seconds(1));
+  return 0;
+}
+
 int LimitsReadBack() {
   auto host = sys::FindCgroupHost();
   std::string parent = TestParent();
@@ -329,8 +377,8 @@ TEST_P(CgroupOnThisKernel, Works) {
 
 INSTANTIATE_TEST_SUITE_P(Cgroup, CgroupOnThisKernel,
                          testing::Values(LifeOfACgroup, DeviceRulesHold,
-                                         MissingControllersAreExplained, LimitsReadBack,
-                                         InnerProcessesMoveToALeaf));
+                                         MissingControllersAreExplained, AChangeIsAllOrNothing,
+                                         LimitsReadBack, InnerProcessesMoveToALeaf));
 
 TEST(Cgroup, BadPathsAreRefused) {
   sys::CgroupHost host{sys::CgroupMode::kUnified, "/sys/fs/cgroup"};

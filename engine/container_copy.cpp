@@ -12,10 +12,12 @@
 #include "core/base/user_db.h"
 #include "core/sys/path.h"
 #include "core/sys/user_namespace.h"
+#include "engine/container_files.h"
 #include "engine/container_record.h"
 #include "engine/quota.h"
 #include "engine/root_view.h"
 #include "engine/user_namespace.h"
+#include "engine/volume_view.h"
 #include "store/change_archive.h"
 #include "store/tree_entries.h"
 #include "store/tree_extract.h"
@@ -44,15 +46,30 @@ Result<UniqueFd> RunningRoot(const CopyTarget& target) {
   return root;
 }
 
-Result<UniqueFd> OwnTree(const CopyTarget& target) {
+Result<UniqueFd> OwnTree(const CopyTarget& target, MountInside inside = {}) {
   store::RootFs root = TRY_CTX("the container's image", target.images->Root(target.manifest));
   std::string upper = Cat(target.directory, "/upper");
-  return PathExists(upper) ? OpenMerged(root, upper, target.directory)
-                           : OpenRoot(root, target.directory);
+  return PathExists(upper) ? OpenMerged(root, upper, target.directory, std::move(inside))
+                           : OpenRoot(root, target.directory, std::move(inside));
 }
 
 Result<UniqueFd> RootToRead(const CopyTarget& target) {
-  return target.init ? RunningRoot(target) : OwnTree(target);
+  return target.init ? RunningRoot(target) : OwnTree(target, VolumesToRead(*target.config));
+}
+
+// Volumes are made and filled as the start does it: one with a file in it is not filled any more.
+Result<UniqueFd> OpenWithVolumes(const CopyTarget& target, const store::RootFs& root,
+                                 const UpperDirectory& upper) {
+  ContainerConfig config = *target.config;
+  TRY(CheckBindSources(config, MissingSource::kCreate));
+  TRY(target.volumes->Ensure(config));
+  std::unique_ptr<Volumes::Fill> fill = TRY(target.volumes->PrepareFill(config));
+  UniqueFd opened = TRY(OpenRoot(root, upper, target.directory, VolumesToWrite(config)));
+  for (const std::string& marker : fill ? fill->markers : std::vector<std::string>()) {
+    if (unlink(marker.c_str()) != 0)
+      return FailSys("unlink", marker);
+  }
+  return opened;
 }
 
 Result<UniqueFd> RootToWrite(const CopyTarget& target) {
@@ -65,7 +82,7 @@ Result<UniqueFd> RootToWrite(const CopyTarget& target) {
                     Durability::kPersistent));
   }
   TRY(MakeLayer(target.directory, root, target.config->host.storage_size));
-  return OpenRoot(root, upper, target.directory);
+  return OpenWithVolumes(target, root, upper);
 }
 
 // Of what is there of a running container. On disk files have the owners they have inside.
@@ -106,8 +123,9 @@ Result<std::string> LinkTarget(int parent, const std::string& node) {
 
 }  // namespace
 
-CopyTarget CopyTargetOf(const Container& container, Images& images) {
+CopyTarget CopyTargetOf(const Container& container, Images& images, Volumes& volumes) {
   CopyTarget target{&images,
+                    &volumes,
                     container.id,
                     container.directory,
                     container.manifest,
@@ -122,14 +140,15 @@ CopyTarget CopyTargetOf(const Container& container, Images& images) {
 }
 
 Result<CopySource> CopySource::Open(const CopyTarget& target, const std::string& path) {
-  UniqueFd root = TRY(RootToRead(target));
   CopySource source;
+  source.root_ = TRY(RootToRead(target));
   source.ids_ = TRY(IdsOf(target));
   std::string clean = sys::CleanPath(path);
   bool inside = path.ends_with("/.") || path == ".";
   bool follow = inside || path.ends_with('/') || clean == "/";
   PathParts parts = SplitPath(clean);
-  auto parent = sys::OpenInRoot(root.get(), follow ? clean : parts.dir, O_PATH | O_DIRECTORY);
+  auto parent =
+      sys::OpenInRoot(source.root_.get(), follow ? clean : parts.dir, O_PATH | O_DIRECTORY);
   if (!parent)
     return NoSuchFile(target, path);
   source.parent_ = std::move(*parent);
@@ -148,13 +167,12 @@ Result<CopySource> CopySource::Open(const CopyTarget& target, const std::string&
 
 std::unique_ptr<ByteSource> CopySource::Archive() && {
   return std::make_unique<store::ChangeArchive>(std::make_unique<store::TreeEntries>(
-      std::move(parent_), std::move(node_), std::move(stat_.name), std::move(ids_)));
+      std::move(parent_), std::move(node_), std::move(stat_.name), std::move(ids_),
+      std::move(root_)));
 }
 
 Result<> CopyInto(const CopyTarget& target, const std::string& path, ByteSource& archive,
                   const CopyOptions& options) {
-  if (target.config->host.readonly_rootfs && !target.init)
-    return Fail(Errc::kDenied, "container rootfs is marked read-only");
   UniqueFd root = TRY(RootToWrite(target));
   auto found = sys::OpenInRoot(root.get(), path, O_PATH);
   if (!found)
@@ -176,7 +194,7 @@ Result<> CopyInto(const CopyTarget& target, const std::string& path, ByteSource&
   }
   auto done = store::ExtractTree(archive, root.get(), sys::CleanPath(path), std::move(extract));
   if (!done && done.error().error_number() == EROFS)
-    return std::unexpected(std::move(done).error().WithCode(Errc::kDenied));
+    return Fail(Errc::kDenied, Cat(path, " is in a root file system or volume marked read-only"));
   return done;
 }
 

@@ -2,8 +2,8 @@
 // Worker.
 //
 // A running container is reached through the root of its first process, with all that is mounted
-// there; of one that does not run its own tree is mounted aside, without volumes. Every path is
-// resolved inside that root.
+// there; of one that does not run its own tree is mounted aside, with its volumes and binds. Every
+// path is resolved inside that root.
 #pragma once
 
 #include <memory>
@@ -17,6 +17,7 @@
 #include "core/sys/process.h"
 #include "engine/container.h"
 #include "engine/images.h"
+#include "engine/volumes.h"
 
 namespace wherry::engine {
 
@@ -24,6 +25,7 @@ namespace wherry::engine {
 // run must be locked meanwhile (Containers::Lock).
 struct CopyTarget {
   Images* images = nullptr;
+  Volumes* volumes = nullptr;
   std::string id;
   std::string directory;
   Digest manifest;
@@ -31,7 +33,7 @@ struct CopyTarget {
   std::shared_ptr<ImagePin> pin;
   sys::PidFd init;  // empty: it does not run
 };
-CopyTarget CopyTargetOf(const Container& container, Images& images);
+CopyTarget CopyTargetOf(const Container& container, Images& images, Volumes& volumes);
 
 // What is at a path.
 struct PathStat {
@@ -54,6 +56,7 @@ class CopySource {
 
  private:
   PathStat stat_;
+  UniqueFd root_;  // holds what is mounted in it
   UniqueFd parent_;
   std::string node_;
   std::optional<IdMaps> ids_;  // of a container in a user namespace

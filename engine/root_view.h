@@ -3,6 +3,7 @@
 // and gone with the last descriptor. Needs root. Thread-safe, no state. Blocking: workers.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "core/base/fd.h"
@@ -12,8 +13,14 @@
 
 namespace wherry::engine {
 
-// Read-only. `mount_on` is any directory: nothing becomes visible there.
-Result<UniqueFd> OpenRoot(const store::RootFs& root, const std::string& mount_on);
+// Called with a root in the namespace it is mounted in, to mount more below it. What is mounted is
+// there for as long as the descriptor that the caller gets is open.
+using MountInside = std::move_only_function<Result<>(int root)>;
+
+// Read-only; what `inside` makes for its mounts is in memory. `mount_on` is any directory: nothing
+// becomes visible there.
+Result<UniqueFd> OpenRoot(const store::RootFs& root, const std::string& mount_on,
+                          MountInside inside = {});
 
 // What is written goes to `upper`.
 struct UpperDirectory {
@@ -22,11 +29,12 @@ struct UpperDirectory {
   bool is_volatile = true;  // it survives no power cut
 };
 Result<UniqueFd> OpenRoot(const store::RootFs& root, const UpperDirectory& upper,
-                          const std::string& mount_on);
+                          const std::string& mount_on, MountInside inside = {});
 
-// What a container has, running or not, without what is mounted in it. Read-only.
+// What a container has, running or not; without `inside` nothing of what is mounted in it.
+// Read-only as the first.
 Result<UniqueFd> OpenMerged(const store::RootFs& root, const std::string& upper,
-                            const std::string& mount_on);
+                            const std::string& mount_on, MountInside inside = {});
 
 // To compare an image with an upper directory above it, which is only read.
 Result<store::OverlayViews> OpenChanges(const store::RootFs& root, const std::string& upper,

@@ -26,6 +26,11 @@ constexpr std::string_view kDataName = "/_data";
 constexpr std::string_view kFillingName = "/filling";
 constexpr std::string_view kVolumes = "/volumes";
 
+std::string MarkerOf(const MountRequest& mount) {
+  std::string marker = mount.source;
+  return marker.replace(marker.size() - kDataName.size(), kDataName.size(), kFillingName);
+}
+
 Result<Volume> ReadRecord(const std::string& path, const std::string& name) {
   std::string text = TRY(ReadFile(path, kMaxRecord));
   auto document = TRY(JsonDocument::Parse(text, path));
@@ -68,6 +73,13 @@ void LocateVolumes(std::string_view root, ContainerConfig& config) {
     if (mount.type == MountRequest::Type::kVolume)
       mount.source = Cat(root, kVolumes, "/", mount.volume, kDataName);
   }
+}
+
+bool WaitsToBeFilled(const MountRequest& mount) {
+  if (mount.type != MountRequest::Type::kVolume || !mount.copy)
+    return false;
+  auto entries = ListDir(mount.source);
+  return PathExists(MarkerOf(mount)) || (entries && entries->empty());
 }
 
 Result<> Volumes::Restore() {
@@ -188,8 +200,7 @@ Result<std::unique_ptr<Volumes::Fill>> Volumes::PrepareFill(ContainerConfig& con
   for (MountRequest& mount : config.host.mounts) {
     if (mount.type != MountRequest::Type::kVolume)
       continue;
-    std::string marker = mount.source;
-    marker.replace(marker.size() - kDataName.size(), kDataName.size(), kFillingName);
+    std::string marker = MarkerOf(mount);
     if (PathExists(marker))
       TRY_CTX(Cat("volume ", mount.volume), Empty(mount.source));
     auto entries = TRY_CTX(Cat("volume ", mount.volume), ListDir(mount.source));

@@ -27,6 +27,9 @@ Result<> CheckVolumeName(std::string_view name);
 // Fills in the sources of the mounts that are volumes. `root`: the daemon's root directory.
 void LocateVolumes(std::string_view root, ContainerConfig& config);
 
+// Whether the next start fills this one.
+bool WaitsToBeFilled(const MountRequest& mount);
+
 struct Volume {
   std::string name;
   int64_t created_nanos = 0;  // unix time

@@ -21,13 +21,15 @@ class TreeEntries final : public ChangeSource {
   // `node` of `directory` ("." for itself) under the name `path`, which may be "/" for the root of
   // names that begin with a slash, or empty
   // for the root of names that do not.
-  // With `ids`, of a tree in another user namespace, owners are told as they are inside.
+  // With `ids`, of a tree in another user namespace, owners are told as they are inside. `held` is
+  // open for as long: what the tree is mounted by.
   TreeEntries(UniqueFd directory, std::string node, std::string path,
-              std::optional<IdMaps> ids = {})
+              std::optional<IdMaps> ids = {}, UniqueFd held = {})
       : directory_(std::move(directory)),
         node_(std::move(node)),
         path_(std::move(path)),
-        ids_(std::move(ids)) {}
+        ids_(std::move(ids)),
+        held_(std::move(held)) {}
 
   // kInvalid: nested deeper than a layer may be.
   Result<std::optional<OverlayChange>> Next() override;
@@ -46,6 +48,7 @@ class TreeEntries final : public ChangeSource {
   const std::string node_;
   const std::string path_;
   const std::optional<IdMaps> ids_;
+  UniqueFd held_;
   bool begun_ = false;
   std::vector<Frame> frames_;
 };

@@ -41,6 +41,14 @@ std::array<timespec, 2> Times(const TarTime& time) {
   return {mtime, mtime};
 }
 
+bool IsMountPoint(int parent, const std::string& name) {
+  constexpr uint64_t kMountRoot = 0x2000;  // STATX_ATTR_MOUNT_ROOT, Linux 5.8
+  struct statx info{};
+  return statx(parent, name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_TYPE, &info) ==
+             0 &&
+         (info.stx_attributes & kMountRoot) != 0;
+}
+
 // Directory and last component of an entry's name, both below where it is unpacked.
 struct Place {
   std::string parent;  // "", "a/b"
@@ -133,6 +141,9 @@ class Extractor {
       return Fail(Errc::kInvalid, was ? "cannot overwrite directory with non-directory"
                                       : "cannot overwrite non-directory with directory");
     }
+    // Elsewhere, in a container that runs, the name would go with what is mounted on it.
+    if (IsMountPoint(parent, name))
+      return Fail(Errc::kConflict, "something is mounted there, which cannot be replaced");
     if (was)
       return RemoveTreeAt(parent, name);
     return unlinkat(parent, name.c_str(), 0) == 0 ? Result<>() : FailSys("unlinkat");

@@ -1,6 +1,6 @@
-// Filling an empty volume with what the image has at its place. Runs in the container's init, as
-// root, before anything of the container runs; links are copied and never followed. Internal to
-// core/runtime.
+// Filling an empty volume with what the image has at its place. Runs as root before anything of the
+// container runs: in its init, or where its files are looked at; links are copied and never
+// followed.
 #pragma once
 
 #include "core/base/result.h"

@@ -25,7 +25,7 @@ void OnFiles(WorkerPool* pool, const Services& services, const ContainerPtr& con
   auto run = [pool, services, container, work = std::move(work),
               done = std::move(done)](bool locked) mutable {
     pool->Run([services, container, locked, work = std::move(work), done = std::move(done),
-               target = CopyTargetOf(*container, *services.images)]() mutable {
+               target = CopyTargetOf(*container, *services.images, *services.volumes)]() mutable {
       auto result = std::make_shared<Result<T>>(work(target));
       services.loop->Post([services, container, locked, result, done = std::move(done)]() mutable {
         if (locked)

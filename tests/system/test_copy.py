@@ -99,12 +99,96 @@ def test_archives(engine, box, here):
     assert tree(here / 'out') == {'y': 'from a pipe\n'}
 
 
-def test_volumes_of_a_running_container(engine, here):
-    engine.run_detached('--name', 'box', '-v', 'kept:/data', engine.busybox, 'sleep', '1000')
-    engine.wherry('cp', here / 'in/a', 'box:/data/a').ok()
-    assert engine.machine.shell(f'cat {engine.root}/volumes/kept/_data/a').out == 'content of a\n'
+@pytest.fixture
+def host_dir(tmp_path):
+    (tmp_path / 'host/inner').mkdir(parents=True)
+    (tmp_path / 'host/one').write_text('of the host\n')
+    return tmp_path / 'host'
+
+
+@pytest.fixture(params=STATES)
+def mounted(request, engine, host_dir):
+    """A container with volumes and binds in each state; the image has none of the places but /etc and /root."""
+    options = ['--name', 'box', '--network', 'none', '-v', 'kept:/data/deep', '-v', f'{host_dir}:/host', '-v', 'etc:/etc',
+               '-v', f'{host_dir}/inner:/data/deep/inner', '-v', f'{host_dir}:/ro:ro', '-v', f'{host_dir}/one:/root/file',
+               '--tmpfs', '/tmp', engine.busybox, 'sleep', '1000']
+    if request.param == 'created':
+        engine.wherry('create', *options).ok()
+    else:
+        engine.run_detached(*options)
+    if request.param == 'ended':
+        engine.wherry('stop', '-t', '0', 'box').ok()
+    yield request.param
     engine.wherry('rm', '-f', 'box').ok()
+    engine.wherry('volume', 'rm', 'kept', 'etc').ok()
+
+
+def test_volumes_and_binds(engine, mounted, copy, host_dir, here):
+    volume = pathlib.Path(f'{engine.root}/volumes/kept/_data')
+    copy(here / 'in/a', 'box:/data/deep/a').ok()
+    copy(here / 'in', 'box:/host').ok()
+    copy(here / 'in/a', 'box:/data/deep/inner/a').ok()
+    one_clear_error(copy(here / 'in/a', 'box:/root/file'), 'file.*something is mounted there')
+    a, b = 'content of a\n', 'content of b\n'
+    assert tree(volume) == {'a': a, 'inner': None}
+    assert tree(host_dir) == {'in': None, 'in/a': a, 'in/sub': None, 'in/sub/b': b, 'inner': None, 'inner/a': a, 'one': 'of the host\n'}
+    copy('box:/data', here / 'out').ok()
+    copy('box:/root/file', here / 'out').ok()
+    copy('box:/ro/in/sub/.', here / 'out').ok()
+    assert tree(here / 'out') == {'data': None, 'data/deep': None, 'data/deep/a': a, 'data/deep/inner': None,
+                                  'data/deep/inner/a': a, 'file': 'of the host\n', 'b': b}
+    one_clear_error(copy(here / 'in/a', 'box:/ro/new'), 'read-only|Read-only')
+    assert not (host_dir / 'new').exists()
+    with open('/proc/self/mounts', encoding='utf-8') as mounts:
+        assert str(host_dir) not in mounts.read()
+    if mounted != 'running':
+        engine.wherry('start', 'box').ok()
+    assert engine.wherry('exec', 'box', 'cat', '/data/deep/a', '/root/file', '/etc/passwd').ok().out.startswith(
+        f'{a}of the host\nroot:')
+
+
+def test_a_volume_that_waits_to_be_filled(engine, copy, here):
+    """It has the image's content when files come out of it, and when one comes in."""
+    engine.wherry('create', '--name', 'box', '--network', 'none', '-v', 'etc:/etc', engine.busybox, 'ls', '/etc').ok()
+    volume = pathlib.Path(f'{engine.root}/volumes/etc/_data')
+    copy('box:/etc/passwd', here / 'out').ok()
+    assert (here / 'out/passwd').read_text().startswith('root:') and not any(volume.iterdir())
+    copy(here / 'in/a', 'box:/etc/a').ok()
+    assert (volume / 'a').exists() and (volume / 'passwd').exists() and not (volume.parent / 'filling').exists()
+    assert {'a', 'passwd'} <= set(engine.wherry('start', '-a', 'box').ok().out.split())
+    engine.wherry('rm', 'box').ok()
+    engine.wherry('volume', 'rm', 'etc').ok()
+
+
+def test_links_in_volumes_stay_inside(engine, copy, here, tmp_path):
+    """A link is the container's wherever it lies, and what a volume is mounted on as well."""
+    secret = tmp_path / 'secret'
+    secret.write_text('secret')
+    engine.wherry('run', '--name', 'box', '--network', 'none', '-v', 'kept:/data', engine.busybox, 'sh', '-c',
+                  f'ln -s {secret} /data/file; ln -s / /data/top; ln -s ../../../../../../../../{tmp_path} /data/up').ok()
+    for path in ('/data/file/', f'/data/top{secret}', '/data/up/secret'):
+        one_clear_error(copy(f'box:{path}', here / 'out'), 'Could not find the file')
+    copy('box:/data/top/etc/passwd', here / 'out').ok()
+    assert tree(here / 'out')['passwd'].startswith('root:')
+    copy(here / 'in/a', 'box:/data/top/data/../root/a').ok()
+    copy('box:/root/a', here / 'out').ok()
+    engine.wherry('rm', 'box').ok()
     engine.wherry('volume', 'rm', 'kept').ok()
+    assert secret.read_text() == 'secret'
+
+
+def test_a_bind_without_a_source(engine, copy, here, tmp_path):
+    """As at a start: -v makes it, --mount does not."""
+    engine.wherry('create', '--name', 'box', '--network', 'none', '-v', f'{tmp_path}/made:/made', engine.busybox).ok()
+    copy(here / 'in/a', 'box:/made/a').ok()
+    assert tree(tmp_path / 'made') == {'a': 'content of a\n'}
+    engine.wherry('rm', 'box').ok()
+    (tmp_path / 'gone').mkdir()
+    engine.wherry('create', '--name', 'box', '--network', 'none', '--mount', f'type=bind,source={tmp_path}/gone,target=/gone',
+                  engine.busybox).ok()
+    (tmp_path / 'gone').rmdir()
+    one_clear_error(copy(here / 'in/a', 'box:/gone/a'), 'bind source path does not exist|Could not find')
+    engine.wherry('rm', 'box').ok()
 
 
 @pytest.mark.parametrize('words, pattern', [
@@ -124,10 +208,11 @@ def test_what_cannot_be(engine, running, here, words, pattern):
 
 
 def test_read_only_root(engine, here):
-    engine.run_detached('--name', 'box', '--read-only', '--tmpfs', '/tmp', engine.busybox, 'sleep', '1000')
+    engine.run_detached('--name', 'box', '--read-only', '--tmpfs', '/tmp', '-v', '/data', engine.busybox, 'sleep', '1000')
     one_clear_error(engine.wherry('cp', here / 'in/a', 'box:/etc'), 'read-only|Read-only')
     engine.wherry('stop', '-t', '0', 'box').ok()
     one_clear_error(engine.wherry('cp', here / 'in/a', 'box:/etc'), 'read-only')
+    engine.wherry('cp', here / 'in/a', 'box:/data').ok()
 
 
 # Hostile archives and hostile containers

@@ -8,6 +8,7 @@
 #include "core/base/text.h"
 #include "engine/builder/await.h"
 #include "engine/container_attach.h"
+#include "engine/lost_cgroup.h"
 
 namespace wherry::engine {
 
@@ -103,8 +104,14 @@ RunStep::~RunStep() {
         containers->Remove(container, Containers::Force::kYes, Containers::TheirVolumes::kRemove,
                            std::move(done));
       });
-  if (!removed && removed.error().code() != Errc::kNotFound)
-    LogWarning("a container of a build is left behind: ", removed.error().message());
+  if (removed || removed.error().code() == Errc::kNotFound)
+    return;
+  // The next daemon removes it. What it does until then nobody waits for.
+  Result<bool> left = env_.ended->load()
+                          ? RemoveLostCgroup(env_.containers->CgroupPath(container_->id))
+                          : std::unexpected(std::move(removed).error());
+  if (!left)
+    LogWarning("a container of a build is left behind: ", left.error().message());
 }
 
 Result<std::string> RunStep::Create(const std::string& body) {

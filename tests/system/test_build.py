@@ -521,8 +521,10 @@ def test_a_daemon_that_is_stopped(new_engine, registry):
     engine.machine.write(path, pack({'Dockerfile': f'FROM {busybox}\nRUN sleep 1000\n'}))
     process = engine.machine.start(['sh', '-c', f'exec {engine.program} build - < {path}'], env=engine.client_env())
     engine.machine.wait_for(lambda: engine.wherry('ps', '-q').out, 'not running')
+    pid = engine.inspect(engine.wherry('ps', '-q').out.strip())['State']['Pid']
     engine.stop()
     process.wait()
+    assert not engine.machine.exists(f'/proc/{pid}'), 'the step goes on'
     engine.start()
     engine.machine.wait_for(lambda: engine.machine.shell(f'ls {engine.root}/build').out == '', 'files are left')
     assert engine.containers() == []

@@ -3,6 +3,7 @@
 // All calls block and may be repeated from any state a crash or a power cut can leave.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "board/slot.h"
@@ -30,6 +31,14 @@ class OsSlots {
 
   // The device restarts soon, or an error says why not.
   virtual Result<> Restart() = 0;
+};
+
+// What can be done about a trial that was begun with slots, where they cannot be told any more: the
+// operating system on trial may lack their configuration.
+struct NoSlots {
+  std::string why;                    // one clause
+  std::string boot;                   // as OsSlots::BootId
+  std::function<Result<>()> restart;  // as OsSlots::Restart, without a word to the boot loader
 };
 
 }  // namespace wherry::ota

@@ -38,6 +38,7 @@ class Updater {
     std::string directory;     // persistent; record, releases/, evidence
     Workload* workload;        // outlives this
     OsSlots* slots = nullptr;  // outlives this; null: a release with an os is not applied
+    NoSlots no_slots = {};     // where there are none
     // Called on the updater's thread. After a restart the last one comes again.
     std::function<void(const Report&)> report;
     std::function<void(std::string_view)> log;  // one line for the daemon's log
@@ -111,6 +112,7 @@ class Updater {
 
   // updater_os.cpp
   void CheckSlot(const UpdateState& state, Number number);
+  void CheckWithoutSlots(const UpdateState& state, Number number);
   void FellBack(UpdateState state, Number number);
   bool GaveUpPrevious(const UpdateState& state, Number number);
   Result<std::optional<board::Slot>> WriteSlot(const UpdateState& state, const Release& release);
@@ -147,6 +149,7 @@ class Updater {
   // Of the updater's thread.
   bool slot_checked_ = false;
   bool boots_renewed_ = false;
+  bool leaves_ = false;  // the slot that runs, as soon as the verdict is on record
   bool start_counted_ = false;
   Number announced_ = 0;
   std::optional<Digest> running_;  // the release last switched to

@@ -25,7 +25,7 @@ void Updater::CheckSlot(const UpdateState& state, Number number) {
   OsSlots* slots = environment_.slots;
   slot_checked_ = true;
   if (slots == nullptr)
-    return;
+    return CheckWithoutSlots(state, number);
   Slot booted = slots->Booted();
   bool may_be_trial = state.state == State::kVerified || state.state == State::kWaiting ||
                       state.state == State::kArmed;
@@ -42,6 +42,26 @@ void Updater::CheckSlot(const UpdateState& state, Number number) {
     FellBack(state, number);
   } else {
     slot_checked_ = true;
+  }
+}
+
+// An operating system that cannot tell the slots could not be kept by telling the boot loader, nor
+// could the next one be written. It is left the way it came: the boot loader was told to try it
+// once.
+void Updater::CheckWithoutSlots(const UpdateState& state, Number number) {
+  std::string reason =
+      Cat("the slots of this device are not known any more: ", environment_.no_slots.why,
+          "; it restarts into the slot before");
+  if (state.state == State::kArmed && state.boot != environment_.no_slots.boot) {
+    UpdateState reverted = state;
+    reverted.state = State::kReverted;
+    reverted.code = Code::kFellBack;
+    reverted.reason = std::move(reason);
+    reverted.next_slot.reset();
+    leaves_ = Move(number, std::move(reverted));
+  } else if (state.state == State::kTrial && state.slot != state.previous_slot) {
+    leaves_ = true;
+    TakeBack(state, number, Code::kFellBack, std::move(reason));
   }
 }
 
@@ -128,9 +148,9 @@ void Updater::Arm(UpdateState state, Number number) {
 }
 
 bool Updater::MustRestart(const UpdateState& state) const {
-  if (environment_.slots == nullptr)
-    return false;
-  if (state.state == State::kReverting)
+  if (leaves_)
+    return state.AtRest();
+  if (environment_.slots != nullptr && state.state == State::kReverting)
     return state.previous_slot && *state.previous_slot != environment_.slots->Booted();
   return state.state == State::kArmed;
 }
@@ -138,7 +158,7 @@ bool Updater::MustRestart(const UpdateState& state) const {
 void Updater::RestartDevice(const UpdateState& state, Number number) {
   OsSlots* slots = environment_.slots;
   Result<> done;
-  if (state.state == State::kReverting)
+  if (slots != nullptr && state.state == State::kReverting)
     done = slots->Commit(*state.previous_slot, TheOther::kBad);
   if (done) {
     // In order, as far as they let themselves be stopped.
@@ -147,10 +167,11 @@ void Updater::RestartDevice(const UpdateState& state, Number number) {
     running_.reset();
     if (Stopping())
       return;
-    done = slots->Restart();
+    done = slots != nullptr ? slots->Restart() : environment_.no_slots.restart();
   }
   if (done)
     return Wait(number, kRestartPatience);
+  leaves_ = false;  // then the apps run here until somebody else restarts it
   environment_.log(Cat("the device cannot be restarted: ", done.error().message()));
   BackOff(number, done.error().message());
 }

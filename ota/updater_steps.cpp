@@ -126,8 +126,8 @@ void Updater::Step(const UpdateState& state, Number number) {
     case State::kVerified:
     case State::kWaiting:
       return BeginWhenAllowed(state, number);
-    case State::kArmed:
-      return BackOff(number, "the slots of this device are not known any more");
+    case State::kArmed:  // a restart, above
+      return Wait(number, environment_.period);
     case State::kTrial:
       return Watch(state, number);
     case State::kReverting:

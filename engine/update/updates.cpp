@@ -1,5 +1,6 @@
 #include "engine/update/updates.h"
 
+#include "board/restart.h"
 #include "core/base/file.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
@@ -68,6 +69,8 @@ Result<std::unique_ptr<Updates>> Updates::Open(const Environment& environment) {
       {.directory = Directory(*environment.config),
        .workload = &updates->workload_,
        .slots = updates->os_.get(),
+       .no_slots = {updates->no_os_, board::BootId(),
+                    [root = environment.config->root] { return board::Restart({}, root); }},
        .report = [self = updates.get()](const ota::Report& report) { self->OnReport(report); },
        .log = [](std::string_view line) { LogWarning("update: ", line); }});
   if (auto active = updates->updater_->FindRelease(updates->updater_->Now().update.active))

@@ -23,15 +23,15 @@ class UpdaterTest : public testing::Test {
   void Boot() {
     updater_ = Updater::Open({.directory = dir_ / "ota",
                               .workload = &device_,
-                              .report =
-                                  [this](const Report& report) {
-                                    std::lock_guard lock(mutex_);
-                                    reports_.push_back(report);
-                                    changed_.notify_all();
-                                  },
+                              .report = [this](const Report& report) { Note(report); },
                               .log = [](std::string_view) {},
                               .period = milliseconds(2)});
     updater_->Start();
+  }
+  void Note(const Report& report) {
+    std::lock_guard lock(mutex_);
+    reports_.push_back(report);
+    changed_.notify_all();
   }
   void Reboot() {
     updater_.reset();
@@ -250,6 +250,108 @@ TEST_F(UpdaterTest, HangingTrialOfASystemIsOverdue) {
     }
     held = boot == 0;
   }
+}
+
+// A device with slots whose daemon knows them or, by a mistake in its configuration, does not.
+class SlotsLostTest : public UpdaterTest {
+ protected:
+  enum class Knows : uint8_t { kSlots, kNothing };
+
+  void TearDown() override { updater_.reset(); }
+
+  // A start of the device, or of the daemon alone in the same boot.
+  void BootDevice(Knows knows) {
+    updater_.reset();
+    booted_ = std::make_unique<FileSlots>(dir_ / "slots");
+    StartDaemon(knows);
+  }
+  void StartDaemon(Knows knows) {
+    updater_.reset();
+    updater_ = Updater::Open({.directory = dir_ / "ota",
+                              .workload = &device_,
+                              .slots = knows == Knows::kSlots ? booted_.get() : nullptr,
+                              .no_slots = {.why = "[board]: no such device",
+                                           .boot = booted_->BootId(),
+                                           .restart = [this] { return Restart(); }},
+                              .report = [this](const Report& report) { Note(report); },
+                              .log = [](std::string_view) {},
+                              .period = milliseconds(2)});
+    updater_->Start();
+  }
+  Result<> Restart() {
+    ++plain_restarts_;
+    return stuck_ ? Fail(Errc::kInternal, "reboot: not permitted") : Result<>();
+  }
+  void AwaitRestart(const std::atomic<int>& count) {
+    while (count == 0)
+      std::this_thread::sleep_for(milliseconds(1));
+  }
+  // Release 1 runs on slot A, release 2 with a system is armed for slot B.
+  void ArmSecond() {
+    BootDevice(Knows::kSlots);
+    Deploy(Make(1), "d1", State::kConfirmed);
+    ASSERT_TRUE(Apply(Make(2, "new", "", Cat(kTrial, ",", OsText("os-2"))), "d2"));
+    AwaitRestart(booted_->restarts);
+    EXPECT_EQ(updater_->Now().update.state, State::kArmed);
+  }
+  void ExpectLeft() {
+    AwaitRestart(plain_restarts_);
+    UpdateState end = updater_->Now().update;
+    EXPECT_EQ(end.state, State::kReverted);
+    EXPECT_EQ(end.code, Code::kFellBack);
+    EXPECT_EQ(end.active, Make(1).release.digest);
+    EXPECT_EQ(end.reason,
+              "the slots of this device are not known any more: [board]: no such device; it "
+              "restarts into the slot before");
+    BootDevice(Knows::kSlots);
+    EXPECT_EQ(booted_->Booted(), board::Slot::kA);
+    while (!updater_->Now().settled)
+      std::this_thread::sleep_for(milliseconds(1));
+    EXPECT_EQ(updater_->Now().update.state, State::kReverted);
+    EXPECT_EQ(device_.Running(), FileDevice::NamesOf(Make(1).release));
+    EXPECT_EQ(booted_->Next(), "A");
+  }
+
+  std::unique_ptr<FileSlots> booted_;
+  std::atomic<int> plain_restarts_ = 0;
+  std::atomic<bool> stuck_ = false;
+};
+
+TEST_F(SlotsLostTest, ASystemThatCannotTellThemIsLeft) {
+  ArmSecond();
+  BootDevice(Knows::kNothing);
+  EXPECT_EQ(booted_->Booted(), board::Slot::kB);
+  ExpectLeft();
+}
+
+TEST_F(SlotsLostTest, ATrialThatLosesThemIsTakenBack) {
+  ArmSecond();
+  device_.starting.insert("new");
+  BootDevice(Knows::kSlots);
+  Await(State::kTrial, "d2");
+  StartDaemon(Knows::kNothing);
+  ExpectLeft();
+}
+
+TEST_F(SlotsLostTest, BeforeTheRestartTheyAreNotNeeded) {
+  ArmSecond();
+  StartDaemon(Knows::kNothing);
+  AwaitRestart(plain_restarts_);
+  EXPECT_EQ(updater_->Now().update.state, State::kArmed);
+  BootDevice(Knows::kSlots);
+  Await(State::kConfirmed, "d2");
+  EXPECT_EQ(booted_->Next(), "B");
+}
+
+TEST_F(SlotsLostTest, AppsRunWhereADeviceCannotRestart) {
+  ArmSecond();
+  stuck_ = true;
+  BootDevice(Knows::kNothing);
+  EXPECT_EQ(Await(State::kReverted, "d2").active, Make(1).release.digest);
+  while (!updater_->Now().settled)
+    std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_EQ(device_.Running(), FileDevice::NamesOf(Make(1).release));
+  EXPECT_EQ(plain_restarts_, 1);
 }
 
 TEST_F(UpdaterTest, NeverHealthyIsTakenBackAtTheDeadline) {

@@ -71,7 +71,9 @@ class DeltaJob {
     }
     if (made.empty())
       return Fail(Errc::kNotFound, "no layer has a delta that is smaller than itself");
-    return writer_.Finish(to, made);
+    TRY(writer_.Finish(to, made));
+    return Print(Cat("publish it as _deltaindex or, as what refers to this image alone, sha256-",
+                     to.descriptor.digest.hex(), "\n"));
   }
 
  private:

@@ -22,8 +22,11 @@ std::string BlobPath(const std::string& directory, const Digest& digest) {
 }
 
 void AppendDescriptor(JsonWriter& json, const oci::Descriptor& descriptor,
-                      const std::map<std::string_view, std::string>& annotations) {
+                      const std::map<std::string_view, std::string>& annotations,
+                      std::string_view artifact_type = {}) {
   json.Object().Field("mediaType", descriptor.media_type);
+  if (!artifact_type.empty())
+    json.Field("artifactType", artifact_type);
   json.Field("digest", descriptor.digest.string()).Field("size", descriptor.size);
   if (!annotations.empty()) {
     json.Key("annotations").Object();
@@ -36,11 +39,12 @@ void AppendDescriptor(JsonWriter& json, const oci::Descriptor& descriptor,
 
 // An index of one entry.
 std::string IndexOf(const oci::Descriptor& descriptor,
-                    const std::map<std::string_view, std::string>& annotations) {
+                    const std::map<std::string_view, std::string>& annotations,
+                    std::string_view artifact_type = {}) {
   JsonWriter json;
   json.Object().Field("schemaVersion", 2).Field("mediaType", oci::kOciIndex);
   json.Key("manifests").Array();
-  AppendDescriptor(json, descriptor, annotations);
+  AppendDescriptor(json, descriptor, annotations, artifact_type);
   json.End().End();
   return json.Take();
 }
@@ -102,8 +106,7 @@ Result<LayoutImage> Layout::Image(const oci::Platform& platform) const {
     text = TRY(ReadBlob(descriptor));
   }
   LayoutImage image;
-  image.digest = descriptor.digest;
-  image.size = text.size();
+  image.descriptor = {descriptor.media_type, descriptor.digest, text.size()};
   image.manifest = TRY(oci::ParseManifest(text, descriptor.media_type));
   std::string config = TRY(ReadBlob(image.manifest.config));
   image.config = TRY(oci::ParseImageConfig(config));
@@ -162,7 +165,7 @@ Result<oci::Descriptor> LayoutWriter::Put(std::string_view content,
 
 Result<> LayoutWriter::Finish(const LayoutImage& target,
                               const std::vector<oci::LayerDelta>& deltas) const {
-  std::map<std::string_view, std::string> for_target{{oci::kDeltaTarget, target.digest.string()}};
+  std::string digest = target.descriptor.digest.string();
   oci::Descriptor config = TRY(Put("{}", oci::kDeltaConfig));
   JsonWriter json;
   json.Object().Field("schemaVersion", 2).Field("mediaType", oci::kOciManifest).Key("config");
@@ -172,10 +175,13 @@ Result<> LayoutWriter::Finish(const LayoutImage& target,
     AppendDescriptor(json, delta.descriptor,
                      {{oci::kDeltaFrom, delta.from.string()}, {oci::kDeltaTo, delta.to.string()}});
   }
-  json.End().Key("annotations").Object();
-  json.Field(oci::kDeltaTarget, target.digest.string()).End().End();
+  json.End().Key("subject");
+  AppendDescriptor(json, target.descriptor, {});
+  json.Key("annotations").Object().Field(oci::kDeltaTarget, digest).End().End();
   oci::Descriptor manifest = TRY(Put(json.text(), oci::kOciManifest));
-  oci::Descriptor index = TRY(Put(IndexOf(manifest, for_target), oci::kOciIndex));
+  // As the tag that stands for a list of referrers wants it, too.
+  oci::Descriptor index =
+      TRY(Put(IndexOf(manifest, {{oci::kDeltaTarget, digest}}, oci::kDeltaConfig), oci::kOciIndex));
   TRY(ReplaceFile(Cat(directory_, "/oci-layout"), R"({"imageLayoutVersion":"1.0.0"})", kFileMode,
                   Durability::kVolatile));
   return ReplaceFile(Cat(directory_, "/index.json"),

@@ -28,8 +28,7 @@ class FileSource final : public ByteSource {
 };
 
 struct LayoutImage {
-  Digest digest;  // of the manifest
-  uint64_t size = 0;
+  oci::Descriptor descriptor;  // of the manifest
   oci::Manifest manifest;
   oci::ImageConfig config;  // as many diffIDs as the manifest has layers
 };

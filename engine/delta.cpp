@@ -33,10 +33,15 @@ Result<> Deltas::Load() {
   FindKnownLayers();
   if (known_.empty())
     return {};
-  auto index = client_->GetManifestByTag(std::string(oci::kDeltaIndexTag));
-  if (!index && index.error().code() == Errc::kNotFound)
+  TRY(Take(client_->GetManifestByTag(std::string(oci::kDeltaIndexTag))));
+  return offered_.empty() ? Take(client_->GetReferrers(target_, oci::kDeltaConfig)) : Result<>();
+}
+
+// What is not there is no error.
+Result<> Deltas::Take(Result<registry::FetchedManifest> list) {
+  if (!list && list.error().code() == Errc::kNotFound)
     return {};
-  auto fetched = TRY(std::move(index));
+  auto fetched = TRY(std::move(list));
   auto manifests = TRY(oci::DeltaManifests(fetched.bytes, target_));
   for (size_t i = 0; i < manifests.size() && i < kMaxManifests; ++i) {
     auto manifest = TRY(client_->GetManifest(manifests[i].digest));

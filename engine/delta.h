@@ -1,4 +1,5 @@
-// Deltas a registry offers for the layers of one image, against layers the store has. Looking is
+// Deltas a registry offers for the layers of one image, against layers the store has: by the index
+// of its repository, else by the list of what refers to the image (docs/deltas.md). Looking is
 // cheap and never fails a pull: without a delta there is the layer itself. One thread.
 #pragma once
 
@@ -32,6 +33,7 @@ class Deltas {
 
  private:
   Result<> Load();
+  Result<> Take(Result<registry::FetchedManifest> list);
   void FindKnownLayers();
 
   store::Store* store_;

@@ -273,6 +273,9 @@ class Checker {
     auto [dir, info, error] = store_.objects_->Find(object.digest);
     if (dir < 0) {
       TRY(Count(1, 0));
+      if (content_ && store_.objects_->IsDistrusted(object.digest) &&
+          store_.objects_->TrustAgain(object.digest).value_or(false))
+        return std::string();
       return error == ENOENT ? std::string("is missing") : ErrnoText(error);
     }
     if (!S_ISREG(info.st_mode) || static_cast<uint64_t>(info.st_size) != object.size) {
@@ -361,7 +364,13 @@ class Checker {
 };
 
 Result<CheckCount> StoreImpl::Check(CheckDepth depth, CheckSink& sink) {
-  return Checker(*this, depth, sink).Run();
+  size_t known = FactoryDamage();
+  auto count = Checker(*this, depth, sink).Run();
+  if (FactoryDamage() < known) {
+    TRY(SaveFactoryDamage());
+    TRY(Heal());
+  }
+  return count;
 }
 
 }  // namespace wherry::store

@@ -220,10 +220,16 @@ Result<> StoreImpl::RemoveObjects(CollectResult& result) {
     return WhileReadable(std::move(marked));
   }
   for (size_t i = 0; i < suspects.size(); ++i) {
-    if (!needed[i]) {
-      result.freed_bytes += TRY(objects_->Remove(suspects[i]));
-    }
+    if (!needed[i])
+      TRY(RemoveObject(suspects[i], result));
   }
+  return {};
+}
+
+// What stands in for a damaged one of the factory store is needed by an image there.
+Result<> StoreImpl::RemoveObject(const Digest& digest, CollectResult& result) {
+  if (!objects_->IsDistrusted(digest))
+    result.freed_bytes += TRY(objects_->Remove(digest));
   return {};
 }
 
@@ -275,9 +281,8 @@ Result<> StoreImpl::RemoveUnusedObjects(CollectResult& result) {
 Result<> StoreImpl::RemoveOthers(const DigestRange& range, const std::vector<uint64_t>& needed,
                                  CollectResult& result) {
   auto remove = [&](const Digest& digest) -> Result<> {
-    if (!std::binary_search(needed.begin(), needed.end(), DigestHead(digest)))
-      result.freed_bytes += TRY(objects_->Remove(digest));
-    return {};
+    bool is_needed = std::binary_search(needed.begin(), needed.end(), DigestHead(digest));
+    return is_needed ? Result<>() : RemoveObject(digest, result);
   };
   return objects_->ForEach(range, Objects::Strangers::kRemove, remove);
 }

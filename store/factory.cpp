@@ -74,4 +74,78 @@ Result<Factory> OpenFactory(const std::string& directory, std::vector<std::strin
   return factory;
 }
 
+// Without it everything goes on: what images here lack then is found as damage.
+void StoreImpl::LoadFactory(const std::string& directory, std::vector<std::string>& notices) {
+  if (directory.empty())
+    return;
+  auto factory = OpenFactory(directory, notices);
+  if (!factory) {
+    notices.push_back(
+        Cat("the factory store ", directory, " is not used: ", factory.error().message()));
+    return;
+  }
+  factory_ = *std::move(factory);
+  LoadFactoryDamage();
+  std::lock_guard lock(mutex_);
+  for (const Image& image : std::exchange(factory_->images, {}))
+    AddFactoryImageLocked(image);
+}
+
+// Images that lack what is damaged there are out of use from the start.
+Result<> StoreImpl::UseFactory() {
+  objects_->SetFactory(factory_->objects.get(), tier_ != Tier::kDirectories);
+  std::vector<Digest> missing = objects_->Distrusted();
+  std::erase_if(missing, [&](const Digest& digest) { return objects_->Find(digest).dir >= 0; });
+  return missing.empty() ? Result<>() : BreakLayersWith(std::move(missing));
+}
+
+size_t StoreImpl::FactoryDamage() const {
+  std::lock_guard lock(mutex_);
+  return objects_->Distrusted().size() + bad_chains_.size();
+}
+
+Result<> StoreImpl::SaveFactoryDamage() {
+  std::string text = Cat(factory_->id, "\n");
+  for (const Digest& digest : objects_->Distrusted())
+    Append(text, kObjectsName, " ", digest.hex(), "\n");
+  {
+    std::lock_guard lock(mutex_);
+    for (const Digest& chain_id : bad_chains_)
+      Append(text, kLayerName, " ", chain_id.hex(), "\n");
+  }
+  return ops_.ReplaceFile(dir_.get(), kFactoryDamageName, text);
+}
+
+// Whatever cannot be read there is found again by the next check.
+void StoreImpl::LoadFactoryDamage() {
+  auto text = ReadFileAt(dir_.get(), kFactoryDamageName, kMaxRefsBytes);
+  auto first = text ? SplitFirst(*text, '\n') : std::nullopt;
+  if (!first)
+    return;
+  bool same = first->head == factory_->id;
+  std::vector<Digest> objects;
+  std::string_view rest = first->tail;
+  while (auto line = SplitFirst(rest, '\n')) {
+    rest = line->tail;
+    auto parts = SplitFirst(line->head, ' ');
+    auto digest = parts ? Digest::ParseHex(parts->tail) : Fail(Errc::kInvalid, "no digest");
+    if (!digest)
+      continue;
+    if (parts->head == kObjectsName) {
+      objects.push_back(*digest);
+    } else if (same) {
+      std::lock_guard lock(mutex_);
+      bad_chains_.insert(*digest);
+    }
+  }
+  if (same) {
+    for (const Digest& digest : objects)
+      objects_->Distrust(digest);
+    return;
+  }
+  // Of a factory store that has been replaced; what stood in for it may not be needed.
+  Suspect(objects);
+  (void)ops_.RemoveFile(dir_.get(), kFactoryDamageName);
+}
+
 }  // namespace wherry::store

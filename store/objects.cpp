@@ -50,10 +50,28 @@ void Objects::Distrust(const Digest& digest) {
   doubts_->bad.insert(digest);
 }
 
+bool Objects::IsDistrusted(const Digest& digest) const {
+  std::lock_guard lock(doubts_->mutex);
+  return doubts_->bad.contains(digest);
+}
+
+std::vector<Digest> Objects::Distrusted() const {
+  std::lock_guard lock(doubts_->mutex);
+  return {doubts_->bad.begin(), doubts_->bad.end()};
+}
+
+Result<bool> Objects::TrustAgain(const Digest& digest) {
+  UniqueFd fd = TRY(OpenAt(factory_, ObjectPath(digest), O_RDONLY | O_NOFOLLOW));
+  if (TRY(HashFile(fd.get(), {})) != digest)
+    return false;
+  std::lock_guard lock(doubts_->mutex);
+  doubts_->bad.erase(digest);
+  return true;
+}
+
 // May be there, that is.
 bool Objects::InFactory(const Digest& digest) const {
-  std::lock_guard lock(doubts_->mutex);
-  return factory_ >= 0 && !doubts_->bad.contains(digest);
+  return factory_ >= 0 && !IsDistrusted(digest);
 }
 
 bool Objects::IsDoubted(const Digest& digest) const {

@@ -53,6 +53,10 @@ class Objects {
   void SetSealed(bool sealed) { sealed_ = sealed; }
   // Damaged there: not used any more.
   void Distrust(const Digest& digest);
+  bool IsDistrusted(const Digest& digest) const;
+  std::vector<Digest> Distrusted() const;
+  // Looks at one of those again: a factory store may have been written anew. False: still damaged.
+  Result<bool> TrustAgain(const Digest& digest);
 
   // Whether there is an object of that size. One of another size is damage: it counts as absent,
   // and Place puts the right one there.

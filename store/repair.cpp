@@ -27,6 +27,7 @@ Result<> StoreImpl::SetAside(const std::vector<Damage>& damages) {
   std::unique_lock ingest_lock(ingest_mutex_);
   std::lock_guard write_lock(write_mutex_);
   std::vector<Digest> objects;
+  size_t known = FactoryDamage();
   Result<> done;
   auto keep = [&](Result<> result) { done = done ? std::move(result) : std::move(done); };
   for (const Damage& damage : damages) {
@@ -53,13 +54,18 @@ Result<> StoreImpl::SetAside(const std::vector<Damage>& damages) {
       if (image != images_.end())
         image->second.record_damaged = true;
     } else if (damage.kind == DamageKind::kMetadata) {
-      keep(ops_.RemoveFile(layer_.get(), Cat(damage.digest.hex(), kImageSuffix)));
+      std::string name = Cat(damage.digest.hex(), kImageSuffix);
+      bool of_factory = IsFactoryDir(DirOf(name));
+      keep(ops_.RemoveFile(layer_.get(), name));
       std::lock_guard lock(mutex_);
-      bad_chains_.insert(damage.digest);
+      if (of_factory)
+        bad_chains_.insert(damage.digest);
     } else if (damage.kind == DamageKind::kTree && !FindBroken(damage.digest)) {
       keep(RemakeTree(damage.digest));
     }
   }
+  if (FactoryDamage() != known)
+    keep(SaveFactoryDamage());
   return done;
 }
 
@@ -67,7 +73,8 @@ Result<> StoreImpl::SetAside(const std::vector<Damage>& damages) {
 Result<> StoreImpl::QuarantineObject(const Digest& digest) {
   struct stat info;
   if (fstatat(objects_->dir(), ObjectPath(digest).c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
-    objects_->Distrust(digest);
+    if (objects_->Find(digest).dir >= 0)
+      objects_->Distrust(digest);
     return {};
   }
   if (Quarantine(objects_->dir(), ObjectPath(digest), Cat(kObjectPrefix, digest.hex())))

@@ -111,7 +111,7 @@ Result<> StoreImpl::Start(const Options& options, std::vector<std::string>* noti
   tier_ = TRY(ChooseTier(options.tier, txn_.get(), Cat(directory_, "/", kTransactionName)));
   TRY(ProbeVerity(options.verity));
   if (factory_)
-    objects_->SetFactory(factory_->objects.get(), tier_ != Tier::kDirectories);
+    TRY(UseFactory());
   // Images here may rely on objects of the factory store there was.
   auto clean = ReadFileAt(dir_.get(), kCleanName, kMaxCleanBytes);
   clean_ = checked_ = clean && *clean == (factory_ ? factory_->id : "");
@@ -141,22 +141,6 @@ Result<> StoreImpl::ProbeVerity(Verity wanted) {
   verity_ = works.has_value();
   objects_->SetSealed(verity_);
   return {};
-}
-
-// Without it everything goes on: what images here lack then is found as damage.
-void StoreImpl::LoadFactory(const std::string& directory, std::vector<std::string>& notices) {
-  if (directory.empty())
-    return;
-  auto factory = OpenFactory(directory, notices);
-  if (!factory) {
-    notices.push_back(
-        Cat("the factory store ", directory, " is not used: ", factory.error().message()));
-    return;
-  }
-  factory_ = *std::move(factory);
-  std::lock_guard lock(mutex_);
-  for (const Image& image : std::exchange(factory_->images, {}))
-    AddFactoryImageLocked(image);
 }
 
 StoreImpl::~StoreImpl() {

@@ -45,6 +45,7 @@ inline constexpr const char* kResumeName = "resume";
 inline constexpr const char* kQuarantineName = "quarantine";
 inline constexpr const char* kRefsName = "refs";
 inline constexpr const char* kCleanName = "clean";
+inline constexpr const char* kFactoryDamageName = "factory-damage";
 inline constexpr uint64_t kStoreVersion = 1;
 inline constexpr std::string_view kIndexSuffix = ".idx";
 inline constexpr std::string_view kSplitSuffix = ".tar";
@@ -145,6 +146,7 @@ class StoreImpl final : public Store {
   Result<> Start(const Options& options, std::vector<std::string>* notices);
   Result<> ProbeVerity(Verity wanted);
   void LoadFactory(const std::string& directory, std::vector<std::string>& notices);
+  Result<> UseFactory();
   Result<> Lock();
   Result<> CheckVersion(std::vector<std::string>& notices);
   Result<> OpenParts();
@@ -206,6 +208,11 @@ class StoreImpl final : public Store {
 
   // repair.cpp
   Result<> QuarantineObject(const Digest& digest);
+  // What is damaged in the factory store, of which nothing can be moved: how much, and the file
+  // that keeps it.
+  size_t FactoryDamage() const;
+  Result<> SaveFactoryDamage();
+  void LoadFactoryDamage();
   void Break(const Digest& diff_id, std::string what);
   Result<> BreakLayersWith(std::vector<Digest> objects);
   Result<> RemakeTree(const Digest& diff_id);
@@ -241,6 +248,7 @@ class StoreImpl final : public Store {
   Result<uint64_t> RemoveLayerFile(const std::string& name);
   Result<> RemoveImages(CollectResult& result);
   Result<> RemoveObjects(CollectResult& result);
+  Result<> RemoveObject(const Digest& digest, CollectResult& result);
   Result<> RemoveUnusedObjects(CollectResult& result);
   Result<> RemoveOthers(const DigestRange& range, const std::vector<uint64_t>& needed,
                         CollectResult& result);

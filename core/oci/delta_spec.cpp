@@ -27,7 +27,9 @@ Result<std::vector<Descriptor>> DeltaManifests(std::string_view json, const Dige
   std::string wanted = target.string();
   std::vector<Descriptor> found;
   for (JsonValue entry : manifests) {
-    if (entry["annotations"][kDeltaTarget].str() != wanted)
+    std::string_view type = entry["artifactType"].str();
+    std::string_view named = entry["annotations"][kDeltaTarget].str();
+    if (named.empty() ? type != kDeltaConfig : named != wanted)
       continue;
     if (auto descriptor = ParseDescriptor(entry, "delta index"))
       found.push_back(*std::move(descriptor));
@@ -37,9 +39,10 @@ Result<std::vector<Descriptor>> DeltaManifests(std::string_view json, const Dige
 
 Result<std::vector<LayerDelta>> ParseDeltas(std::string_view json, const Digest& target) {
   auto document = TRY(ParseDocument(json, "delta manifest", kMaxManifestBytes));
-  JsonValue named = document["annotations"][kDeltaTarget];
-  if (named && named.str() != target.string())
-    return Fail(Errc::kInvalid, "delta manifest: it is for another image");
+  for (JsonValue named : {document["annotations"][kDeltaTarget], document["subject"]["digest"]}) {
+    if (named && named.str() != target.string())
+      return Fail(Errc::kInvalid, "delta manifest: it is for another image");
+  }
   JsonValue layers = TRY(List(document, "delta manifest", "layers"));
   std::vector<LayerDelta> deltas;
   for (JsonValue layer : layers) {

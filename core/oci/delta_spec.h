@@ -1,6 +1,6 @@
-// Documents that tell of the deltas of a repository: the index tagged "_deltaindex" and the delta
-// manifests it lists (https://github.com/flatpak/flatpak-oci-specs, image-deltas.md). Parsing
-// hostile JSON. Thread-safe.
+// Documents that tell of the deltas of a repository: the delta manifests, and what lists them, the
+// index tagged "_deltaindex" (https://github.com/flatpak/flatpak-oci-specs, image-deltas.md) or an
+// image's list of referrers (distribution-spec 1.1). Parsing hostile JSON. Thread-safe.
 #pragma once
 
 #include <optional>
@@ -14,6 +14,7 @@
 namespace wherry::oci {
 
 inline constexpr std::string_view kDeltaIndexTag = "_deltaindex";
+// Lists of referrers have a manifest's type of configuration as its artifactType.
 inline constexpr std::string_view kDeltaConfig = "application/vnd.redhat.delta.config.v1+json";
 inline constexpr std::string_view kTarDiff = "application/vnd.tar-diff";
 inline constexpr std::string_view kDeltaTarget = "io.github.containers.delta.target";
@@ -29,7 +30,8 @@ struct LayerDelta {
 };
 
 // The delta manifests for the image manifest `target`; mostly one. kInvalid for a document that is
-// no index; entries for other images, and what cannot be understood among them, are passed over.
+// no index; entries for other images, and what cannot be understood among them, are passed over. In
+// a list of referrers, some of which leave annotations out, the type alone is enough.
 Result<std::vector<Descriptor>> DeltaManifests(std::string_view json, const Digest& target);
 
 // The deltas in the tar-diff format of a delta manifest; others are passed over. kInvalid for a

@@ -134,8 +134,10 @@ Result<FetchedManifest> Client::GetManifestByTag(const std::string& tag) {
   return FetchManifest(tag, std::nullopt);
 }
 
-Result<FetchedManifest> Client::GetReferrers(const Digest& digest) {
+Result<FetchedManifest> Client::GetReferrers(const Digest& digest, std::string_view artifact_type) {
   Ask ask = PullAsk("referrers", digest.string(), "list of referrers");
+  if (!artifact_type.empty())
+    Append(ask.path, "?artifactType=", UrlEncode(artifact_type));
   ask.accept = kAccept;
   if (served_ != nullptr) {
     auto listed = ManifestFrom(*served_, ask, std::nullopt);

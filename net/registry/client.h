@@ -57,9 +57,10 @@ class Client {
   // By another tag of the repository, from the place that gave the last manifest: what a mirror
   // does not have of an image it serves is not worth a way to the registry.
   Result<FetchedManifest> GetManifestByTag(const std::string& tag);
-  // The index of what refers to a manifest: signatures and the like (distribution-spec 1.1,
-  // "Listing Referrers"); from the tag that stands for it where the registry has no such list.
-  Result<FetchedManifest> GetReferrers(const Digest& digest);
+  // The index of what refers to a manifest: signatures, deltas and the like (distribution-spec 1.1,
+  // "Listing Referrers"); from the tag that stands for it where the registry has no such list. A
+  // registry may list others than those of `artifact_type`, too, and a long list only in part.
+  Result<FetchedManifest> GetReferrers(const Digest& digest, std::string_view artifact_type = {});
   // Is it there, and what is it? For the reference's tag or digest; public registries do not count
   // it as a pull.
   Result<ManifestInfo> HeadManifest();

@@ -9,7 +9,7 @@ import stat
 import struct
 import zlib
 
-PRIVATE = ('VERSION', 'LOCK', 'clean', 'obj', 'layer', 'tree', 'img', 'refs', 'txn', 'resume', 'quarantine')
+PRIVATE = ('VERSION', 'LOCK', 'clean', 'factory-damage', 'obj', 'layer', 'tree', 'img', 'refs', 'txn', 'resume', 'quarantine')
 RESUME = ('headers', 'objects', 'part', *(f'checkpoint.{slot}' for slot in range(4)))
 
 

@@ -55,13 +55,13 @@ def between(old, new):
     return stream(*ops, op(DATA, new[done:]))
 
 
-def manifest(target, deltas):
-    """The delta manifest for an image manifest: (from digest, to digest, delta) each."""
+def manifest(target, deltas, **more):
+    """The delta manifest for an image manifest: (from digest, to digest, delta) each; `more`: its other members."""
     blobs = [oci.Blob(DELTA, data) for _, _, data in deltas]
     layers = [blob.descriptor(annotations={PREFIX + 'from': from_, PREFIX + 'to': to})
               for (from_, to, _), blob in zip(deltas, blobs)]
     value = {'schemaVersion': 2, 'mediaType': oci.OCI['manifest'], 'config': CONFIG.descriptor(),
-             'layers': layers, 'annotations': {PREFIX + 'target': target.digest}}
+             'layers': layers, 'annotations': {PREFIX + 'target': target.digest}, **more}
     return oci.Blob(oci.OCI['manifest'], oci.to_json(value), parts=(CONFIG, *blobs))
 
 
@@ -71,6 +71,14 @@ def index(*entries):
              'manifests': [blob.descriptor(annotations={PREFIX + 'target': target.digest})
                            for target, blob in entries]}
     return oci.Blob(oci.OCI['index'], oci.to_json(value), parts=tuple(blob for _, blob in entries))
+
+
+def referrers(*manifests):
+    """A list of referrers, as registries give it: with the annotations of the manifests."""
+    entries = [blob.descriptor(artifactType=CONFIG.media_type,
+                               annotations=json.loads(blob.data).get('annotations', {})) for blob in manifests]
+    return oci.Blob(oci.OCI['index'], oci.to_json(
+        {'schemaVersion': 2, 'mediaType': oci.OCI['index'], 'manifests': entries}), parts=manifests)
 
 
 def load(directory):

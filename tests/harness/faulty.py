@@ -280,6 +280,7 @@ class FaultyRegistry:
         self.tokens = None
         self.realm_host = None   # host and port the token service is named by
         self.basic = None
+        self.lists_referrers = False  # as registries before distribution-spec 1.1
         self.stopping = threading.Event()
         self._manifests = {}
         self._blobs = {}
@@ -357,6 +358,18 @@ class FaultyRegistry:
         return Answer(401, {'WWW-Authenticate': challenge, 'Content-Type': 'application/json'},
                       b'{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}')
 
+    def _referrers(self, repository, digest, query):
+        """The list of what has a manifest as its subject."""
+        found = []
+        for (place, name), blob in self._manifests.items():
+            value = json.loads(blob.data) if place == repository and name == blob.digest else {}
+            if value.get('subject', {}).get('digest') == digest:
+                kind = value.get('artifactType', value['config']['mediaType'])
+                found.append(blob.descriptor(artifactType=kind, annotations=value.get('annotations', {})))
+        kinds = query.get('artifactType', [])
+        return oci.to_json({'schemaVersion': 2, 'mediaType': oci.OCI['index'], 'manifests': [
+            entry for entry in found if not kinds or entry['artifactType'] in kinds]})
+
     def proper(self, handler):
         """The answer of a registry that works."""
         path = urllib.parse.urlsplit(handler.path)
@@ -367,6 +380,10 @@ class FaultyRegistry:
             return refused
         if path.path in ('/v2', '/v2/'):
             return Answer(200, {'Content-Type': 'application/json'}, b'{}')
+        match = re.fullmatch(r'/v2/(.+)/referrers/([^/]+)', path.path)
+        if match and self.lists_referrers:
+            return Answer(200, {'Content-Type': oci.OCI['index']},
+                          self._referrers(match[1], match[2], urllib.parse.parse_qs(path.query)))
         match = re.fullmatch(r'/v2/(.+)/(manifests|blobs)/([^/]+)', path.path)
         blob = None
         if match and match[2] == 'manifests':

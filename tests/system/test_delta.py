@@ -235,3 +235,100 @@ def test_kill_during_a_delta_leaves_nothing(fresh_engine, faulty_registry):
     server.heal()
     engine.wherry('pull', f'{server.name}/thing:v2').ok()
     assert fetched(server, pair.layers[1].digest) == 0
+
+
+# Found as what refers to the image
+
+def referring(pair, **more):
+    """The delta manifest, with the image as its subject."""
+    subject = {'subject': {'mediaType': pair.new.media_type, 'digest': pair.new.digest, 'size': pair.new.size}}
+    return deltas.manifest(pair.new, [(pair.from_, pair.to, pair.delta)], **{**subject, **more})
+
+
+def pull_second(engine, server, pair):
+    server.add('thing', 'v1', pair.old)
+    server.add('thing', 'v2', pair.new)
+    engine.wherry('pull', f'{server.name}/thing:v1').ok()
+    return engine.wherry('pull', f'{server.name}/thing:v2').ok()
+
+
+def referrers_tag(pair):
+    return pair.new.digest.replace(':', '-')
+
+
+@pytest.mark.parametrize('place', ['list', 'tag', 'tag without annotations', 'beside an index of others'])
+def test_found_among_referrers(fresh_engine, faulty_registry, place):
+    pair = Pair(fresh_engine.machine.arch)
+    manifest = referring(pair)
+    server = faulty_registry
+    server.lists_referrers = place == 'list'
+    if place == 'list':
+        server.add('thing', manifest.digest, manifest)
+    elif place == 'tag without annotations':
+        listed = json.loads(deltas.referrers(manifest).data)
+        del listed['manifests'][0]['annotations']
+        server.add('thing', referrers_tag(pair), oci.Blob(oci.OCI['index'], oci.to_json(listed), parts=(manifest,)))
+    else:
+        server.add('thing', referrers_tag(pair), deltas.referrers(manifest))
+    if place == 'beside an index of others':
+        server.add('thing', '_deltaindex', deltas.index((pair.old, pair.manifest)))
+    result = pull_second(fresh_engine, server, pair)
+    assert 'delta not usable' not in result.out
+    assert fetched(server, pair.delta_digest) == 1
+    assert fetched(server, pair.layers[1].digest) == 0
+    asked = server.seen(f'/referrers/{pair.new.digest}')
+    kind = deltas.CONFIG.media_type.replace('/', '%2F').replace('+', '%2B')
+    assert [request.path.split('?')[1] for request in asked] == [f'artifactType={kind}']
+    assert archive_digest(fresh_engine, f'{server.name}/thing:v2') == pair.layers[1].diff_id
+
+
+def test_index_of_deltas_spares_the_question(fresh_engine, faulty_registry):
+    pair = Pair(fresh_engine.machine.arch)
+    faulty_registry.lists_referrers = True
+    pull(fresh_engine, faulty_registry, pair)
+    assert faulty_registry.seen('/referrers/') == []
+
+
+def listed_as(pair, manifest, **changes):
+    """A list of referrers whose entry says something else than the manifest is."""
+    value = json.loads(deltas.referrers(manifest).data)
+    value['manifests'][0].update(changes)
+    return oci.Blob(oci.OCI['index'], oci.to_json(value), parts=(manifest, pair.new))
+
+
+OTHER = oci.digest_of(b'other')
+LYING = {
+    'another subject': (lambda pair: deltas.referrers(referring(pair, subject={
+        'mediaType': pair.old.media_type, 'digest': pair.old.digest, 'size': pair.old.size})), 'another image'),
+    'absent': (lambda pair: listed_as(pair, referring(pair), digest=OTHER), 'does not exist'),
+    'itself': (lambda pair: listed_as(pair, referring(pair), digest=pair.new.digest, mediaType=pair.new.media_type),
+               None),
+    'an index': (lambda pair: deltas.referrers(pair.index), 'layers is missing'),
+    'many': (lambda pair: oci.Blob(oci.OCI['index'], oci.to_json({'manifests': [{}] * 10_001})), 'more than 10000'),
+    'huge': (lambda pair: oci.Blob(oci.OCI['index'], b' ' * (5 << 20) + b'{}'), '4194304|too large|more than'),
+    'no json': (lambda pair: oci.Blob(oci.OCI['index'], b'<html>'), 'delta index'),
+    'no delta': (lambda pair: listed_as(pair, referring(pair), artifactType='application/x', annotations={}), None),
+}
+
+
+@pytest.mark.parametrize('lie', LYING)
+def test_lists_that_lie_cost_a_line(fresh_engine, faulty_registry, lie):
+    make, reason = LYING[lie]
+    pair = Pair(fresh_engine.machine.arch)
+    server = faulty_registry
+    server.add('thing', referrers_tag(pair), make(pair))
+    result = pull_second(fresh_engine, server, pair)
+    if reason:
+        assert_fell_back(fresh_engine, server, pair, result, reason)
+    else:
+        assert 'delta not usable' not in result.out
+        assert fetched(server, pair.layers[1].digest) == 1
+
+
+def test_manifest_changed_on_its_way_costs_a_line(fresh_engine, faulty_registry):
+    pair = Pair(fresh_engine.machine.arch)
+    manifest = referring(pair)
+    faulty_registry.add('thing', referrers_tag(pair), deltas.referrers(manifest))
+    faulty_registry.fault(f'/manifests/{manifest.digest}', faulty.flip(40))
+    result = pull_second(fresh_engine, faulty_registry, pair)
+    assert_fell_back(fresh_engine, faulty_registry, pair, result, 'in place of')

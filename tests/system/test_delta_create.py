@@ -80,7 +80,7 @@ def test_deltas_are_made_published_and_pulled(layouts, new_engine):
     old, new = images(layouts.engine.machine.arch, real=True)
     layouts.write(old=old, new=new)
     result = layouts.create().ok()
-    assert re.fullmatch(r'layer 2: .*B, delta .*B\n', result.out)
+    assert re.fullmatch(r'layer 2: .*B, delta .*B\n.*_deltaindex.* ' + new.digest.replace(':', '-') + '\n', result.out)
     index = deltas.load(layouts.out)
     delta = index.parts[0].parts[1]
     assert delta.size < new.parts[2].size / 20
@@ -103,15 +103,16 @@ def test_deltas_are_made_published_and_pulled(layouts, new_engine):
         server.close()
 
 
-def test_skopeo_publishes_the_layout(layouts, new_engine):
+@pytest.mark.parametrize('tag', ['_deltaindex', 'that of referrers'])
+def test_skopeo_publishes_the_layout(layouts, new_engine, tag):
     old, new = images(layouts.engine.machine.arch)
     layouts.write(old=old, new=new)
-    layouts.create().ok()
+    said = layouts.create().ok().out.split()[-1]
     server = registries.Registry(access_log=True)
     try:
         subprocess.run(['skopeo', '--insecure-policy', 'copy', '-q', '--all', '--dest-tls-verify=false',
                         f'oci:{layouts.out}',
-                        f'docker://127.0.0.1:{server.port}/app:_deltaindex'], check=True,
+                        f'docker://127.0.0.1:{server.port}/app:{said if tag != "_deltaindex" else tag}'], check=True,
                        env=debs.environment_with('skopeo'))
         client = server.client()
         client.push('app', 'v1', old)
@@ -138,6 +139,9 @@ def test_documents_name_image_and_layers(layouts):
     assert [part['mediaType'] for part in manifest['layers']] == [deltas.DELTA]
     assert manifest['layers'][0]['annotations'] == {
         deltas.PREFIX + 'from': old.parts[2].diff_id, deltas.PREFIX + 'to': new.parts[2].diff_id}
+    # What registries make of it in a list of referrers, and what such a list is where they make none.
+    assert manifest['subject'] == new.descriptor()
+    assert entry['artifactType'] == manifest['config']['mediaType']
 
 
 def test_images_of_an_index_by_platform(layouts):

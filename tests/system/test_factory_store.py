@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from harness import oci
+from harness import faulty, oci
 from test_layers_hostile import busybox_layer
 
 pytestmark = pytest.mark.machines('host')
@@ -171,21 +171,70 @@ def test_one_that_cannot_be_used(fresh_engine, serve, factory, device):
     assert list(named(engine).values()) == [[second]]
 
 
-def test_damage_is_repaired_by_the_device(fresh_engine, serve, factory, device):
+@pytest.fixture
+def damaged(fresh_engine, serve, factory, device):
+    """A device whose factory store has a damaged object: (engine, factory, image, its digest, its content)."""
     known = noise(1)
     image = serve('1', {'known': known, 'other': noise(2)})
     fresh_engine.wherry('pull', '-q', image).ok()
     made = factory(fresh_engine, 'ext4', 'auto', image)
     digest = oci.digest_of(known).split(':')[1]
     made.change(f'printf X | dd of=obj/{digest[0]}/{digest[1:]} bs=1 seek=5000 conv=notrunc status=none')
-    engine = device(made)
+    return device(made), made, image, digest, known
+
+
+def own_objects(engine):
+    return [line for line in contents(engine) if line.startswith('./obj/')]
+
+
+def test_damage_is_repaired_by_the_device(damaged):
+    engine, made, image, digest, known = damaged
     found = engine.wherry('store', 'check')
     assert found.code == 1
     assert f'{made.mount}/obj/{digest[0]}/{digest[1:]}: has other content; needed by {image}' in found.out
     engine.wherry('store', 'check', '--repair').ok()
-    assert [line for line in contents(engine) if line.startswith('./obj/')] == \
-        [f'./obj/{digest[0]}/{digest[1:]} {len(known)}']
+    assert own_objects(engine) == [f'./obj/{digest[0]}/{digest[1:]} {len(known)}']
     engine.stop()
     engine.start()
     engine.wherry('store', 'check').ok()
+    assert read(engine, image, '/known') == known
+
+
+def test_damage_is_remembered(damaged, faulty_registry):
+    engine, made, image, digest, known = damaged
+    faulty_registry.fault('/blobs/', faulty.status(404))
+    assert engine.wherry('store', 'check', '--repair').code == 1
+    for _ in range(2):
+        engine.stop()
+        engine.start()
+        refused = engine.wherry('run', '--rm', '--network', 'none', image, 'cat', '/known')
+        assert 'the image is damaged' in refused.err and 'store check --repair' in refused.err
+    faulty_registry.heal()
+    engine.wherry('store', 'check', '--repair').ok()
+    assert read(engine, image, '/known') == known
+    # What stands in for it stays when the image is removed from the device.
+    engine.wherry('tag', image, 'mine:1').ok()
+    engine.wherry('rmi', 'mine:1').ok()
+    engine.wherry('image', 'prune', '-a', '-f').ok()
+    engine.kill()
+    engine.start()
+    assert own_objects(engine) == [f'./obj/{digest[0]}/{digest[1:]} {len(known)}']
+    assert read(engine, image, '/known') == known
+
+
+def test_damage_that_is_no_more(damaged, faulty_registry):
+    """The same factory store, written again."""
+    engine, made, image, digest, known = damaged
+    faulty_registry.fault('/blobs/', faulty.status(404))
+    assert engine.wherry('store', 'check', '--repair').code == 1
+    engine.stop()
+    byte = oct(known[5000])[2:]
+    made.change(f"printf '\\{byte}' | dd of=obj/{digest[0]}/{digest[1:]} bs=1 seek=5000 conv=notrunc status=none")
+    engine.start()
+    assert 'the image is damaged' in engine.wherry('run', '--rm', '--network', 'none', image, 'true').err
+    engine.wherry('store', 'check', '--repair').ok()
+    assert read(engine, image, '/known') == known
+    assert own_objects(engine) == []
+    engine.stop()
+    engine.start()
     assert read(engine, image, '/known') == known

@@ -42,6 +42,20 @@ TEST(DeltaManifests, AreThoseForTheImage) {
   EXPECT_EQ((*found)[1].digest.string(), DigestOf('3'));
 }
 
+TEST(DeltaManifests, OfAListWithoutAnnotationsAreThoseOfTheType) {
+  auto entry = [](std::string_view type, char digest, std::string_view more) {
+    return Cat(R"({"mediaType":")", kOciManifest, R"(","size":7,"artifactType":")", type,
+               R"(","digest":")", DigestOf(digest), "\"", more, "}");
+  };
+  auto found = DeltaManifests(
+      IndexOf(Cat(entry(kDeltaConfig, '1', ""), ",", entry("application/x", '2', ""), ",",
+                  entry(kDeltaConfig, '3', Cat(R"(,"annotations":)", For('b'))))),
+      kTarget);
+  ASSERT_TRUE(found) << found.error().message();
+  ASSERT_EQ(found->size(), 1u);
+  EXPECT_EQ((*found)[0].digest.string(), DigestOf('1'));
+}
+
 TEST(DeltaManifests, PassOverWhatIsNotUnderstood) {
   auto found = DeltaManifests(
       IndexOf(Cat(R"(1,null,[],{},{"annotations":7},)", Entry(kOciManifest, R"({"x":1})"), ",",
@@ -94,6 +108,11 @@ TEST(ParseDeltas, RefusesOtherDocuments) {
     EXPECT_EQ(deltas.error().code(), Errc::kInvalid);
   }
   EXPECT_TRUE(ParseDeltas(ManifestOf("", Cat(R"("annotations":)", For('a'), ",")), kTarget));
+  auto with_subject = [](char digest) {
+    return ManifestOf("", Cat(R"("subject":{"digest":")", DigestOf(digest), R"("},)"));
+  };
+  EXPECT_TRUE(ParseDeltas(with_subject('a'), kTarget));
+  EXPECT_FALSE(ParseDeltas(with_subject('b'), kTarget));
   EXPECT_TRUE(ParseDeltas(ManifestOf(""), kTarget));
 }
 

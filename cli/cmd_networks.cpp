@@ -15,7 +15,8 @@ constexpr OptionKind kValue = OptionKind::kValue;
 constexpr OptionKind kList = OptionKind::kList;
 
 constexpr Option kCreate[] = {
-    {"driver", 'd', kValue, "DRIVER", "Only bridge"},
+    {"attachable", 0, kFlag, "", "Containers may join, as they always may"},
+    {"driver", 'd', kValue, "DRIVER", "bridge (default) or overlay"},
     {"gateway", 0, kValue, "ADDRESS", "Address of the host in the network"},
     {"internal", 0, kFlag, "", "No way to the world outside"},
     {"ip-range", 0, kValue, "SUBNET", "Containers get addresses out of this part only"},
@@ -71,6 +72,7 @@ Result<int> NetworkCreateCommand(const Invocation& call) {
   JsonWriter body;
   body.Object().Field("Name", call.word(0)).Field("Driver", arguments.Value("driver", "bridge"));
   body.Field("Internal", arguments.Flag("internal"));
+  body.Field("Attachable", arguments.Flag("attachable"));
   WritePairs(body, "Labels", arguments.List("label"));
   WritePairs(body, "Options", arguments.List("opt"));
   body.Key("IPAM").Object().Key("Config").Array();

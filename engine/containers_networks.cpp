@@ -74,6 +74,7 @@ void Containers::LeaveNetworks(const ContainerPtr& container, Loop::Callback the
         return {};
       },
       [this, container, attachment, then = std::move(then)](Result<>) mutable {
+        env_.resolver->NetworksChanged();
         for (const Endpoint& endpoint : attachment->endpoints)
           PublishNetwork(*container, "disconnect", endpoint.network_id);
         then();
@@ -112,6 +113,7 @@ void Containers::ChangeEndpoints(const ContainerPtr& container, ContainerConfig 
       [this, container, changed, done = std::move(done)](Result<> result) mutable {
         if (result)
           container->config = changed;
+        env_.resolver->NetworksChanged();
         done(std::move(result));
         Release(container);
       });
@@ -124,7 +126,7 @@ void Containers::Connect(ContainerPtr container, EndpointRequest request, Done<>
         auto network = env_.networks->Find(request.network);
         if (!network)
           return done(std::unexpected(std::move(network).error()));
-        if (!HasEndpoints(mode) || network->driver != NetworkDriver::kBridge)
+        if (!HasEndpoints(mode) || !network->HasBridge())
           return done(
               Fail(Errc::kDenied, Cat("container ", container->name, " with network mode \"", mode,
                                       "\" cannot be connected to network ", network->name)));

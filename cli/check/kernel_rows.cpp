@@ -199,6 +199,19 @@ Result<> MakeNetwork() {
   return {};
 }
 
+Result<> MakeTunnel() {
+  net::Tunnel tunnel;
+  tunnel.vni = 1;
+  tunnel.peers = {{0xc0000201}};  // 192.0.2.1, of documentation
+  net::Links links = TRY(net::Links::Open());
+  TRY(links.AddVxlan({.name = "check0", .tunnel = tunnel}));
+  return {};
+}
+
+Finding Tunnel(const Row&, const Config&) {
+  return From(sys::TryInChild(CLONE_NEWNET, MakeTunnel), "VXLAN devices");
+}
+
 Finding Bridge(const Row&, const Config&) {
   return From(sys::TryInChild(CLONE_NEWNET, MakeNetwork), "bridge and veth devices");
 }
@@ -264,6 +277,8 @@ constexpr Row kRows[] = {
     {"device filter", kNeeded, "containers could use every device", "a kernel with CONFIG_CGROUP_BPF=y and CONFIG_BPF_SYSCALL=y", DeviceFilter},
     {"bridge", kWanted, "--network other than none and host does not work",
      "a kernel with CONFIG_BRIDGE and CONFIG_VETH, as modules or built in", Bridge},
+    {"tunnels", kWanted, "networks of driver overlay do not work",
+     "a kernel with CONFIG_VXLAN, as a module (modprobe vxlan) or built in", Tunnel},
     {"packet filter", kWanted, "containers of networks reach nothing outside, and -p does not work",
      "a kernel with CONFIG_NF_TABLES, CONFIG_NF_TABLES_IPV4, CONFIG_NFT_{NAT,MASQ,REDIR,CT}", PacketFilter},
     {"pressure", kWanted, "it is not told when memory, processor or disk get short", "a kernel with CONFIG_PSI=y", Pressure},

@@ -3,6 +3,9 @@
 #include <net/if.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+
 #include "core/base/file.h"
 #include "core/base/text.h"
 #include "net/link/sysctl.h"
@@ -17,6 +20,20 @@ constexpr int kAwaitTries = 200;
 constexpr useconds_t kAwaitStep = 1000;
 constexpr char kBridgeFilter[] = "net/bridge/bridge-nf-call-iptables";
 constexpr char kForwarding[] = "net/ipv4/ip_forward";
+constexpr size_t kIdInDeviceName = 12;
+
+std::string TunnelDevice(const Network& network) {
+  return Cat("vx-", std::string_view(network.id).substr(0, kIdInDeviceName));
+}
+
+// Absent is success.
+Result<> DeleteDevice(net::Links& links, const std::string& name) {
+  auto link = links.Find(name);
+  if (link)
+    return links.Delete(link->index);
+  return link.error().code() == Errc::kNotFound ? Result<>()
+                                                : std::unexpected(std::move(link).error());
+}
 
 }  // namespace
 
@@ -35,6 +52,12 @@ Result<net::Firewall*> Bridges::Rules() {
 Result<std::vector<net::Subnet>> Bridges::UsedSubnets() {
   net::Links* host = TRY(Host());
   return host->UsedSubnets();
+}
+
+Result<bool> Bridges::IsOwn(net::Ipv4 address) {
+  net::Links* host = TRY(Host());
+  std::vector<net::LinkAddress> own = TRY(host->Addresses());
+  return std::ranges::find(own, address, &net::LinkAddress::address) != own.end();
 }
 
 std::optional<net::LinkAddress> Bridges::AddressOf(const std::string& bridge) {
@@ -71,6 +94,8 @@ Result<> Bridges::Ensure(const Network& network) {
   auto added = host->AddAddress(index, network.gateway, network.subnet.prefix);
   if (!added && added.error().code() != Errc::kExists)
     return added;
+  if (network.tunnel)
+    TRY(EnsureTunnel(network, index));
   if (there && there->up)
     return {};
   TRY(host->SetUp(index));
@@ -78,13 +103,39 @@ Result<> Bridges::Ensure(const Network& network) {
   return Forward();
 }
 
+// One that is up is complete.
+Result<> Bridges::EnsureTunnel(const Network& network, int bridge) {
+  net::Links* host = TRY(Host());
+  const net::Tunnel& tunnel = *network.tunnel;
+  std::string name = TunnelDevice(network);
+  auto there = host->Find(name);
+  if (there && there->up && there->master == bridge)
+    return {};
+  TRY(DeleteDevice(*host, name));
+  auto made =
+      host->AddVxlan({.name = name, .bridge = bridge, .mtu = network.mtu, .tunnel = tunnel});
+  if (!made && made.error().code() == Errc::kExists) {
+    return Fail(
+        Errc::kConflict,
+        Cat("another program of this device has a VXLAN of number ", tunnel.vni, " at port ",
+            tunnel.port, ": give the network another number on all devices (--opt vni)"));
+  }
+  int index = TRY(std::move(made));
+  TRY(net::DisableIpv6(name));
+  auto up = host->SetUp(index);
+  if (!up && up.error().error_number() == EADDRINUSE) {
+    return Fail(Errc::kConflict, Cat("UDP port ", tunnel.port,
+                                     " is taken by another program: give "
+                                     "the network another one on all devices (--opt port)"));
+  }
+  return up;
+}
+
 Result<> Bridges::Remove(const Network& network) {
   net::Links* host = TRY(Host());
-  auto link = host->Find(network.bridge);
-  if (!link)
-    return link.error().code() == Errc::kNotFound ? Result<>()
-                                                  : std::unexpected(std::move(link).error());
-  return host->Delete(link->index);
+  if (network.tunnel)
+    TRY(DeleteDevice(*host, TunnelDevice(network)));
+  return DeleteDevice(*host, network.bridge);
 }
 
 Result<> Bridges::Plug(const Network& network, int netns, bool way_out, Endpoint& endpoint) {
@@ -116,11 +167,7 @@ Result<> Bridges::Plug(const Network& network, int netns, bool way_out, Endpoint
 
 Result<> Bridges::Unplug(const std::string& host_interface) {
   net::Links* host = TRY(Host());
-  auto link = host->Find(host_interface);
-  if (!link)
-    return link.error().code() == Errc::kNotFound ? Result<>()
-                                                  : std::unexpected(std::move(link).error());
-  return host->Delete(link->index);
+  return DeleteDevice(*host, host_interface);
 }
 
 void Bridges::AwaitRunning(const std::string& host_interface) {

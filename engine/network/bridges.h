@@ -1,5 +1,5 @@
-// The kernel's side of bridge networks: devices, addresses, and the packet filter of all of them.
-// Blocking; one thread at a time per object.
+// The kernel's side of networks with a bridge: devices, addresses, tunnels, and the packet filter
+// of all of them. Blocking; one thread at a time per object.
 #pragma once
 
 #include <optional>
@@ -23,11 +23,13 @@ class Bridges {
 
   // What a new network must not overlap.
   Result<std::vector<net::Subnet>> UsedSubnets();
+  // Whether this device has that address now.
+  Result<bool> IsOwn(net::Ipv4 address);
   // The subnet and address of a device that exists; nothing when there is none.
   std::optional<net::LinkAddress> AddressOf(const std::string& bridge);
 
-  // Makes the device unless it is there, with its address, and lets packets through. kUnsupported
-  // naming what the kernel lacks.
+  // Makes the devices unless they are there, with the address, and lets packets through.
+  // kUnsupported naming what the kernel lacks, kConflict for what another program's tunnel has.
   Result<> Ensure(const Network& network);
   // Absent is success.
   Result<> Remove(const Network& network);
@@ -50,6 +52,7 @@ class Bridges {
   Result<net::Links*> Host();
   Result<net::Firewall*> Rules();
   Result<> Forward();
+  Result<> EnsureTunnel(const Network& network, int bridge);
 
   std::string instance_;
   std::string marker_;

@@ -41,15 +41,14 @@ SocketAddress ParseServer(const std::string& text) {
   return address;
 }
 
-// Together with the port of a socket for each query, what makes answers hard to forge.
-uint16_t RandomNumber() {
+}  // namespace
+
+uint16_t RandomDnsId() {
   uint16_t number = 0;
   while (getrandom(&number, sizeof number, 0) != sizeof number) {
   }
   return number;
 }
-
-}  // namespace
 
 DnsForward::DnsForward(Loop* loop, Transport transport, std::span<const uint8_t> query,
                        std::vector<std::string> servers, Done done)
@@ -104,7 +103,7 @@ bool DnsForward::Ask(const std::string& server) {
     socket_.Reset();
     return false;
   }
-  net::SetDnsId(query_, RandomNumber());
+  net::SetDnsId(query_, RandomDnsId());
   uint32_t events = EPOLLIN;
   if (transport_ == Transport::kTcp) {
     out_ = net::DnsStreamForm(query_);

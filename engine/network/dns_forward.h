@@ -1,5 +1,4 @@
-// One query passed on to name servers of the host, one after the other, until one answers. Loop
-// thread only; nothing is called back after destruction.
+// Queries passed on to name servers of the host. Loop thread only.
 #pragma once
 
 #include <sys/socket.h>
@@ -17,6 +16,11 @@
 
 namespace wherry::engine {
 
+// Together with the port of a socket for each query, what makes answers hard to forge.
+uint16_t RandomDnsId();
+
+// One query, to one server after the other, until one answers. Nothing is called back after
+// destruction.
 class DnsForward {
  public:
   enum class Transport : uint8_t { kUdp, kTcp };

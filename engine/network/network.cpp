@@ -2,6 +2,7 @@
 
 #include "core/base/text.h"
 #include "core/base/time.h"
+#include "engine/network/network_options.h"
 #include "net/link/link.h"
 
 namespace wherry::engine {
@@ -9,25 +10,7 @@ namespace wherry::engine {
 namespace {
 
 constexpr size_t kMaxName = 128;
-constexpr uint32_t kMinMtu = 68;  // of IPv4
-constexpr uint32_t kMaxMtu = 65535;
 constexpr size_t kIdInBridgeName = 12;
-
-// Options of Docker's bridge driver that change something here.
-constexpr std::string_view kBridgeName = "com.docker.network.bridge.name";
-constexpr std::string_view kMasquerade = "com.docker.network.bridge.enable_ip_masquerade";
-constexpr std::string_view kPublishAddress = "com.docker.network.bridge.host_binding_ipv4";
-constexpr std::string_view kMtu = "com.docker.network.driver.mtu";
-// Those that would, and do not: refused unless they ask for what happens anyway.
-struct FixedOption {
-  std::string_view name;
-  std::string_view value;
-};
-constexpr FixedOption kFixed[] = {
-    {"com.docker.network.bridge.enable_icc", "true"},
-    {"com.docker.network.bridge.gateway_mode_ipv4", "nat"},
-    {"com.docker.network.bridge.inhibit_ipv4", "false"},
-};
 
 Result<> CheckName(std::string_view name) {
   if (name.empty())
@@ -41,39 +24,6 @@ Result<> CheckName(std::string_view name) {
     return {};
   return Fail(Errc::kInvalid, Cat("invalid network name \"", name,
                                   "\": only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed"));
-}
-
-Result<bool> Flag(std::string_view name, std::string_view value) {
-  if (value == "true" || value == "1")
-    return true;
-  if (value == "false" || value == "0")
-    return false;
-  return Fail(Errc::kInvalid, Cat("network option ", name, "=", value, " must be true or false"));
-}
-
-Result<> ParseOptions(Network& network) {
-  for (const auto& [name, value] : network.options) {
-    if (name == kBridgeName) {
-      if (!net::IsLinkName(value))
-        return Fail(Errc::kInvalid, Cat("\"", value, "\" cannot be the name of a bridge"));
-      network.bridge = value;
-    } else if (name == kMasquerade) {
-      network.masquerade = TRY(Flag(name, value));
-    } else if (name == kPublishAddress) {
-      network.publish_address = TRY_CTX(name, net::ParseIpv4(value));
-    } else if (name == kMtu) {
-      uint64_t mtu = TRY_CTX(name, ParseUint(value));
-      if (mtu < kMinMtu || mtu > kMaxMtu)
-        return Fail(Errc::kInvalid, Cat("network option ", name, "=", value, " is out of range"));
-      network.mtu = static_cast<uint32_t>(mtu);
-    }
-    for (const FixedOption& fixed : kFixed) {
-      if (name == fixed.name && value != fixed.value)
-        return Fail(Errc::kUnsupported,
-                    Cat("network option ", name, "=", value, " is not supported in this version"));
-    }
-  }
-  return {};
 }
 
 Result<> ParseIpam(Network& network, JsonValue ipam) {
@@ -122,7 +72,7 @@ void WriteStrings(JsonWriter& json, std::string_view name,
 }  // namespace
 
 std::string_view DriverName(NetworkDriver driver) {
-  constexpr std::string_view kNames[] = {"bridge", "host", "null"};
+  constexpr std::string_view kNames[] = {"bridge", "overlay", "host", "null"};
   return kNames[static_cast<size_t>(driver)];
 }
 
@@ -133,9 +83,13 @@ Result<Network> ParseNetworkRequest(JsonValue body) {
   network.name = body["Name"].str();
   TRY(CheckName(network.name));
   std::string_view driver = body["Driver"].str();
-  if (!driver.empty() && driver != "bridge" && driver != "default") {
-    return Fail(Errc::kUnsupported, Cat("network driver \"", driver,
-                                        "\" is not supported in this version; use bridge"));
+  if (driver == DriverName(NetworkDriver::kOverlay)) {
+    network.driver = NetworkDriver::kOverlay;
+    network.tunnel.emplace();
+  } else if (!driver.empty() && driver != "bridge" && driver != "default") {
+    return Fail(Errc::kUnsupported,
+                Cat("network driver \"", driver,
+                    "\" is not supported in this version; use bridge or overlay"));
   }
   if (body["EnableIPv6"].boolean())
     return Fail(Errc::kUnsupported, "IPv6 networks (EnableIPv6) are not supported in this version");
@@ -145,20 +99,20 @@ Result<Network> ParseNetworkRequest(JsonValue body) {
   network.attachable = body["Attachable"].boolean();
   TRY(ReadStrings(network.labels, body["Labels"], "Labels"));
   TRY(ReadStrings(network.options, body["Options"], "Options"));
-  TRY(ParseOptions(network));
+  TRY(ReadOptions(network));
   TRY(ParseIpam(network, body["IPAM"]));
+  TRY(CompleteTunnel(network));
   return network;
 }
 
 void WriteNetworkDefinition(JsonWriter& json, const Network& network) {
-  bool bridge = network.driver == NetworkDriver::kBridge;
   json.Field("Name", network.name).Field("Id", network.id);
   json.Field("Created", FormatRfc3339Nano(network.created_nanos)).Field("Scope", "local");
   json.Field("Driver", DriverName(network.driver)).Field("EnableIPv4", true);
   json.Field("EnableIPv6", false);
   json.Key("IPAM").Object().Field("Driver", "default").Key("Options").Object().End();
   json.Key("Config").Array();
-  if (bridge && network.subnet.prefix != 0) {
+  if (network.HasBridge() && network.subnet.prefix != 0) {
     json.Object().Field("Subnet", network.subnet.Text());
     if (network.range)
       json.Field("IPRange", network.range->Text());

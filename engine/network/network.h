@@ -11,12 +11,13 @@
 #include "core/base/json.h"
 #include "core/base/result.h"
 #include "net/link/address.h"
+#include "net/link/tunnel.h"
 
 namespace wherry::engine {
 
-enum class NetworkDriver : uint8_t { kBridge, kHost, kNull };
+enum class NetworkDriver : uint8_t { kBridge, kOverlay, kHost, kNull };
 
-std::string_view DriverName(NetworkDriver driver);  // "bridge", "host", "null"
+std::string_view DriverName(NetworkDriver driver);  // "bridge", "overlay", "host", "null"
 
 struct Network {
   std::string id;  // 64 hexadecimal digits
@@ -29,14 +30,16 @@ struct Network {
   std::map<std::string, std::string> labels;
   std::map<std::string, std::string> options;
 
-  // Of a bridge. A subnet that nobody asked for is chosen when the network is made.
+  // Of those that have a bridge. A subnet that nobody asked for is chosen when the network is made.
+  bool HasBridge() const { return driver <= NetworkDriver::kOverlay; }
   std::string bridge;  // the device's name
   net::Subnet subnet;
   net::Ipv4 gateway;
   std::optional<net::Subnet> range;
   bool masquerade = true;
-  uint32_t mtu = 0;             // 0: the kernel's default
-  net::Ipv4 publish_address{};  // where ports are published that name no address
+  uint32_t mtu = 0;                   // 0: the kernel's default
+  net::Ipv4 publish_address{};        // where ports are published that name no address
+  std::optional<net::Tunnel> tunnel;  // of driver overlay: to the same network of other devices
 };
 
 // Names and IDs of networks that always exist.

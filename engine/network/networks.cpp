@@ -17,7 +17,6 @@ namespace {
 
 constexpr size_t kMaxRecord = 1 << 20;
 constexpr size_t kIdInBridgeName = 12;
-constexpr size_t kOwnNames = 2;  // of an endpoint: container name, short ID
 constexpr std::string_view kSuffix = ".json";
 
 struct PredefinedRow {
@@ -89,7 +88,7 @@ Result<> Networks::Restore() {
   }
   Predefine();
   for (const auto& [id, network] : networks_) {
-    if (network.driver == NetworkDriver::kBridge && bridges_.AddressOf(network.bridge))
+    if (network.HasBridge() && bridges_.AddressOf(network.bridge))
       up_.insert(id);
   }
   return {};
@@ -132,7 +131,7 @@ Result<Network> Networks::Find(std::string_view reference) const {
 Result<> Networks::ChooseAddresses(Network& network) {
   std::vector<net::Subnet> others;
   for (const Network& other : List()) {
-    if (other.driver != NetworkDriver::kBridge || other.id == network.id)
+    if (!other.HasBridge() || other.id == network.id)
       continue;
     if (network.subnet.prefix != 0 && other.subnet.Overlaps(network.subnet)) {
       return Fail(Errc::kConflict, Cat("subnet ", network.subnet.Text(), " overlaps ",
@@ -150,6 +149,31 @@ Result<> Networks::ChooseAddresses(Network& network) {
   return {};
 }
 
+// Against what else there is on this device.
+Result<> Networks::CheckTunnel(const Network& wanted) {
+  if (!wanted.tunnel)
+    return {};
+  for (const Network& other : List()) {
+    if (!other.tunnel)
+      continue;
+    if (other.tunnel->vni == wanted.tunnel->vni)
+      return Fail(Errc::kConflict, Cat("network ", other.name, " has the VXLAN number ",
+                                       other.tunnel->vni, " too: choose another by --opt vni"));
+    if (other.tunnel->port == wanted.tunnel->NamesPort() ||
+        other.tunnel->NamesPort() == wanted.tunnel->port)
+      return Fail(Errc::kConflict,
+                  Cat("network ", other.name, " has the ports ", other.tunnel->port, " and ",
+                      other.tunnel->NamesPort(), ": choose others by --opt port"));
+  }
+  for (net::Ipv4 peer : wanted.tunnel->peers) {
+    if (TRY(bridges_.IsOwn(peer)))
+      return Fail(Errc::kInvalid, Cat("peer ", peer.Text(),
+                                      " is an address of this device: name "
+                                      "the other devices only"));
+  }
+  return {};
+}
+
 Result<Network> Networks::Create(Network wanted) {
   std::lock_guard plumbing(plumbing_);
   if (auto there = Find(wanted.name); there && there->name == wanted.name)
@@ -163,6 +187,7 @@ Result<Network> Networks::Create(Network wanted) {
       return Fail(Errc::kConflict,
                   Cat("bridge ", wanted.bridge, " is that of network ", other.name));
   }
+  TRY(CheckTunnel(wanted));
   TRY(ChooseAddresses(wanted));
   TRY_CTX(Cat("create network ", wanted.name),
           ReplaceFile(RecordPath(wanted.id), Cat(NetworkRecordJson(wanted), "\n"), 0600,
@@ -223,61 +248,6 @@ std::optional<Attachment> Networks::Of(std::string_view container_id) const {
 bool Networks::HasMembers() const {
   std::lock_guard lock(mutex_);
   return !lives_.empty();
-}
-
-// All endpoints in the networks of a container, its own among them.
-void Networks::ForNeighbours(std::string_view container_id,
-                             std::move_only_function<void(const Endpoint&, bool)> use) const {
-  auto asking = lives_.find(container_id);
-  if (asking == lives_.end())
-    return;
-  for (const Endpoint& mine : asking->second.attachment.endpoints) {
-    for (const auto& [id, live] : lives_) {
-      for (const Endpoint& theirs : live.attachment.endpoints) {
-        if (theirs.network_id == mine.network_id)
-          use(theirs, live.attachment.aside);
-      }
-    }
-  }
-}
-
-std::vector<net::Ipv4> Networks::Resolve(std::string_view container_id,
-                                         std::string_view name) const {
-  std::lock_guard lock(mutex_);
-  std::vector<net::Ipv4> addresses;
-  ForNeighbours(container_id, [&](const Endpoint& endpoint, bool aside) {
-    // Of one that is aside nobody else has the first names.
-    size_t count = std::min(endpoint.names.size(), aside ? kOwnNames : SIZE_MAX);
-    bool called = std::ranges::any_of(
-        std::span(endpoint.names).first(count),
-        [&](const std::string& other) { return EqualsIgnoreCase(other, name); });
-    if (called)
-      addresses.push_back(endpoint.address);
-  });
-  return addresses;
-}
-
-std::optional<std::string> Networks::NameOf(std::string_view container_id,
-                                            net::Ipv4 address) const {
-  std::lock_guard lock(mutex_);
-  std::optional<std::string> name;
-  ForNeighbours(container_id, [&](const Endpoint& endpoint, bool) {
-    auto network = networks_.find(endpoint.network_id);
-    if (endpoint.address == address && !endpoint.names.empty() && network != networks_.end())
-      name = Cat(endpoint.names.front(), ".", network->second.name);
-  });
-  return name;
-}
-
-bool Networks::LeadsOut(std::string_view container_id) const {
-  std::lock_guard lock(mutex_);
-  auto asking = lives_.find(container_id);
-  if (asking == lives_.end())
-    return false;
-  return std::ranges::any_of(asking->second.attachment.endpoints, [&](const Endpoint& endpoint) {
-    auto network = networks_.find(endpoint.network_id);
-    return network != networks_.end() && !network->second.internal;
-  });
 }
 
 }  // namespace wherry::engine

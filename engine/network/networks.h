@@ -105,6 +105,22 @@ class Networks {
   // Whether a network of the container leads to the world.
   bool LeadsOut(std::string_view container_id) const;
 
+  // The overlay networks of a container: whose peers may know a name that nobody here has.
+  struct Remote {
+    net::Tunnel tunnel;
+    net::Subnet subnet;
+  };
+  std::vector<Remote> RemotesOf(std::string_view container_id) const;
+  // What a peer is told of the names here in the network of that number; nothing when it is no peer
+  // of that network.
+  struct PeerAnswer {
+    std::vector<net::Ipv4> addresses;
+    net::Ipv4 local;  // what it is sent from; 0.0.0.0: as routes say
+  };
+  std::optional<PeerAnswer> AnswerPeer(net::Ipv4 peer, uint32_t vni, std::string_view name) const;
+  // UDP ports at which peers ask: of the overlay networks that containers are in.
+  std::set<uint16_t> NamesPorts() const;
+
  private:
   struct Live {
     std::string name;
@@ -123,6 +139,8 @@ class Networks {
   void Predefine();
   Result<> ChooseAddresses(Network& network);
   Result<net::AddressPool*> Pool(const Network& network);
+  Result<> CheckTunnel(const Network& wanted);
+  Result<> BringUp(const Network& network);
   Result<Endpoint> Attach(const Plan& plan, const EndpointRequest& request, int netns, Live& live);
   void Detach(const Endpoint& endpoint);
   Result<Sandbox> MakeSandbox(const Plan& plan);

@@ -48,11 +48,19 @@ Result<net::AddressPool*> Networks::Pool(const Network& network) {
   return &found->second;
 }
 
+Result<> Networks::BringUp(const Network& network) {
+  bool first = up_.insert(network.id).second;
+  // Nothing of a tunnel comes in before it is filtered.
+  if (first && network.tunnel)
+    TRY(ApplyFilter());
+  return bridges_.Ensure(network);
+}
+
 // What was done is in `live`, also after an error.
 Result<Endpoint> Networks::Attach(const Plan& plan, const EndpointRequest& request, int netns,
                                   Live& live) {
   Network network = TRY(Find(request.network));
-  if (network.driver != NetworkDriver::kBridge)
+  if (!network.HasBridge())
     return Fail(Errc::kInvalid, Cat("container cannot be connected to network ", network.name));
   for (const Endpoint& other : live.attachment.endpoints) {
     if (other.network_id == network.id)
@@ -64,8 +72,7 @@ Result<Endpoint> Networks::Attach(const Plan& plan, const EndpointRequest& reque
     std::lock_guard lock(mutex_);
     networks_[network.id] = network;
   }
-  TRY(bridges_.Ensure(network));
-  up_.insert(network.id);
+  TRY(BringUp(network));
   Endpoint endpoint;
   endpoint.id = RandomId();
   endpoint.network_id = network.id;
@@ -211,8 +218,7 @@ Result<Networks::Sandbox> Networks::Reopen(const Plan& plan, UniqueFd netns) {
   Live live{plan.container_name, plan.run_directory, box.attachment, {}};
   for (const Endpoint& endpoint : box.attachment.endpoints) {
     Network network = TRY(Find(endpoint.network_id));
-    TRY(bridges_.Ensure(network));
-    up_.insert(network.id);
+    TRY(BringUp(network));
     net::AddressPool* pool = TRY(Pool(network));
     TRY(pool->Reserve(endpoint.address));
   }
@@ -321,7 +327,8 @@ Result<> Networks::ApplyFilter() {
     for (const std::string& id : up_) {
       if (auto found = networks_.find(id); found != networks_.end()) {
         const Network& network = found->second;
-        networks.push_back({network.bridge, network.subnet, network.internal, network.masquerade});
+        networks.push_back(
+            {network.bridge, network.subnet, network.internal, network.masquerade, network.tunnel});
       }
     }
     for (const auto& [id, live] : lives_) {

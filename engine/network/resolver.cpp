@@ -21,6 +21,17 @@ constexpr size_t kMaxStreams = 8;   // connections of one container
 constexpr size_t kMaxQueriesAtOnce = 32;
 constexpr std::chrono::seconds kStreamPatience{10};
 
+// A name has addresses, and nothing of any other type.
+net::DnsMessage AnswerWith(std::span<const uint8_t> query, const net::DnsQuestion& question,
+                           std::span<const net::Ipv4> found) {
+  std::vector<uint32_t> addresses;
+  if (question.type == net::DnsType::kA) {
+    for (net::Ipv4 address : found)
+      addresses.push_back(address.value);
+  }
+  return net::AnswerDnsAddresses(query, question, addresses);
+}
+
 // Answers from what the engine knows; nothing when others are to be asked.
 std::optional<net::DnsMessage> LocalAnswer(const Networks& networks, std::string_view container,
                                            std::span<const uint8_t> query,
@@ -37,12 +48,7 @@ std::optional<net::DnsMessage> LocalAnswer(const Networks& networks, std::string
   std::vector<net::Ipv4> found = networks.Resolve(container, question.name);
   if (found.empty())
     return std::nullopt;
-  std::vector<uint32_t> addresses;
-  if (question.type == net::DnsType::kA) {
-    for (net::Ipv4 address : found)
-      addresses.push_back(address.value);
-  }
-  return net::AnswerDnsAddresses(query, question, addresses);
+  return AnswerWith(query, question, found);
 }
 
 }  // namespace
@@ -82,12 +88,17 @@ class Resolver::Box {
   void AnswerStream(uint64_t id, const net::DnsMessage& answer);
   void CloseStream(uint64_t id);
   void Handle(std::span<const uint8_t> query, DnsForward::Transport transport, Reply reply);
+  void AskPeers(std::vector<Networks::Remote> remotes, std::span<const uint8_t> query,
+                const net::DnsQuestion& question, DnsForward::Transport transport, Reply reply);
+  void Forward(std::span<const uint8_t> query, const net::DnsQuestion& question,
+               DnsForward::Transport transport, Reply reply);
   std::vector<std::string> Servers() const;
 
   Loop* loop_;
   const Networks* networks_;
   Service service_;
   uint64_t next_id_ = 1;
+  std::map<uint64_t, std::unique_ptr<PeerQuestion>> asking_;
   std::map<uint64_t, std::unique_ptr<DnsForward>> pending_;
   std::map<uint64_t, Stream> streams_;
 };
@@ -123,9 +134,38 @@ void Resolver::Box::Handle(std::span<const uint8_t> query, DnsForward::Transport
     return;
   if (auto answer = LocalAnswer(*networks_, service_.container_id, query, *question))
     return reply(std::move(*answer));
-  net::DnsMessage failure = net::AnswerDnsCode(query, *question, net::DnsCode::kServerFailure);
-  if (pending_.size() >= kMaxPending)
-    return reply(std::move(failure));
+  if (pending_.size() + asking_.size() >= kMaxPending)
+    return reply(net::AnswerDnsCode(query, *question, net::DnsCode::kServerFailure));
+  // Names with dots are the world's: a device that is away would delay each of them.
+  bool ours = question->internet && !question->name.empty() && !question->name.contains('.');
+  auto remotes =
+      ours ? networks_->RemotesOf(service_.container_id) : std::vector<Networks::Remote>();
+  if (remotes.empty())
+    return Forward(query, *question, transport, std::move(reply));
+  AskPeers(std::move(remotes), query, *question, transport, std::move(reply));
+}
+
+void Resolver::Box::AskPeers(std::vector<Networks::Remote> remotes, std::span<const uint8_t> query,
+                             const net::DnsQuestion& question, DnsForward::Transport transport,
+                             Reply reply) {
+  uint64_t id = next_id_++;
+  auto asked = std::make_unique<PeerQuestion>(
+      loop_, std::move(remotes), question.name,
+      [this, id, copy = net::DnsMessage(query.begin(), query.end()), question, transport,
+       reply = std::move(reply)](const std::vector<net::Ipv4>& addresses) mutable {
+        auto done = asking_.extract(id);
+        if (addresses.empty())
+          return Forward(copy, question, transport, std::move(reply));
+        reply(AnswerWith(copy, question, addresses));
+      });
+  PeerQuestion* started = asked.get();
+  asking_[id] = std::move(asked);
+  started->Start();
+}
+
+void Resolver::Box::Forward(std::span<const uint8_t> query, const net::DnsQuestion& question,
+                            DnsForward::Transport transport, Reply reply) {
+  net::DnsMessage failure = net::AnswerDnsCode(query, question, net::DnsCode::kServerFailure);
   std::vector<std::string> servers = Servers();
   if (servers.empty())
     return reply(std::move(failure));
@@ -224,7 +264,8 @@ void Resolver::Box::AnswerStream(uint64_t id, const net::DnsMessage& answer) {
     CloseStream(id);
 }
 
-Resolver::Resolver(Loop* loop, const Networks* networks) : loop_(loop), networks_(networks) {}
+Resolver::Resolver(Loop* loop, const Networks* networks)
+    : loop_(loop), networks_(networks), peers_(loop, networks) {}
 
 Resolver::~Resolver() = default;
 
@@ -236,6 +277,7 @@ void Resolver::Serve(Service service) {
   if (!started)
     return LogWarning("container ", id, " has no resolver: ", started.error().message());
   boxes_[id] = std::move(box);
+  NetworksChanged();
 }
 
 void Resolver::Stop(const std::string& container_id) {

@@ -57,6 +57,18 @@ DnsMessage Begin(std::span<const uint8_t> query, const DnsQuestion& question, Dn
   return out;
 }
 
+void PutName(DnsMessage& out, std::string_view name) {
+  while (!name.empty()) {
+    std::string_view label = name.substr(0, std::min(name.find('.'), kMaxLabel));
+    out.push_back(static_cast<uint8_t>(label.size()));
+    out.insert(out.end(), label.begin(), label.end());
+    name.remove_prefix(label.size());
+    if (name.starts_with('.'))
+      name.remove_prefix(1);
+  }
+  out.push_back(0);
+}
+
 void BeginRecord(DnsMessage& out, DnsType type, size_t bytes) {
   Put16(out, kNameOfQuestion);
   Put16(out, static_cast<uint16_t>(type));
@@ -137,15 +149,7 @@ DnsMessage AnswerDnsAddresses(std::span<const uint8_t> query, const DnsQuestion&
 DnsMessage AnswerDnsName(std::span<const uint8_t> query, const DnsQuestion& question,
                          std::string_view name) {
   DnsMessage labels;
-  while (!name.empty()) {
-    std::string_view label = name.substr(0, std::min(name.find('.'), kMaxLabel));
-    labels.push_back(static_cast<uint8_t>(label.size()));
-    labels.insert(labels.end(), label.begin(), label.end());
-    name.remove_prefix(label.size());
-    if (name.starts_with('.'))
-      name.remove_prefix(1);
-  }
-  labels.push_back(0);
+  PutName(labels, name);
   DnsMessage out = Begin(query, question, DnsCode::kNoError, 1);
   BeginRecord(out, DnsType::kPtr, labels.size());
   out.insert(out.end(), labels.begin(), labels.end());
@@ -155,6 +159,40 @@ DnsMessage AnswerDnsName(std::span<const uint8_t> query, const DnsQuestion& ques
 DnsMessage AnswerDnsCode(std::span<const uint8_t> query, const DnsQuestion& question,
                          DnsCode code) {
   return Begin(query, question, code, 0);
+}
+
+DnsMessage AskDnsAddresses(uint16_t id, std::string_view name) {
+  DnsMessage out(kHeaderBytes);
+  SetDnsId(out, id);
+  out[kQuestionsAt + 1] = 1;
+  PutName(out, name);
+  Put16(out, static_cast<uint16_t>(DnsType::kA));
+  Put16(out, kInternet);
+  return out;
+}
+
+std::vector<uint32_t> DnsAddresses(std::span<const uint8_t> answer) {
+  std::vector<uint32_t> addresses;
+  if (answer.size() < kHeaderBytes || (answer[kFlagsAt] & kResponse) == 0)
+    return addresses;
+  // Up to its end the question is as it was asked.
+  DnsMessage query(answer.begin(), answer.end());
+  query[kFlagsAt] = 0;
+  auto question = ParseDnsQuestion(query);
+  if (!question)
+    return addresses;
+  DnsMessage wanted;
+  BeginRecord(wanted, DnsType::kA, sizeof(uint32_t));
+  for (std::span<const uint8_t> rest = answer.subspan(question->end);
+       rest.size() >= wanted.size() + sizeof(uint32_t) &&
+       addresses.size() < Get16(answer, kAnswersAt);
+       rest = rest.subspan(wanted.size() + sizeof(uint32_t))) {
+    if (!std::ranges::equal(rest.first(wanted.size()), wanted))
+      break;
+    std::span<const uint8_t> value = rest.subspan(wanted.size());
+    addresses.push_back(uint32_t{Get16(value, 0)} << 16 | Get16(value, 2));
+  }
+  return addresses;
 }
 
 DnsMessage DnsStreamForm(std::span<const uint8_t> message) {

@@ -46,6 +46,12 @@ DnsMessage AnswerDnsCode(std::span<const uint8_t> query, const DnsQuestion& ques
 // With its length in front, as streams carry messages.
 DnsMessage DnsStreamForm(std::span<const uint8_t> message);
 
+// A question for the addresses of a name of valid labels.
+DnsMessage AskDnsAddresses(uint16_t id, std::string_view name);
+// Of an answer as AnswerDnsAddresses writes it, in host order; none for a message of any other
+// form.
+std::vector<uint32_t> DnsAddresses(std::span<const uint8_t> answer);
+
 uint16_t DnsId(std::span<const uint8_t> message);  // 0 when it is too short
 void SetDnsId(std::span<uint8_t> message, uint16_t id);
 // Whether `answer` is a response with the question of `query` (their IDs aside).

@@ -27,6 +27,7 @@ constexpr Subnet kLoopback{{0x7f000000}, 8};
 // Chains that only others jump to.
 constexpr char kPorts[] = "ports";
 constexpr char kLoopbackPorts[] = "loopback-ports";
+constexpr char kTunnels[] = "tunnels";
 
 struct ChainRow {
   const char* name;
@@ -39,6 +40,7 @@ struct ChainRow {
 constexpr ChainRow kChains[] = {
     {kPorts,         nullptr,  0,                   0},
     {kLoopbackPorts, nullptr,  0,                   0},
+    {kTunnels,       nullptr,  0,                   0},
     {"raw",          "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_RAW},
     {"prerouting",   "nat",    NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST},
     {"output",       "nat",    NF_INET_LOCAL_OUT,   NF_IP_PRI_NAT_DST},
@@ -101,6 +103,29 @@ class Ruleset {
     In("postrouting").Out(network.bridge).From(network.subnet).Redirected().Masquerade();
     if (network.masquerade && !network.internal)
       In("postrouting").NotOut(network.bridge).From(network.subnet).Masquerade();
+  }
+
+  // Packets of each tunnel, and questions for the names of its network.
+  void Tunnels(const FirewallRules& rules) {
+    // From a container: sent on, they would have the address of this device, a peer of the others.
+    for (const FirewallNetwork& network : rules.networks)
+      In(kTunnels).In(network.bridge).Drop();
+    for (const FirewallNetwork& network : rules.networks) {
+      if (!network.tunnel)
+        continue;
+      const Tunnel& tunnel = *network.tunnel;
+      In("raw").ToPort(IPPROTO_UDP, tunnel.port).OfTunnel(tunnel.vni).Jump(kTunnels);
+      In("raw").ToPort(IPPROTO_UDP, tunnel.NamesPort()).Jump(kTunnels);
+      for (Ipv4 peer : tunnel.peers) {
+        In(kTunnels)
+            .From({peer, 32})
+            .ToPort(IPPROTO_UDP, tunnel.port)
+            .OfTunnel(tunnel.vni)
+            .Accept();
+        In(kTunnels).From({peer, 32}).ToPort(IPPROTO_UDP, tunnel.NamesPort()).Accept();
+      }
+    }
+    In(kTunnels).Drop();
   }
 
   void Forward(const FirewallRules& rules) {
@@ -203,6 +228,7 @@ Result<> Firewall::Write(const FirewallRules& rules, Chains chains) {
   ruleset.Redirect(rules);
   for (const FirewallNetwork& network : rules.networks)
     ruleset.Masquerade(network);
+  ruleset.Tunnels(rules);
   ruleset.Forward(rules);
   return Commit(batch, "write firewall rules");
 }

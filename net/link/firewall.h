@@ -11,6 +11,7 @@
 
 #include "core/sys/netlink.h"
 #include "net/link/address.h"
+#include "net/link/tunnel.h"
 
 namespace wherry::net {
 
@@ -21,6 +22,8 @@ struct FirewallNetwork {
   Subnet subnet;
   bool internal = false;   // no packet passes between this bridge and anything but the host
   bool masquerade = true;  // what leaves for elsewhere carries the host's address
+  // Takes frames and questions for names from its peers only, and none that a container made up.
+  std::optional<Tunnel> tunnel = std::nullopt;
 };
 
 // A port of the host that leads to a container. Connections to it are redirected wherever they come

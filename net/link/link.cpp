@@ -1,6 +1,7 @@
 #include "net/link/link.h"
 
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
@@ -93,17 +94,22 @@ bool IsLinkName(std::string_view name) {
          name.find_first_not_of('.') != std::string_view::npos;
 }
 
+// Of device, and of the module that has it.
+struct Links::Kind {
+  std::string_view name;
+  std::string_view option;  // of the kernel's configuration
+};
+
 Result<Links> Links::Open(int netns) {
   sys::NetlinkSocket socket = TRY(sys::NetlinkSocket::Open(sys::NetlinkFamily::kRoute, netns));
   return Links(std::move(socket));
 }
 
-Result<int> Links::Create(NetlinkWriter& request, const std::string& name, std::string_view kind) {
-  Result<> made = socket_.Call(request, Cat("create ", kind, ' ', name));
+Result<int> Links::Create(NetlinkWriter& request, const std::string& name, const Kind& kind) {
+  Result<> made = socket_.Call(request, Cat("create ", kind.name, ' ', name));
   if (!made && made.error().error_number() == EOPNOTSUPP)
-    return Fail(Errc::kUnsupported,
-                Cat("the kernel has no ", kind, " devices: build it with CONFIG_",
-                    kind == "veth" ? "VETH" : "BRIDGE", " or load the module ", kind));
+    return Fail(Errc::kUnsupported, Cat("the kernel has no ", kind.name, " devices: build it with ",
+                                        kind.option, " or load the module ", kind.name));
   if (!made)
     return std::unexpected(std::move(made).error());
   LinkInfo link = TRY(Find(name));
@@ -130,7 +136,7 @@ Result<int> Links::AddBridge(const BridgeOptions& options) {
     auto data = request.Open(IFLA_INFO_DATA);
     request.Value(IFLA_BR_STP_STATE, uint32_t{0});
   }
-  return Create(request, options.name, "bridge");
+  return Create(request, options.name, {"bridge", "CONFIG_BRIDGE"});
 }
 
 Result<int> Links::AddVeth(const VethOptions& options) {
@@ -155,7 +161,45 @@ Result<int> Links::AddVeth(const VethOptions& options) {
     if (options.peer_mac)
       request.Value(IFLA_ADDRESS, *options.peer_mac);
   }
-  return Create(request, options.name, "veth");
+  return Create(request, options.name, {"veth", "CONFIG_VETH"});
+}
+
+// What is not known to be behind a certain peer goes to all of them.
+Result<> Links::AddPeer(int link, Ipv4 peer) {
+  ndmsg header{};
+  header.ndm_family = AF_BRIDGE;
+  header.ndm_ifindex = link;
+  header.ndm_state = NUD_NOARP | NUD_PERMANENT;
+  header.ndm_flags = NTF_SELF;
+  NetlinkWriter request;
+  request.Start(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND, BytesOf(header));
+  request.Value(NDA_LLADDR, Mac{});
+  request.Be32(NDA_DST, peer.value);
+  return Set(request, Cat("peer ", peer.Text()), link);
+}
+
+Result<int> Links::AddVxlan(const VxlanOptions& options) {
+  TRY(CheckName(options.name));
+  NetlinkWriter request;
+  request.Start(RTM_NEWLINK, kCreate, BytesOf(LinkHeader(0)));
+  request.Text(IFLA_IFNAME, options.name);
+  AddMtu(request, options.mtu);
+  if (options.bridge != 0)
+    request.Value(IFLA_MASTER, options.bridge);
+  {
+    auto info = request.Open(IFLA_LINKINFO);
+    request.Text(IFLA_INFO_KIND, "vxlan");
+    auto data = request.Open(IFLA_INFO_DATA);
+    request.Value(IFLA_VXLAN_ID, options.tunnel.vni);
+    request.Be16(IFLA_VXLAN_PORT, options.tunnel.port);
+    request.Value(IFLA_VXLAN_LEARNING, uint8_t{1});
+    if (options.tunnel.local != Ipv4{})
+      request.Be32(IFLA_VXLAN_LOCAL, options.tunnel.local.value);
+  }
+  int link = TRY(Create(request, options.name, {"vxlan", "CONFIG_VXLAN"}));
+  for (Ipv4 peer : options.tunnel.peers)
+    TRY(AddPeer(link, peer));
+  return link;
 }
 
 Result<> Links::Delete(int link) {

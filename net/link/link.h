@@ -10,13 +10,14 @@
 
 #include "core/sys/netlink.h"
 #include "net/link/address.h"
+#include "net/link/tunnel.h"
 
 namespace wherry::net {
 
 struct LinkInfo {
   int index = 0;
   std::string name;
-  std::string kind;  // "bridge", "veth", ...; empty for hardware and lo
+  std::string kind;  // "bridge", "veth", "vxlan", ...; empty for hardware and lo
   Mac mac{};
   uint32_t mtu = 0;  // bytes
   int master = 0;    // index of the bridge it is a port of; 0: none
@@ -55,16 +56,27 @@ struct VethOptions {
   uint32_t mtu = 0;  // of both
 };
 
+// One end of a tunnel, to be a port of a bridge.
+struct VxlanOptions {
+  std::string name;
+  int bridge = 0;    // index of the bridge it becomes a port of; 0: none
+  uint32_t mtu = 0;  // 0: the kernel's default
+  const Tunnel& tunnel;
+};
+
 class Links {
  public:
   // Of the namespace `netns` (descriptor, borrowed, needed during the call only).
   static Result<Links> Open(int netns = sys::kOwnNetns);
 
-  // Both give the index of the new device; kExists when the name is taken, kInvalid for a name the
+  // All give the index of the new device; kExists when the name is taken, kInvalid for a name the
   // kernel would not take as it is, kUnsupported naming the option the kernel lacks. A bridge has
-  // no spanning tree and is down; of a veth pair the end here is up, the peer down.
+  // no spanning tree and is down; of a veth pair the end here is up, the peer down; a VXLAN device
+  // is down and knows its peers. kExists also when the number of the tunnel is taken; its port is
+  // taken when it is set up (EADDRINUSE when a program has it).
   Result<int> AddBridge(const BridgeOptions& options);
   Result<int> AddVeth(const VethOptions& options);
+  Result<int> AddVxlan(const VxlanOptions& options);
   // With a veth its peer goes, with a bridge its addresses and routes. Absent is success.
   Result<> Delete(int link);
 
@@ -92,8 +104,10 @@ class Links {
 
  private:
   explicit Links(sys::NetlinkSocket socket) : socket_(std::move(socket)) {}
-  Result<int> Create(sys::NetlinkWriter& request, const std::string& name, std::string_view kind);
+  struct Kind;
+  Result<int> Create(sys::NetlinkWriter& request, const std::string& name, const Kind& kind);
   Result<> Set(sys::NetlinkWriter& request, std::string_view what, int link);
+  Result<> AddPeer(int link, Ipv4 peer);
 
   sys::NetlinkSocket socket_;
 };

@@ -18,6 +18,8 @@ using Nest = sys::NetlinkWriter::Nest;
 
 constexpr size_t kDeviceNameBytes = 16;
 constexpr uint32_t kPortOffset = 2;  // destination port of TCP, UDP, SCTP and DCCP
+constexpr uint32_t kVniOffset = 12;  // UDP, flags, three reserved bytes
+constexpr size_t kVniBytes = 3;
 // NF_CT_STATE_BIT(IP_CT_ESTABLISHED) and of IP_CT_RELATED.
 constexpr uint32_t kKnownStates = 1U << (IP_CT_ESTABLISHED + 1) | 1U << (IP_CT_RELATED + 1);
 
@@ -88,11 +90,15 @@ NftRule& NftRule::Device(Side side, std::string_view name, Comparison comparison
   return *this;
 }
 
-NftRule& NftRule::Address(uint32_t offset, const Subnet& subnet) {
+void NftRule::Load(uint32_t base, uint32_t offset, uint32_t size) {
   Plain("payload", {{NFTA_PAYLOAD_DREG, NFT_REG_1},
-                    {NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER},
+                    {NFTA_PAYLOAD_BASE, base},
                     {NFTA_PAYLOAD_OFFSET, offset},
-                    {NFTA_PAYLOAD_LEN, sizeof(uint32_t)}});
+                    {NFTA_PAYLOAD_LEN, size}});
+}
+
+NftRule& NftRule::Address(uint32_t offset, const Subnet& subnet) {
+  Load(NFT_PAYLOAD_NETWORK_HEADER, offset, sizeof(uint32_t));
   if (subnet.prefix < 32)
     Mask(BytesOf(sys::Swap32(subnet.Mask())));
   Compare(kEqual, BytesOf(sys::Swap32(subnet.base.value)));
@@ -111,11 +117,16 @@ NftRule& NftRule::ToThisHost() {
 NftRule& NftRule::ToPort(uint8_t protocol, uint16_t port) {
   Plain("meta", {{NFTA_META_KEY, NFT_META_L4PROTO}, {NFTA_META_DREG, NFT_REG_1}});
   Compare(kEqual, BytesOf(protocol));
-  Plain("payload", {{NFTA_PAYLOAD_DREG, NFT_REG_1},
-                    {NFTA_PAYLOAD_BASE, NFT_PAYLOAD_TRANSPORT_HEADER},
-                    {NFTA_PAYLOAD_OFFSET, kPortOffset},
-                    {NFTA_PAYLOAD_LEN, sizeof port}});
+  Load(NFT_PAYLOAD_TRANSPORT_HEADER, kPortOffset, sizeof port);
   Compare(kEqual, BytesOf(sys::Swap16(port)));
+  return *this;
+}
+
+NftRule& NftRule::OfTunnel(uint32_t vni) {
+  std::array<uint8_t, kVniBytes> bytes{static_cast<uint8_t>(vni >> 16),
+                                       static_cast<uint8_t>(vni >> 8), static_cast<uint8_t>(vni)};
+  Load(NFT_PAYLOAD_TRANSPORT_HEADER, kVniOffset, kVniBytes);
+  Compare(kEqual, bytes);
   return *this;
 }
 

@@ -28,6 +28,7 @@ class NftRule {
   NftRule& To(const Subnet& subnet) { return Address(kDestinationOffset, subnet); }
   NftRule& ToThisHost();                             // any address of this host
   NftRule& ToPort(uint8_t protocol, uint16_t port);  // IPPROTO_*
+  NftRule& OfTunnel(uint32_t vni);                   // after ToPort: of VXLAN
   NftRule& Known();                                  // ct state established,related
   NftRule& Redirected();                             // its destination has been changed by NAT
 
@@ -55,6 +56,7 @@ class NftRule {
   // The same with bytes nested in `attribute`, as comparisons and constants have them.
   void WithData(std::string_view name, std::initializer_list<Number> numbers, uint16_t attribute,
                 std::span<const uint8_t> data);
+  void Load(uint32_t base, uint32_t offset, uint32_t size);  // bytes of the packet
   void Compare(Comparison comparison, std::span<const uint8_t> data);
   void Mask(std::span<const uint8_t> mask);
   void TestBits(uint32_t key, uint32_t bits);  // of the connection: any of them is set

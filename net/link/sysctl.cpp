@@ -33,12 +33,16 @@ Result<bool> EnableForwarding(int netns) {
   return true;
 }
 
-Result<> PrepareBridge(const std::string& bridge, int netns) {
-  TRY(WriteSysctl(netns, Cat("net/ipv4/conf/", bridge, "/route_localnet"), "1"));
-  Result<> ipv6 = WriteSysctl(netns, Cat("net/ipv6/conf/", bridge, "/disable_ipv6"), "1");
+Result<> DisableIpv6(const std::string& device, int netns) {
+  Result<> ipv6 = WriteSysctl(netns, Cat("net/ipv6/conf/", device, "/disable_ipv6"), "1");
   if (!ipv6 && ipv6.error().code() != Errc::kNotFound)
     return ipv6;
   return {};
+}
+
+Result<> PrepareBridge(const std::string& bridge, int netns) {
+  TRY(WriteSysctl(netns, Cat("net/ipv4/conf/", bridge, "/route_localnet"), "1"));
+  return DisableIpv6(bridge, netns);
 }
 
 }  // namespace wherry::net

@@ -19,6 +19,9 @@ Result<std::string> ReadSysctl(int netns, const std::string& name);
 // firewall should guard what wherry did not mean (FirewallRules::guard_forwarding).
 Result<bool> EnableForwarding(int netns = sys::kOwnNetns);
 
+// No IPv6 addresses on a device that carries what containers send.
+Result<> DisableIpv6(const std::string& device, int netns = sys::kOwnNetns);
+
 // For a bridge of containers: route_localnet, so that the host reaches published ports by 127.0.0.1
 // (the firewall keeps everyone else out), and no IPv6 addresses, which it would not filter.
 Result<> PrepareBridge(const std::string& bridge, int netns = sys::kOwnNetns);

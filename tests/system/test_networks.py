@@ -304,7 +304,7 @@ def test_malformed_queries(net, mine, query):
 @pytest.mark.machines('host-net')
 @pytest.mark.parametrize('words, says', [
     (['network', 'create', 'bridge'], 'already exists'),
-    (['network', 'create', '-d', 'overlay', 'x'], 'network driver "overlay" is not supported'),
+    (['network', 'create', '-d', 'macvlan', 'x'], 'network driver "macvlan" is not supported'),
     (['network', 'create', '--subnet', 'fd00::/64', 'x'], 'IPv6'),
     (['network', 'create', '--subnet', '10.0.0.0/33', 'x'], '10.0.0.0/33'),
     (['network', 'create', '--subnet', '10.0.0.0/31', 'x'], '10.0.0.0/31'),

@@ -123,6 +123,8 @@ Result<> Bridges::EnsureTunnel(const Network& network, int bridge) {
   int index = TRY(std::move(made));
   TRY(net::DisableIpv6(name));
   auto up = host->SetUp(index);
+  if (!up)
+    (void)host->Delete(index);
   if (!up && up.error().error_number() == EADDRINUSE) {
     return Fail(Errc::kConflict, Cat("UDP port ", tunnel.port,
                                      " is taken by another program: give "
@@ -180,10 +182,10 @@ void Bridges::AwaitRunning(const std::string& host_interface) {
   }
 }
 
-Result<> Bridges::Filter(std::vector<net::FirewallNetwork> networks,
-                         std::vector<net::PublishedPort> ports) {
-  net::Firewall* rules = TRY(Rules());
-  return rules->Apply({std::move(networks), std::move(ports), PathExists(marker_)});
+Result<> Bridges::Filter(net::FirewallRules rules) {
+  net::Firewall* firewall = TRY(Rules());
+  rules.guard_forwarding = PathExists(marker_);
+  return firewall->Apply(rules);
 }
 
 Result<> Bridges::RemoveFilter() {

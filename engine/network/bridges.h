@@ -41,9 +41,8 @@ class Bridges {
   // Until packets pass, at most a fraction of a second.
   void AwaitRunning(const std::string& host_interface);
 
-  // Replaces all rules.
-  Result<> Filter(std::vector<net::FirewallNetwork> networks,
-                  std::vector<net::PublishedPort> ports);
+  // Replaces all rules; whether forwarding is guarded is known here.
+  Result<> Filter(net::FirewallRules rules);
   // Removes the rules, and turns forwarding off again when it was off before: while they are there,
   // nothing else of the host is forwarded then. Nothing to do where no container had a network.
   Result<> RemoveFilter();

@@ -192,8 +192,15 @@ Result<Network> Networks::Create(Network wanted) {
   TRY_CTX(Cat("create network ", wanted.name),
           ReplaceFile(RecordPath(wanted.id), Cat(NetworkRecordJson(wanted), "\n"), 0600,
                       Durability::kPersistent));
-  std::lock_guard lock(mutex_);
-  return networks_[wanted.id] = wanted;
+  {
+    std::lock_guard lock(mutex_);
+    networks_[wanted.id] = wanted;
+  }
+  auto filtered = wanted.tunnel ? ApplyFilter() : Result<>();
+  if (!filtered)
+    LogWarning("containers are not kept out of the tunnel of network ", wanted.name, ": ",
+               filtered.error().message());
+  return wanted;
 }
 
 Result<> Networks::Remove(std::string_view reference) {

@@ -320,27 +320,26 @@ Result<> Networks::Disconnect(const Plan& plan, const std::string& network_id, U
 }
 
 Result<> Networks::ApplyFilter() {
-  std::vector<net::FirewallNetwork> networks;
-  std::vector<net::PublishedPort> ports;
+  net::FirewallRules rules;
   {
     std::lock_guard lock(mutex_);
-    for (const std::string& id : up_) {
-      if (auto found = networks_.find(id); found != networks_.end()) {
-        const Network& network = found->second;
-        networks.push_back(
-            {network.bridge, network.subnet, network.internal, network.masquerade, network.tunnel});
-      }
+    for (const auto& [id, network] : networks_) {
+      if (up_.contains(id))
+        rules.networks.push_back(
+            {network.bridge, network.subnet, network.internal, network.masquerade});
+      // Also without a container in it: those of other networks could send what it should not get.
+      if (network.tunnel)
+        rules.tunnels.push_back(*network.tunnel);
     }
     for (const auto& [id, live] : lives_) {
       for (const BoundPort& port : live.attachment.ports) {
         if (!live.attachment.endpoints.empty())
-          ports.push_back({port.protocol, port.host_address, port.host_port,
-                           live.attachment.endpoints.front().address, port.container_port});
+          rules.ports.push_back({port.protocol, port.host_address, port.host_port,
+                                 live.attachment.endpoints.front().address, port.container_port});
       }
     }
   }
-  return networks.empty() ? bridges_.RemoveFilter()
-                          : bridges_.Filter(std::move(networks), std::move(ports));
+  return rules.networks.empty() ? bridges_.RemoveFilter() : bridges_.Filter(std::move(rules));
 }
 
 Result<> Networks::Reconcile() {

@@ -105,15 +105,10 @@ class Ruleset {
       In("postrouting").NotOut(network.bridge).From(network.subnet).Masquerade();
   }
 
-  // Packets of each tunnel, and questions for the names of its network.
   void Tunnels(const FirewallRules& rules) {
-    // From a container: sent on, they would have the address of this device, a peer of the others.
     for (const FirewallNetwork& network : rules.networks)
       In(kTunnels).In(network.bridge).Drop();
-    for (const FirewallNetwork& network : rules.networks) {
-      if (!network.tunnel)
-        continue;
-      const Tunnel& tunnel = *network.tunnel;
+    for (const Tunnel& tunnel : rules.tunnels) {
       In("raw").ToPort(IPPROTO_UDP, tunnel.port).OfTunnel(tunnel.vni).Jump(kTunnels);
       In("raw").ToPort(IPPROTO_UDP, tunnel.NamesPort()).Jump(kTunnels);
       for (Ipv4 peer : tunnel.peers) {

@@ -22,8 +22,6 @@ struct FirewallNetwork {
   Subnet subnet;
   bool internal = false;   // no packet passes between this bridge and anything but the host
   bool masquerade = true;  // what leaves for elsewhere carries the host's address
-  // Takes frames and questions for names from its peers only, and none that a container made up.
-  std::optional<Tunnel> tunnel = std::nullopt;
 };
 
 // A port of the host that leads to a container. Connections to it are redirected wherever they come
@@ -41,6 +39,9 @@ struct PublishedPort {
 struct FirewallRules {
   std::vector<FirewallNetwork> networks;
   std::vector<PublishedPort> ports;
+  // Frames of these and questions for the names of their networks come in from their peers only,
+  // and containers can send neither: they would have this device's address, a peer's to the others.
+  std::vector<Tunnel> tunnels = {};
   // Forwards nothing that these rules do not allow, also between the host's other networks: for a
   // host that forwarded nothing before wherry turned it on.
   bool guard_forwarding = false;

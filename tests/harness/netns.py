@@ -15,7 +15,7 @@ def _enter(descriptor):
         raise OSError(ctypes.get_errno(), 'setns')
 
 
-def socket_in(pid, kind=socket.SOCK_STREAM):
+def socket_in(pid, kind=socket.SOCK_STREAM, family=socket.AF_INET, protocol=0):
     """A socket of the network namespace of a process."""
     result = []
 
@@ -23,7 +23,7 @@ def socket_in(pid, kind=socket.SOCK_STREAM):
         target = os.open(f'/proc/{pid}/ns/net', os.O_RDONLY)
         try:
             _enter(target)
-            result.append(socket.socket(socket.AF_INET, kind))
+            result.append(socket.socket(family, kind, protocol))
         finally:
             os.close(target)
 

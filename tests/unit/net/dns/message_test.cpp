@@ -94,5 +94,36 @@ TEST(ReverseAddress, IsStrict) {
     EXPECT_FALSE(ReverseAddress(name)) << name;
 }
 
+TEST(DnsAsking, IsAQuestionWithAnAnswer) {
+  DnsMessage query = AskDnsAddresses(0x1234, "web.4711.overlay");
+  auto question = ParseDnsQuestion(query);
+  ASSERT_TRUE(question);
+  EXPECT_EQ(question->id, 0x1234);
+  EXPECT_EQ(question->name, "web.4711.overlay");
+  EXPECT_EQ(question->type, DnsType::kA);
+  EXPECT_EQ(question->end, query.size());
+  const uint32_t addresses[] = {0x0a000001, 0x0a0000ff};
+  DnsMessage answer = AnswerDnsAddresses(query, *question, addresses);
+  EXPECT_TRUE(IsDnsAnswerTo(answer, query));
+  EXPECT_EQ(DnsAddresses(answer), (std::vector<uint32_t>{0x0a000001, 0x0a0000ff}));
+  EXPECT_TRUE(DnsAddresses(AnswerDnsCode(query, *question, DnsCode::kNoName)).empty());
+}
+
+TEST(DnsAsking, WhatIsNoAnswerHasNoAddresses) {
+  DnsMessage query = AskDnsAddresses(1, "web");
+  auto question = ParseDnsQuestion(query);
+  const uint32_t addresses[] = {0x0a000001, 0x0a000002};
+  DnsMessage answer = AnswerDnsAddresses(query, *question, addresses);
+  EXPECT_TRUE(DnsAddresses(query).empty()) << "a question";
+  for (size_t size = 0; size < answer.size() - 16; ++size)
+    EXPECT_TRUE(DnsAddresses(std::span(answer).first(size)).empty()) << size;
+  EXPECT_EQ(DnsAddresses(std::span(answer).first(answer.size() - 1)).size(), 1u);
+  DnsMessage more = answer;
+  more[6] = 0xff;  // says that it has 65282 records
+  EXPECT_EQ(DnsAddresses(more).size(), 2u);
+  DnsMessage name = AnswerDnsName(query, *question, "somewhere.else.example");
+  EXPECT_TRUE(DnsAddresses(name).empty());
+}
+
 }  // namespace
 }  // namespace wherry::net

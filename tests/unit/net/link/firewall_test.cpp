@@ -5,6 +5,7 @@
 #include <linux/netfilter/nfnetlink.h>
 
 #include <algorithm>
+#include <array>
 #include <ctime>
 
 #include "net/link/nft_error.h"
@@ -123,6 +124,43 @@ TEST_F(FirewallTest, RefusesRulesWithoutSense) {
   EXPECT_EQ(CountRules(), before);
   for (const char* name : {"", "a/b", "a b", "twenty-one-bytes-long"})
     EXPECT_EQ(Firewall::Open(name, netns_.fd()).error().code(), Errc::kInvalid) << name;
+}
+
+// Whether a datagram from `source` comes to a port.
+bool Comes(int netns, Ipv4 source, uint16_t port, int server, std::string_view datagram) {
+  UniqueFd client = BoundSocket(netns, SOCK_DGRAM, source, 0);
+  sockaddr_in to = SocketAddress(Ip("127.0.0.1"), port);
+  std::array<char, 64> got{};
+  return sendto(client.get(), datagram.data(), datagram.size(), 0, reinterpret_cast<sockaddr*>(&to),
+                sizeof to) > 0 &&
+         WaitFor(server, POLLIN, kLostMs) && recv(server, got.data(), got.size(), 0) > 0;
+}
+
+TEST_F(FirewallTest, TunnelsTakeFromTheirPeersOnly) {
+  FirewallRules rules = Published(1);
+  rules.tunnels = {{0x010203, kVxlanPort, {}, {Ip("127.0.0.11")}},
+                   {0x010204, kVxlanPort, {}, {Ip("127.0.0.12")}}};
+  ASSERT_OK(firewall_->Apply(rules));
+  constexpr std::string_view kFrame("\x08\0\0\0\x01\x02\x03\0frame", 13);
+  constexpr std::string_view kSecond("\x08\0\0\0\x01\x02\x04\0frame", 13);
+  constexpr std::string_view kUnknown("\x08\0\0\0\x01\x02\x05\0frame", 13);
+  UniqueFd frames = BoundSocket(netns_.fd(), SOCK_DGRAM, {}, kVxlanPort);
+  UniqueFd names = BoundSocket(netns_.fd(), SOCK_DGRAM, {}, kVxlanPort + 1);
+  auto frame = [&](const char* source, std::string_view datagram) {
+    return Comes(netns_.fd(), Ip(source), kVxlanPort, frames.get(), datagram);
+  };
+  auto name = [&](const char* source) {
+    return Comes(netns_.fd(), Ip(source), kVxlanPort + 1, names.get(), "question");
+  };
+  EXPECT_TRUE(frame("127.0.0.11", kFrame));
+  EXPECT_TRUE(frame("127.0.0.12", kSecond));
+  EXPECT_FALSE(frame("127.0.0.12", kFrame));
+  EXPECT_FALSE(frame("127.0.0.11", kSecond));
+  EXPECT_FALSE(frame("127.0.0.13", kFrame));
+  EXPECT_TRUE(frame("127.0.0.13", kUnknown)) << "somebody else's";
+  EXPECT_TRUE(name("127.0.0.11"));
+  EXPECT_TRUE(name("127.0.0.12"));
+  EXPECT_FALSE(name("127.0.0.13"));
 }
 
 // The kernel works in the time of the caller: its processor time does not depend on who else runs.

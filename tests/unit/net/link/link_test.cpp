@@ -82,6 +82,30 @@ TEST_F(LinkTest, VethHasItsPeerInTheOtherNamespace) {
   EXPECT_EQ(inside->Find("eth0").error().code(), Errc::kNotFound);
 }
 
+TEST_F(LinkTest, VxlanIsAsAsked) {
+  Tunnel tunnel{4711, kVxlanPort, {}, {Ip("192.0.2.1"), Ip("192.0.2.2"), Ip("192.0.2.1")}};
+  auto made = links_->AddVxlan({.name = "x0", .bridge = bridge_, .mtu = 1450, .tunnel = tunnel});
+  if (!made && made.error().code() == Errc::kUnsupported)
+    GTEST_SKIP() << made.error().message();
+  ASSERT_OK(made);
+  auto found = links_->Find("x0");
+  ASSERT_OK(found);
+  EXPECT_EQ(found->kind, "vxlan");
+  EXPECT_EQ(found->master, bridge_);
+  EXPECT_EQ(found->mtu, 1450U);
+  EXPECT_FALSE(found->up);
+  EXPECT_EQ(links_->AddVxlan({.name = "x1", .tunnel = tunnel}).error().code(), Errc::kExists);
+  // Its port is open as long as it is up.
+  EXPECT_TRUE(BoundSocket(host_.fd(), SOCK_DGRAM, {}, tunnel.port));
+  ASSERT_OK(links_->SetUp(*made));
+  EXPECT_FALSE(BoundSocket(host_.fd(), SOCK_DGRAM, {}, tunnel.port));
+  ASSERT_OK(links_->Delete(*made));
+  UniqueFd holder = BoundSocket(host_.fd(), SOCK_DGRAM, {}, tunnel.port);
+  ASSERT_TRUE(holder);
+  int again = *links_->AddVxlan({.name = "x0", .tunnel = tunnel});
+  EXPECT_EQ(links_->SetUp(again).error().error_number(), EADDRINUSE);
+}
+
 TEST_F(LinkTest, PeerIsNotMadeWhereItsNameIsTaken) {
   ASSERT_OK(links_->AddVeth({.name = "v0", .peer_netns = box_.fd(), .peer_mac = std::nullopt}));
   auto second = links_->AddVeth({.name = "v1", .peer_netns = box_.fd(), .peer_mac = std::nullopt});

@@ -104,9 +104,10 @@ void Fleet::OnReport(const ota::Report& report) {
   event.payload = json.Take();
   if (auto added = outbox_->Add(std::move(event)); !added)
     LogWarning("fleet: an event is kept in memory only: ", added.error().message());
-  env_.loop->Post([this, alive = std::weak_ptr(alive_)] {
+  env_.loop->Post([this, alive = std::weak_ptr(alive_), from = UnixNanosNow()] {
     if (alive.expired())
       return;
+    NoteChange(from);
     agent_->SendEvents();
     agent_->StateChanged();
   });

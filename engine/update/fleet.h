@@ -67,9 +67,14 @@ class Fleet final : public ota::AgentHost {
   struct Lease {
     std::string app;
     std::shared_ptr<LogReader> reader;  // of the worker while it reads; null: not yet open
+    std::string directory;              // of the container whose log it is
     std::chrono::nanoseconds until{0};
-    uint64_t number = 0;  // one that ended and began again under its name is another
+    uint64_t number = 0;       // one that ended and began again under its name is another
+    int64_t changed_from = 0;  // unix time: an update may have changed the container since; 0: none
   };
+  struct Piece;
+  static Result<Piece> ReadPiece(Updates& updates, const Lease& lease);
+  void NoteChange(int64_t from);
   void LeaseLog(JsonValue parameters, Answer<std::string> answer);
   void ReadLog(const std::string& session, uint64_t number);
 

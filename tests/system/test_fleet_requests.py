@@ -154,6 +154,22 @@ def test_logs(device, control):
     assert 'result' in device.ask('log.lease', app='web', session='s6')
 
 
+def test_a_lease_follows_an_update_and_the_way_back(device, control):
+    def say(word):
+        return device.app('web', 'sh', '-c', f'echo {word} begins; trap "echo {word} ends; exit" TERM; while true; do sleep 0.1; done')
+
+    def told():
+        return b''.join(payload for topic, payload, _ in control.messages if topic == f'{PREFIX}/log/s1').decode().splitlines()
+    assert device.apply(device.release(1, say('one'))).code == 0
+    device.ask('log.lease', app='web', session='s1', lines=10)
+    device.machine.wait_for(lambda: told() == ['one begins'], told, 20)
+    assert device.apply(device.release(2, say('two'))).code == 0
+    device.machine.wait_for(lambda: told() == ['one begins', 'one ends', 'two begins'], told, 20)
+    device.cli('ota', 'rollback').ok()
+    device.machine.wait_for(lambda: told()[3:] == ['two ends', 'one begins'], told, 20)
+
+
+
 @BOTH
 def test_telemetry(device, control):
     device.machine.wait_for(lambda: len(control.of('/tel/sys')) >= 2, 'no telemetry', 30)

@@ -21,7 +21,8 @@ constexpr OptionKind kList = OptionKind::kList;
 
 constexpr Option kStop[] = {
     {"signal", 's', kValue, "SIGNAL", "Signal to send first"},
-    {"time", 't', kValue, "SECONDS", "Wait so long before killing"},
+    {"time", 0, kValue, "SECONDS", "Former name of --timeout"},
+    {"timeout", 't', kValue, "SECONDS", "Wait so long before killing"},
 };
 constexpr Option kKill[] = {{"signal", 's', kValue, "SIGNAL", "Signal to send, KILL by default"}};
 constexpr Option kRm[] = {
@@ -74,6 +75,10 @@ constexpr Option kPrune[] = {
     {"force", 'f', kFlag, "", "Do not ask"},
 };
 
+std::string StopTimeout(const Arguments& arguments) {
+  return arguments.Value("timeout", arguments.Value("time"));
+}
+
 }  // namespace
 
 std::vector<std::string> PsRow(JsonValue container, bool whole) {
@@ -113,7 +118,7 @@ std::span<const Option> LogsOptions() {
 Result<int> StopCommand(const Invocation& call) {
   return ForEachWord(call, [&call](const std::string& id) -> Result<> {
     auto done =
-        call.client.Post(Target(Path(id, "/stop"), {{"t", call.arguments.Value("time")},
+        call.client.Post(Target(Path(id, "/stop"), {{"t", StopTimeout(call.arguments)},
                                                     {"signal", call.arguments.Value("signal")}}));
     if (!done && done.error().code() != Errc::kNotModified)
       return std::unexpected(std::move(done).error());
@@ -132,7 +137,7 @@ Result<int> RestartCommand(const Invocation& call) {
   return ForEachWord(call, [&call](const std::string& id) -> Result<> {
     TRY(call.client.Post(
         Target(Path(id, "/restart"),
-               {{"t", call.arguments.Value("time")}, {"signal", call.arguments.Value("signal")}})));
+               {{"t", StopTimeout(call.arguments)}, {"signal", call.arguments.Value("signal")}})));
     return {};
   });
 }

@@ -18,7 +18,7 @@ namespace {
 constexpr OptionKind kValue = OptionKind::kValue;
 constexpr OptionKind kList = OptionKind::kList;
 
-constexpr Option kFormat[] = {{"format", 0, kValue, "json", "The whole answer as JSON"}};
+constexpr Option kFormat[] = {{"format", 'f', kValue, "json", "The whole answer as JSON"}};
 constexpr Option kEvents[] = {
     {"filter", 'f', kList, "KEY=VALUE", "Only matching ones: type, event, container, image, label"},
     {"format", 0, kValue, "json", "One JSON object per line"},

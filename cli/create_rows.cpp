@@ -118,6 +118,28 @@ Result<> WriteDevices(JsonWriter& json, const std::vector<std::string>& words) {
   return {};
 }
 
+// PATH:NUMBER for each device; the number is bytes, with a unit, or a count.
+Result<> WriteDeviceNumbers(JsonWriter& json, const std::vector<std::string>& words,
+                            std::string_view key) {
+  json.Array();
+  for (const std::string& word : words) {
+    auto split = SplitFirst(word, ':');
+    if (!split)
+      return Fail(Errc::kInvalid, Cat(word, " is not DEVICE:NUMBER"));
+    json.Object().Field("Path", split->head).Field(key, TRY(ParseSize(split->tail))).End();
+  }
+  json.End();
+  return {};
+}
+
+Result<> WriteRates(JsonWriter& json, const std::vector<std::string>& words) {
+  return WriteDeviceNumbers(json, words, "Rate");
+}
+
+Result<> WriteWeights(JsonWriter& json, const std::vector<std::string>& words) {
+  return WriteDeviceNumbers(json, words, "Weight");
+}
+
 // type=bind,source=/a,target=/b,readonly
 Result<> WriteMounts(JsonWriter& json, const std::vector<std::string>& words) {
   json.Array();
@@ -177,6 +199,9 @@ constexpr OptionKind kList = OptionKind::kList;
 // clang-format off
 constexpr Row kRows[] = {
     {{"add-host", 0, kList, "HOST:IP", "Add a line to /etc/hosts"}, Part::kHost, "ExtraHosts", WriteStrings},
+    {{"annotation", 0, kList, "NAME=VALUE", "Annotation of the OCI configuration"}, Part::kHost, "Annotations", WriteNameValues},
+    {{"blkio-weight", 0, kValue, "WEIGHT", "Relative weight on block devices, 10 to 1000"}, Part::kHost, "BlkioWeight", WriteInt},
+    {{"blkio-weight-device", 0, kList, "DEVICE:WEIGHT", "The same on one device"}, Part::kHost, "BlkioWeightDevice", WriteWeights},
     {{"cap-add", 0, kList, "CAPABILITY", "Add a capability, or ALL"}, Part::kHost, "CapAdd", WriteStrings},
     {{"cap-drop", 0, kList, "CAPABILITY", "Drop a capability, or ALL"}, Part::kHost, "CapDrop", WriteStrings},
     {{"cgroupns", 0, kValue, "MODE", "Cgroup namespace: private or host"}, Part::kHost, "CgroupnsMode", WriteString},
@@ -187,6 +212,11 @@ constexpr Row kRows[] = {
     {{"cpuset-cpus", 0, kValue, "LIST", "Processors to run on, for example 0-1"}, Part::kHost, "CpusetCpus", WriteString},
     {{"cpuset-mems", 0, kValue, "LIST", "Memory nodes to use"}, Part::kHost, "CpusetMems", WriteString},
     {{"device", 0, kList, "HOST[:PATH[:rwm]]", "Give a device of the host to the container"}, Part::kHost, "Devices", WriteDevices},
+    {{"device-cgroup-rule", 0, kList, "RULE", "Devices the container may use, for example \"c 1:3 rwm\""}, Part::kHost, "DeviceCgroupRules", WriteStrings},
+    {{"device-read-bps", 0, kList, "DEVICE:BYTES", "Most that is read per second from a device"}, Part::kHost, "BlkioDeviceReadBps", WriteRates},
+    {{"device-read-iops", 0, kList, "DEVICE:NUMBER", "Most reads per second from a device"}, Part::kHost, "BlkioDeviceReadIOps", WriteRates},
+    {{"device-write-bps", 0, kList, "DEVICE:BYTES", "Most that is written per second to a device"}, Part::kHost, "BlkioDeviceWriteBps", WriteRates},
+    {{"device-write-iops", 0, kList, "DEVICE:NUMBER", "Most writes per second to a device"}, Part::kHost, "BlkioDeviceWriteIOps", WriteRates},
     {{"dns", 0, kList, "ADDRESS", "Name server"}, Part::kHost, "Dns", WriteStrings},
     {{"dns-option", 0, kList, "OPTION", "Option of the resolver"}, Part::kHost, "DnsOptions", WriteStrings},
     {{"dns-search", 0, kList, "DOMAIN", "Search domain"}, Part::kHost, "DnsSearch", WriteStrings},
@@ -239,6 +269,7 @@ constexpr Row kRows[] = {
     {{"ulimit", 0, kList, "NAME=SOFT[:HARD]", "Resource limit"}, Part::kHost, "Ulimits", WriteUlimits},
     {{"user", 'u', kValue, "USER[:GROUP]", "User and group, by name or number"}, Part::kConfig, "User", WriteString},
     {{"userns", 0, kValue, "MODE", "User namespace: host for none of its own"}, Part::kHost, "UsernsMode", WriteString},
+    {{"uts", 0, kValue, "MODE", "UTS namespace: host for that of the host"}, Part::kHost, "UTSMode", WriteString},
     {{"volume", 'v', kList, "[SOURCE:]PATH[:ro]", "Mount a volume, or a directory of the host"}, Part::kHost, "Binds", WriteStrings},
     {{"workdir", 'w', kValue, "PATH", "Working directory"}, Part::kConfig, "WorkingDir", WriteString},
 };
@@ -261,8 +292,8 @@ constexpr auto kOptions = [] {
 }();
 
 constexpr std::string_view kUpdatable[] = {
-    "cpu-period", "cpu-quota",          "cpu-shares",  "cpus",       "cpuset-cpus", "cpuset-mems",
-    "memory",     "memory-reservation", "memory-swap", "pids-limit", "restart",
+    "blkio-weight", "cpu-period", "cpu-quota",          "cpu-shares",  "cpus",       "cpuset-cpus",
+    "cpuset-mems",  "memory",     "memory-reservation", "memory-swap", "pids-limit", "restart",
 };
 
 constexpr auto kUpdateOptions = [] {

@@ -76,13 +76,17 @@ Result<> CheckDestination(const PlannedMount& mount) {
   return {};
 }
 
-Result<UniqueFd> OpenBind(PlannedMount& mount, const std::string& source) {
-  UniqueFd fd = TRY(Open(source, O_PATH));
+Result<UniqueFd> CloneSource(PlannedMount& mount, const UniqueFd& fd) {
   struct stat status{};
   if (fstat(fd.get(), &status) < 0)
-    return FailSys("fstat", source);
+    return FailSys("fstat", mount.spec->source);
   mount.kind = S_ISDIR(status.st_mode) ? sys::CreateAs::kDirectory : sys::CreateAs::kFile;
   return sys::CloneTree(fd.get(), "", mount.options.bind_recursive);
+}
+
+Result<UniqueFd> OpenBind(PlannedMount& mount, const std::string& source) {
+  UniqueFd fd = TRY(Open(source, O_PATH));
+  return CloneSource(mount, fd);
 }
 
 Result<UniqueFd> MountFileSystem(const PlannedMount& mount, const std::string& type,
@@ -194,7 +198,12 @@ Result<> MountPlan::OpenOne(PlannedMount& mount, const std::string& bundle,
     if (source.empty())
       return Fail(Errc::kInvalid, "a bind mount needs a source");
     std::string path = source.starts_with('/') ? source : Cat(bundle, "/", source);
-    mount.tree = TRY(OpenBind(mount, path));
+    Result<UniqueFd> tree = OpenBind(mount, path);
+    if (!tree && tree.error().code() == Errc::kNotFound)
+      mount.source_inside = InsideOf(path, bundle);
+    if (!mount.source_inside.empty())
+      return {};
+    mount.tree = TRY(std::move(tree));
     if (mount.options.copy_up)
       mount.source = TRY(OpenToFill(mount, path));
   } else {
@@ -204,6 +213,19 @@ Result<> MountPlan::OpenOne(PlannedMount& mount, const std::string& bundle,
   if (mount.options.bind && sys::HasMountSetattr())
     TRY(ApplyAttributes(mount, -1));
   return {};
+}
+
+// Where a path of the host is in the container; empty: nowhere, or where a user namespace would
+// have to be asked. Configurations name such sources because runc mounts one after the other below
+// the root file system's path.
+std::string MountPlan::InsideOf(const std::string& path, const std::string& bundle) const {
+  std::string root =
+      spec_->root_path.starts_with('/') ? spec_->root_path : Cat(bundle, "/", spec_->root_path);
+  root = Cat(sys::CleanPath(root), "/");
+  std::string clean = sys::CleanPath(path);
+  bool inside = !spec_->root_path.empty() && clean.starts_with(root) &&
+                spec_->FindNamespace(oci::NamespaceType::kUser) == nullptr;
+  return inside ? clean.substr(root.size() - 1) : std::string();
 }
 
 bool MountPlan::BelongsInside(const PlannedMount& mount) const {
@@ -283,6 +305,12 @@ Result<> MountPlan::Attach(int root) {
 Result<> MountPlan::AttachOne(PlannedMount& mount, int root) {
   bool takes_mode = IsTmpfs(mount) && !mount.options.HasData("mode") &&
                     sys::OpenInRoot(root, mount.destination, O_PATH).has_value();
+  if (!mount.source_inside.empty()) {
+    UniqueFd source = TRY(sys::OpenInRoot(root, mount.source_inside, O_PATH));
+    mount.tree = TRY(CloneSource(mount, source));
+    if (sys::HasMountSetattr())
+      TRY(ApplyAttributes(mount, -1));
+  }
   UniqueFd target;
   if (IsPseudo(*mount.spec) && !mount.options.bind) {
     // Exactly /proc or /sys, and a real directory: a link there would redirect everything that is

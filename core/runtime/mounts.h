@@ -22,8 +22,9 @@ struct PlannedMount {
   const oci::Mount* spec;
   std::string destination;  // cleaned
   MountOptions options;
-  UniqueFd tree;                                   // detached until attached
-  UniqueFd source;                                 // with "copyup", "tmpcopyup": to be written to
+  UniqueFd tree;              // detached until attached
+  std::string source_inside;  // path in the container, of what only an earlier mount brings there
+  UniqueFd source;            // with "copyup", "tmpcopyup": to be written to
   sys::CreateAs kind = sys::CreateAs::kDirectory;  // what its target has to be
 };
 
@@ -56,6 +57,7 @@ class MountPlan {
 
  private:
   Result<> OpenOne(PlannedMount& mount, const std::string& bundle, const std::string& cgroup_root);
+  std::string InsideOf(const std::string& path, const std::string& bundle) const;
   Result<> OpenFileSystem(PlannedMount& mount);
   bool BelongsInside(const PlannedMount& mount) const;
   Result<UniqueFd> OpenToFill(const PlannedMount& mount, const std::string& path);

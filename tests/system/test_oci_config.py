@@ -180,3 +180,31 @@ def test_network_devices_that_cannot_move(box, devices, says):
 def test_network_devices_need_a_network_namespace(box):
     box.config['linux']['namespaces'] = [entry for entry in box.config['linux']['namespaces'] if entry['type'] != 'network']
     with_devices(box, 'true', {'here0': {}}).fails(1, 'linux.netDevices need a network namespace')
+
+
+def bind(source, destination):
+    return {'destination': destination, 'type': 'bind', 'source': source, 'options': ['bind']}
+
+
+@BOTH
+def test_a_source_that_an_earlier_mount_brings(box):
+    """Mounts are made in their order, and a source may lie below the root file system, which an earlier one is mounted in."""
+    root = box.config['root']['path']
+    box.machine.run(['mkdir', '-p', f'{box.bundle}/given/deep']).ok()
+    box.machine.write(f'{box.bundle}/given/deep/file', 'as given\n')
+    box.machine.shell(f'ln -s /tmp/given/deep {box.bundle}/given/way; ln -s /etc {box.bundle}/given/out').ok()
+    box.config['mounts'] += [bind('given', '/tmp/given'), bind(f'{root}/tmp/given/deep', '/tmp/again'),
+                             bind(f'{root}//tmp/given/way/file', '/tmp/one')]
+    assert output(box, 'cat', '/tmp/again/file', '/tmp/one') == 'as given\n' * 2
+    # Links lead nowhere but into the container, and what nobody brings is missing.
+    own = box.machine.read(f'{root}/etc/passwd').decode()
+    box.config['mounts'][-1] = bind(f'{root}/tmp/given/out/passwd', '/tmp/passwd')
+    assert output(box, 'cat', '/tmp/passwd') == own
+    for missing in (f'{root}/tmp/given/none', f'{root}/../none', '/nowhere'):
+        box.config['mounts'][-1] = bind(missing, '/tmp/x')
+        box.write()
+        box.run('run', '--bundle', box.bundle, 'bad').fails(1, f'mount {missing} on /tmp/x: .*No such file')
+    # Before the mount that brings it there is nothing.
+    box.config['mounts'][-1:] = [bind(f'{root}/tmp/late/deep', '/tmp/x'), bind('given', '/tmp/late')]
+    box.write()
+    box.run('run', '--bundle', box.bundle, 'bad').fails(1, 'No such file')

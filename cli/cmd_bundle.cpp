@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "cli/commands.h"
@@ -15,6 +16,7 @@
 #include "core/oci/archive_spec.h"
 #include "core/oci/platform.h"
 #include "engine/config.h"
+#include "engine/image_trust.h"
 #include "net/registry/client.h"
 #include "ota/release.h"
 #include "ota/release_artifact.h"
@@ -45,7 +47,8 @@ class Bundle {
     clients_.push_back(
         std::make_unique<registry::Client>(options_, image, std::move(credentials), nullptr));
     auto first = TRY(clients_.back()->GetManifest());
-    index_.push_back({first.digest, first.bytes.size(), image.Canonical(), {}});
+    index_.push_back({first.digest, first.bytes.size(), image.Canonical(), {}, first.media_type});
+    TRY_CTX("signatures", AddSignatures(first.digest));
     if (TRY(oci::KindOf(first.media_type, first.bytes)) == oci::DocumentKind::kManifest)
       return AddManifest(first);
     auto entries = TRY(oci::ParseIndex(first.bytes, first.media_type)).manifests;
@@ -73,6 +76,8 @@ class Bundle {
       TRY(Out(store::TarDirHeader(name)));
     for (const auto& [digest, content] : documents_)
       TRY(File(oci::BlobPath(digest), content));
+    for (const auto& [name, content] : signatures_)
+      TRY(File(Cat(engine::kSignatures, name), content));
     for (const Layer& layer : layers_)
       TRY_CTX(layer.descriptor.digest.string(), Stream(layer));
     return Out(store::TarEnd());
@@ -91,6 +96,43 @@ class Bundle {
     return platforms_.empty() || std::ranges::any_of(platforms_, [&](const oci::Platform& wanted) {
              return oci::PlatformScore(wanted, offered) > 0;
            });
+  }
+
+  // Keeps what was asked for.
+  class Signatures final : public engine::RegistrySignatures {
+   public:
+    explicit Signatures(Bundle& bundle)
+        : RegistrySignatures(*bundle.clients_.back()), bundle_(bundle) {}
+    Result<std::string> Referrers(const Digest& image) override {
+      return Named(engine::ReferrersTag(image), RegistrySignatures::Referrers(image));
+    }
+    Result<std::string> Tagged(const Digest& image) override {
+      return Named(engine::SignatureTag(image), RegistrySignatures::Tagged(image));
+    }
+    Result<std::string> Manifest(const Digest& digest) override {
+      return Keep(digest, RegistrySignatures::Manifest(digest));
+    }
+    Result<std::string> Blob(const oci::Descriptor& blob) override {
+      return Keep(blob.digest, RegistrySignatures::Blob(blob));
+    }
+
+   private:
+    Result<std::string> Named(const std::string& name, Result<std::string> content) {
+      if (content && !content->empty())
+        bundle_.signatures_[name] = *content;
+      return content;
+    }
+    Result<std::string> Keep(const Digest& digest, Result<std::string> content) {
+      if (content)
+        bundle_.AddDocument(digest, *content);
+      return content;
+    }
+    Bundle& bundle_;
+  };
+
+  Result<> AddSignatures(const Digest& image) {
+    Signatures signatures(*this);
+    return engine::ReadSignatures(signatures, image);
   }
 
   Result<> AddManifest(const registry::FetchedManifest& fetched) {
@@ -142,6 +184,7 @@ class Bundle {
   std::vector<std::unique_ptr<registry::Client>> clients_;
   std::vector<oci::NamedManifest> index_;
   std::vector<std::pair<Digest, std::string>> documents_;
+  std::map<std::string, std::string> signatures_;  // and lists of them, by name
   std::vector<Layer> layers_;
   std::set<Digest> known_;
   int fd_ = -1;

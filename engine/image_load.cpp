@@ -40,11 +40,40 @@ class PacedSource final : public ByteSource {
   Pace pace_;
 };
 
+// Those a bundle of a release has along (engine/update/bundle.h).
+class ArchivedSignatures final : public SignatureSource {
+ public:
+  explicit ArchivedSignatures(const ArchiveParts& parts) : parts_(parts) {}
+  Result<std::string> Referrers(const Digest& image) override {
+    return Optional(Cat(kSignatures, ReferrersTag(image)));
+  }
+  Result<std::string> Tagged(const Digest& image) override {
+    return Optional(Cat(kSignatures, SignatureTag(image)));
+  }
+  Result<std::string> Manifest(const Digest& digest) override {
+    return Whole(oci::BlobPath(digest));
+  }
+  Result<std::string> Blob(const oci::Descriptor& blob) override {
+    return Whole(oci::BlobPath(blob.digest));
+  }
+
+ private:
+  Result<std::string> Optional(const std::string& path) const {
+    return parts_.Has(path) ? Whole(path) : Result<std::string>();
+  }
+  Result<std::string> Whole(const std::string& path) const {
+    return std::string(TRY(parts_.Document(path)));
+  }
+
+  const ArchiveParts& parts_;
+};
+
 class LoadJob {
  public:
-  // `pinned`: take these and no others; null: all there are.
-  LoadJob(store::Store& store, const std::vector<registry::Reference>* pinned)
-      : store_(store), pinned_(pinned) {}
+  // `pinned`: take these and no others, signed as `policy` asks for; null: all there are.
+  LoadJob(store::Store& store, const SignaturePolicy& policy,
+          const std::vector<registry::Reference>* pinned)
+      : store_(store), policy_(policy), pinned_(pinned) {}
 
   Result<std::vector<LoadedImage>> Run(ByteSource& archive) {
     auto transaction = TRY(store_.Begin());
@@ -88,6 +117,8 @@ class LoadJob {
       std::string name = reference.Canonical();
       oci::Descriptor descriptor;
       descriptor.digest = *reference.digest;
+      if (const std::string& keys = KeysFor(policy_, reference); !keys.empty())
+        TRY(CheckSigned(ArchivedSignatures(*parts_), reference, descriptor.digest, keys));
       auto manifest = TRY_CTX(name, FindManifest(descriptor, 0));
       Candidate* image = TRY_CTX(name, TakeManifest(manifest));
       TRY_CTX(name, CheckPlatform(*image));
@@ -258,6 +289,7 @@ class LoadJob {
   }
 
   store::Store& store_;
+  const SignaturePolicy& policy_;
   const std::vector<registry::Reference>* pinned_;
   const ArchiveParts* parts_ = nullptr;
   std::vector<Candidate> images_;
@@ -268,22 +300,16 @@ class LoadJob {
 Result<std::vector<LoadedImage>> Images::Load(ByteSource& archive, const CancelFlag& cancel) {
   TRY(BeginTransfer(cancel, TransferKind::kArchive));
   PacedSource paced(archive, pressure_);
-  auto result = LoadJob(*store_, nullptr).Run(paced);
+  auto result = LoadJob(*store_, signatures_, nullptr).Run(paced);
   EndTransfer(cancel, TransferKind::kArchive);
   return result;
 }
 
 Result<> Images::LoadPinned(ByteSource& archive, const std::vector<registry::Reference>& images,
                             const CancelFlag& cancel) {
-  for (const registry::Reference& image : images) {
-    if (!KeysFor(signatures_, image).empty())
-      return Fail(Errc::kDenied, Cat(image.Familiar(),
-                                     " has to be signed by [signatures], and signatures of "
-                                     "images in archives are not supported by wherry"));
-  }
   TRY(BeginTransfer(cancel, TransferKind::kArchive));
   PacedSource paced(archive, pressure_);
-  auto result = LoadJob(*store_, &images).Run(paced);
+  auto result = LoadJob(*store_, signatures_, &images).Run(paced);
   EndTransfer(cancel, TransferKind::kArchive);
   TRY(std::move(result));
   return {};

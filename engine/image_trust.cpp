@@ -17,19 +17,35 @@ constexpr int kMostSignatures = 16;
 
 const std::string kNothing;
 
+// What is not there is no error.
+Result<std::string> Optional(Result<registry::FetchedManifest> fetched) {
+  if (fetched)
+    return std::move(fetched->bytes);
+  if (fetched.error().code() == Errc::kNotFound)
+    return "";
+  return std::unexpected(std::move(fetched).error());
+}
+
 // Looks at signatures until one is good.
 class Search {
  public:
-  Search(registry::Client& client, const Digest& image, std::vector<ota::PublicKey> keys)
-      : client_(client), image_(image), keys_(std::move(keys)) {}
+  Search(SignatureSource& source, const Digest& image, std::vector<ota::PublicKey> keys)
+      : source_(source), image_(image), keys_(std::move(keys)) {}
 
+  Result<> Run() {
+    TRY(Bundles());
+    if (found_)
+      return {};
+    std::string tagged = TRY(source_.Tagged(image_));
+    return tagged.empty() ? Result<>() : Layers(tagged, kSimpleType);
+  }
   bool found() const { return found_; }
   // Why the last one was not good.
   const std::string& problem() const { return problem_; }
 
-  // The bundles among what refers to the image (distribution-spec 1.1, "Listing Referrers").
+ private:
   Result<> Bundles() {
-    auto index = TRY(Optional(client_.GetReferrers(image_)));
+    std::string index = TRY(source_.Referrers(image_));
     if (index.empty())
       return {};
     JsonDocument document = TRY(JsonDocument::Parse(index, "the list of referrers"));
@@ -39,26 +55,10 @@ class Search {
       if ((!type.empty() && !type.starts_with(kBundleType)) || found_ || left-- == 0)
         continue;
       Digest digest = TRY(Digest::Parse(entry["digest"].str()));
-      auto manifest = TRY(client_.GetManifest(digest));
-      TRY(Layers(manifest.bytes, kBundleType));
+      std::string manifest = TRY(source_.Manifest(digest));
+      TRY(Layers(manifest, kBundleType));
     }
     return {};
-  }
-
-  // The manifest under the image's own tag for signatures.
-  Result<> SignatureTag() {
-    auto manifest = TRY(Optional(client_.GetManifestByTag(Cat("sha256-", image_.hex(), ".sig"))));
-    return manifest.empty() ? Result<>() : Layers(manifest, kSimpleType);
-  }
-
- private:
-  // What is not there is no error.
-  static Result<std::string> Optional(Result<registry::FetchedManifest> fetched) {
-    if (fetched)
-      return std::move(fetched->bytes);
-    if (fetched.error().code() == Errc::kNotFound)
-      return "";
-    return std::unexpected(std::move(fetched).error());
   }
 
   Result<> Layers(const std::string& manifest, std::string_view type) {
@@ -70,7 +70,7 @@ class Search {
       oci::Descriptor descriptor;
       descriptor.digest = TRY(Digest::Parse(layer["digest"].str()));
       descriptor.size = static_cast<uint64_t>(std::max<int64_t>(layer["size"].integer(), 0));
-      std::string blob = TRY(client_.GetBlob(descriptor));
+      std::string blob = TRY(source_.Blob(descriptor));
       Judge(type == kBundleType ? ota::CheckBundle(blob, image_, keys_)
                                 : ota::CheckSimpleSigning(
                                       blob, layer["annotations"][kSignature].str(), image_, keys_));
@@ -84,7 +84,7 @@ class Search {
       problem_ = result.error().message();
   }
 
-  registry::Client& client_;
+  SignatureSource& source_;
   const Digest& image_;
   std::vector<ota::PublicKey> keys_;
   bool found_ = false;
@@ -108,16 +108,43 @@ const std::string& KeysFor(const SignaturePolicy& policy, const registry::Refere
   return *keys;
 }
 
-Result<> CheckSigned(registry::Client& client, const registry::Reference& image,
+std::string SignatureTag(const Digest& image) {
+  return Cat(ReferrersTag(image), ".sig");
+}
+
+std::string ReferrersTag(const Digest& image) {
+  return Cat("sha256-", image.hex());
+}
+
+Result<std::string> RegistrySignatures::Referrers(const Digest& image) {
+  return Optional(client_.GetReferrers(image));
+}
+
+Result<std::string> RegistrySignatures::Tagged(const Digest& image) {
+  return Optional(client_.GetManifestByTag(SignatureTag(image)));
+}
+
+Result<std::string> RegistrySignatures::Manifest(const Digest& digest) {
+  registry::FetchedManifest manifest = TRY(client_.GetManifest(digest));
+  return std::move(manifest.bytes);
+}
+
+Result<std::string> RegistrySignatures::Blob(const oci::Descriptor& blob) {
+  return client_.GetBlob(blob);
+}
+
+Result<> CheckSigned(SignatureSource&& source, const registry::Reference& image,
                      const Digest& digest, const std::string& keys) {
-  Search search(client, digest, TRY(ota::LoadKeys(keys)));
-  TRY(search.Bundles());
-  if (!search.found())
-    TRY(search.SignatureTag());
+  Search search(source, digest, TRY(ota::LoadKeys(keys)));
+  TRY(search.Run());
   if (search.found())
     return {};
   return Fail(Errc::kDenied, Cat(image.Familiar(), " (", digest.string(),
                                  ") has to be signed by a key in ", keys, ": ", search.problem()));
+}
+
+Result<> ReadSignatures(SignatureSource& source, const Digest& image) {
+  return Search(source, image, {}).Run();
 }
 
 }  // namespace wherry::engine

@@ -89,7 +89,7 @@ class PullJob {
     auto first = TRY(client_.GetManifest());
     pulled_digest_ = first.digest;
     if (!keys_.empty())
-      TRY(CheckSigned(client_, reference, pulled_digest_, keys_));
+      TRY(CheckSigned(RegistrySignatures(client_), reference, pulled_digest_, keys_));
     TRY(Tell({Cat("Pulling from ", RepositoryPath()), reference.TagOrDigest()}));
     auto manifest = TRY_CTX(reference.Familiar(), ResolvePlatform(std::move(first)));
     bool known = store_->Find(manifest.digest) != nullptr && store_->Sound(manifest.digest);

@@ -109,7 +109,7 @@ std::string IndexJson(std::span<const NamedManifest> manifests) {
   json.Object().Field("schemaVersion", 2).Field("mediaType", kOciIndex);
   json.Key("manifests").Array();
   for (const NamedManifest& manifest : manifests) {
-    WriteDescriptor(json, kOciManifest, manifest.digest, manifest.size);
+    WriteDescriptor(json, manifest.media_type, manifest.digest, manifest.size);
     if (!manifest.name.empty()) {
       json.Key("annotations").Object();
       json.Field(kFullNameAnnotation, manifest.name).Field(kRefNameAnnotation, manifest.tag).End();

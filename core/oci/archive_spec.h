@@ -48,6 +48,7 @@ struct NamedManifest {
   uint64_t size = 0;
   std::string name;  // "docker.io/library/nginx:1"; empty: none
   std::string tag;   // "1"
+  std::string media_type{kOciManifest};
 };
 std::string LayoutJson();
 std::string IndexJson(std::span<const NamedManifest> manifests);

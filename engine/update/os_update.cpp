@@ -33,7 +33,7 @@ Result<> OsUpdate::Write(const ota::OsImage& image, const ota::CancelFlag& cance
   registry::Client client(config_->registry, image.image, std::move(credentials), cancel.get());
   registry::FetchedManifest manifest = TRY(client.GetManifest());
   if (const std::string& keys = KeysFor(config_->signatures, image.image); !keys.empty())
-    TRY(CheckSigned(client, image.image, manifest.digest, keys));
+    TRY(CheckSigned(RegistrySignatures(client), image.image, manifest.digest, keys));
   oci::Descriptor layer = TRY(ota::OnlyLayer(manifest.bytes, "an operating system's image"));
   std::unique_ptr<ByteSource> blob = TRY(client.OpenBlob(layer));
   store::Limits limits = config_->store.limits;

@@ -3,9 +3,12 @@
 import io
 import json
 import tarfile
+import uuid
 
 import pytest
 
+from harness import cosign
+from images import reference
 from test_updates import BOTH, SLEEP, Device, device_config
 
 pytestmark = pytest.mark.machines('host-net')
@@ -162,3 +165,34 @@ def test_what_is_wrong_with_a_bundle(maker, device):
     foreign = bundle(maker, 3, maker.app('web', *SLEEP), key='foreign')
     device.refuses(foreign, 'is signed by no key this device trusts for releases')
     assert device.apply(path).code == 0
+
+
+@pytest.mark.parametrize('form', ['tag', 'bundle'])
+def test_images_that_have_to_be_signed(maker, new_engine, registry, form):
+    device = Stranger(new_engine, registry, maker)
+    machine, directory = maker.machine, device.engine.dir
+    machine.run(['mkdir', f'{directory}/image-keys']).ok()
+    machine.shell(f'cp {maker.engine.dir}/maker.pub {directory}/image-keys/').ok()
+    machine.write(f'{directory}/conf.d/signatures.conf', f'[signatures "{registry.name}"]\nkeys = {directory}/image-keys\n')
+    device.engine.stop()
+    device.engine.start()
+    repository, busybox = f'signed/{uuid.uuid4().hex[:8]}', reference.load('busybox')['latest']
+    registry.push(repository, 'latest', busybox)
+    digest = busybox.digest
+    app = maker.app('web', *SLEEP, image=f'{registry.name}/{repository}@{digest}')
+    device.refuses(bundle(maker, 1, app), f'{repository}.*{digest}.* has to be signed by a key in .*: it has no signature')
+    tag, signed = cosign.tag(digest, '.sig' if form == 'tag' else ''), None
+    for key, sequence in (('other', 2), ('maker', 3)):
+        if key == 'other':
+            maker.cli('release', 'keygen', f'{maker.engine.dir}/other').ok()
+        file = f'{maker.engine.dir}/{key}.key'
+        signed = cosign.simple(file, cosign.payload(digest)) if form == 'tag' else cosign.bundle(file, cosign.statement(digest))
+        registry.push(repository, tag, signed)
+        path = bundle(maker, sequence, app)
+        if key == 'other':
+            device.refuses(path, 'it is signed by another key')
+    device.refuses(changed(machine, path, lambda n, c: None if n == f'signatures/{tag}' else c), 'it has no signature')
+    device.refuses(changed(machine, path, lambda n, c: None if n.endswith(signed.parts[-1].digest[7:]) else c), 'bundle: ')
+    maker.cli('load', '-i', path).ok()  # an archive of images as before
+    assert device.apply(path).code == 0
+    assert device.running() == ['web']

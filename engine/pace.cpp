@@ -17,8 +17,11 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kWork{100};
-constexpr milliseconds kShortestPause{25};
-constexpr milliseconds kLongestPause{900};  // so a tenth of the speed is left
+// Pauses in quarters of the work before them.
+constexpr unsigned int kShortestPause = 1;
+constexpr unsigned int kLongestPause = 9 * 4;  // so a tenth of the speed is left
+// The network may have been what was waited for, and the registry waits meanwhile.
+constexpr std::chrono::seconds kMostPause{2};
 constexpr size_t kMaxPressureFile = 4096;
 
 }  // namespace
@@ -43,21 +46,23 @@ void Pace::Wait() {
   if (pressure_.empty())
     return;
   auto now = Uptime();
-  if (looked_.count() != 0 && now - looked_ < kWork)
+  if (resumed_.count() != 0 && now - resumed_ < kWork)
     return;
   uint64_t stalled = StalledMicros();
-  bool first = looked_.count() == 0 || stalled < stalled_;
+  bool first = resumed_.count() == 0 || stalled < stalled_;
   std::chrono::microseconds since(first ? 0 : stalled - stalled_);
   if (since * 10 > now - looked_ && !first)
-    pause_ = std::clamp<std::chrono::nanoseconds>(pause_ * 2, kShortestPause, kLongestPause);
+    pause_ = std::clamp(pause_ * 2, kShortestPause, kLongestPause);
   else
-    pause_ = pause_ > kShortestPause ? pause_ / 2 : std::chrono::nanoseconds(0);
-  if (pause_.count() > 0) {
-    std::this_thread::sleep_for(pause_);
-    stalled = StalledMicros();
-  }
-  looked_ = Uptime();
+    pause_ /= 2;
+  auto worked = now - resumed_;
+  looked_ = resumed_ = now;
   stalled_ = stalled;
+  if (pause_ > 0 && !first) {
+    std::this_thread::sleep_for(
+        std::min<std::chrono::nanoseconds>(worked / 4 * pause_, kMostPause));
+    resumed_ = Uptime();
+  }
 }
 
 }  // namespace wherry::engine

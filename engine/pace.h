@@ -17,8 +17,10 @@ class Pace {
   // container runs: never waits.
   explicit Pace(std::string pressure) : pressure_(std::move(pressure)) {}
 
-  // Called again and again by a thread that writes. Waits after each tenth of a second of work: up
-  // to 0.9 s when containers stood still for more than a tenth of it, not at all when they did not.
+  // Called again and again by a thread that writes. Waits after each tenth of a second of work, or
+  // longer where the kernel held it up: up to nine times as long, at most 2 s, when containers
+  // stood still for more than a tenth of the time since it last looked, not at all when they did
+  // not. That includes the wait: what was written is written back then.
   void Wait();
 
  private:
@@ -27,7 +29,8 @@ class Pace {
   const std::string pressure_;
   std::chrono::nanoseconds looked_{};
   uint64_t stalled_ = 0;  // then
-  std::chrono::nanoseconds pause_{};
+  std::chrono::nanoseconds resumed_{};
+  unsigned int pause_ = 0;
 };
 
 }  // namespace wherry::engine

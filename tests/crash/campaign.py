@@ -122,7 +122,7 @@ def kill_machine(setting, server, judge, tally, count, randomness, seconds, know
     would have been left at some moments before."""
     with tempfile.TemporaryDirectory(prefix='wherry-crash.') as scratch:
         base, disk = pathlib.Path(scratch, 'base'), pathlib.Path(scratch, 'disk')
-        machines.make_disk(base, setting.fs)
+        machines.make_disk(base, setting.fs, setting.verity)
         for number in range(count):
             if tally.late():
                 return

@@ -62,7 +62,7 @@ class Judge:
         self._mount = f'{self._dir}/m'
         self._socket = f'{self._dir}/s'
         machine.run(['mkdir', self._mount]).ok()
-        machine.write(f'{self._dir}/wherry.conf', server.configuration(setting.tier))
+        machine.write(f'{self._dir}/wherry.conf', server.configuration(setting))
         self._outside = None
 
     def _start(self):
@@ -183,4 +183,5 @@ def in_machine(server, setting):
 
 
 def for_setting(server, setting):
-    return on_host(server, setting) if setting.fs == 'ext4' else in_machine(server, setting)
+    """This machine's kernel need not know f2fs or fs-verity."""
+    return on_host(server, setting) if setting.fs == 'ext4' and not setting.verity else in_machine(server, setting)

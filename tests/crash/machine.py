@@ -31,10 +31,11 @@ class Setting:
     tier: str = 'auto'
     eager: bool = True
     nosync: bool = False
+    verity: bool = False
 
     def __str__(self):
         return ' '.join([f'Linux {self.kernel}', self.fs, f'tier {self.tier}', *['eager'] * self.eager,
-                         *['without syncs'] * self.nosync])
+                         *['without syncs'] * self.nosync, *['fs-verity'] * self.verity])
 
     @property
     def options(self):
@@ -46,16 +47,16 @@ def disk_bytes(kind):
     return FILE_SYSTEM[kind] + (1 << 20)
 
 
-def make_disk(path, kind):
+def make_disk(path, kind, verity=False):
     """An empty file system and room for the mark behind it."""
     size = FILE_SYSTEM[kind]
     with open(path, 'wb') as handle:
         handle.truncate(disk_bytes(kind))
     if kind == 'ext4':
-        command = ['mkfs.ext4', '-q', '-F', '-b', '4096', '-J', 'size=4', '-E',
+        command = ['mkfs.ext4', '-q', '-F', *['-O', 'verity'] * verity, '-b', '4096', '-J', 'size=4', '-E',
                    'lazy_itable_init=0,lazy_journal_init=0,nodiscard', path, f'{size >> 10}k']
     else:
-        command = ['mkfs.f2fs', '-q', '-f', '-t', '0', path, str(size >> 9)]
+        command = ['mkfs.f2fs', '-q', '-f', *['-O', 'verity'] * verity, '-t', '0', path, str(size >> 9)]
     subprocess.run(command, check=True, timeout=60, stdout=subprocess.DEVNULL)
 
 
@@ -75,8 +76,9 @@ class Server:
             client.push(repository, tag, image)
         self.name = f'{scenario.REGISTRY}:{self._registry.port}'
 
-    def configuration(self, tier='auto'):
-        return f'[registry "{self.name}"]\ninsecure = true\n[store]\ntier = {tier}\n'
+    def configuration(self, setting):
+        verity = 'require' if setting.verity else 'off'
+        return f'[registry "{self.name}"]\ninsecure = true\n[store]\ntier = {setting.tier}\nfs-verity = {verity}\n'
 
     def close(self):
         self._registry.close()
@@ -86,7 +88,7 @@ def boot(setting, server, arguments, memory=384):
     """A machine with the program under test and one more disk given by QEMU's arguments."""
     hosts = f'127.0.0.1 localhost\n{HOST} {scenario.REGISTRY}\n'
     guest = compiler.static_program(pathlib.Path(__file__).with_name('guest.cpp'), 'arm64')
-    files = {'etc/hosts': (hosts, 0o644), 'etc/wherry.conf': (server.configuration(setting.tier), 0o644),
+    files = {'etc/hosts': (hosts, 0o644), 'etc/wherry.conf': (server.configuration(setting), 0o644),
              'bin/crash-guest': (guest, 0o755)}
     vm = Vm(kernel=setting.kernel, memory=memory, cpus=1, disk=0, binaries=paths.build_dir('aarch64'),
             files=files, devices=arguments)
@@ -115,7 +117,7 @@ class Recording:
             raise
 
     def _record(self, server):
-        make_disk(self.base, self.setting.fs)
+        make_disk(self.base, self.setting.fs, self.setting.verity)
         disk = self.dir / 'disk'
         shutil.copyfile(self.base, disk)
         self.log.touch()

@@ -50,6 +50,7 @@ constexpr Call kCalls[] = {
     {"openat2", SYS_openat2},
     {"pidfd_open", SYS_pidfd_open},
     {"pidfd_send_signal", SYS_pidfd_send_signal},
+    {"quotactl_fd", 443},  // newer than some headers
     {"statx", SYS_statx},
 };
 

@@ -1,5 +1,6 @@
 """How much a container may write to its own layer."""
 
+import oci_box
 import pytest
 
 from disks import Disk
@@ -29,7 +30,7 @@ def write(size):
     return ['dd', 'if=/dev/zero', 'of=/file', 'bs=100000', f'count={size // 100000}']
 
 
-@pytest.mark.machines('vm-6.12')
+@pytest.mark.machines('vm-6.12', 'vm-6.1')
 @pytest.mark.parametrize('kind', ['ext4 with quotas', 'xfs with quotas'])
 def test_limit(engine_on, kind):
     engine = engine_on(kind, '[containers]\nstorage-size = 3m\n')
@@ -61,3 +62,13 @@ def test_refused_where_there_are_no_quotas(engine):
         assert word in refused.err
     for option, said in (('size=1k', 'at least 1m'), ('inodes=1', 'Unknown option inodes'), ('size=many', 'size')):
         assert said in engine.wherry('create', '--storage-opt', option, engine.busybox).fails(125).err
+
+
+@pytest.mark.machines('host')
+def test_refused_by_an_older_kernel(machine, new_engine, registry):
+    old = new_engine(new_engine.trust(registry.name), runner=[oci_box.helper(machine, 'old_kernel'), 'quotactl_fd'])
+    old.login(registry.name)
+    image = f'{registry.name}/hello'
+    old.wherry('pull', '-q', image).ok()
+    assert 'no quotactl_fd (Linux 5.14)' in old.wherry('create', '--storage-opt', 'size=10m', image).fails(125).err
+    old.wherry('create', image).ok()

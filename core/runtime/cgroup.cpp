@@ -13,6 +13,7 @@
 #include "core/runtime/controllers.h"
 #include "core/runtime/device_filter.h"
 #include "core/sys/bpf.h"
+#include "core/sys/kernel.h"
 
 namespace wherry::runtime {
 
@@ -138,6 +139,15 @@ std::string WhyMissing(const sys::CgroupHost& host, const std::string& path,
 
 Result<> WriteLimit(const sys::CgroupHost& host, const std::string& path, int dir,
                     const CgroupWrite& write) {
+  // There the throttling takes a time of 0 for one in the future while the counter of ticks has its
+  // highest bit set, which is the first five minutes after boot and half of the days, and BUG_ON
+  // stops the machine.
+  if (write.file == "io.max" && sys::KernelHas32Bits()) {
+    return Fail(Errc::kUnsupported,
+                Cat("cannot set io.max to \"", write.value,
+                    "\": kernels of 32 bits crash when they slow a device down; leave the rate "
+                    "out, or use a kernel of 64 bits"));
+  }
   auto written = WriteExistingAt(dir, write.file, write.value);
   if (written)
     return {};

@@ -1,6 +1,7 @@
 #include "core/sys/kernel.h"
 
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -37,6 +38,16 @@ Result<> CheckKernel() {
                                         call.since, "), and no seccomp filter that hides it"));
   }
   return {};
+}
+
+bool KernelHas32Bits() {
+  if constexpr (sizeof(long) == 8)
+    return false;
+  utsname name{};
+  uname(&name);
+  std::string_view machine = name.machine;
+  // armv8l is what a kernel of 64 bits calls itself to programs that ask for one of 32.
+  return machine.find("64") == machine.npos && machine != "armv8l";
 }
 
 }  // namespace wherry::sys

@@ -1,4 +1,4 @@
-// Whether the running kernel can do what nothing here has a way around.
+// What of the running kernel nothing here has a way around.
 #pragma once
 
 #include "core/base/result.h"
@@ -10,5 +10,8 @@ namespace wherry::sys {
 // for clone3, openat2, close_range, mount_setattr and the file cgroup.kill; exec needs setns by
 // pidfd, which is Linux 5.8.
 Result<> CheckKernel();
+
+// Its own bits: programs of 32 bits also run on kernels of 64.
+bool KernelHas32Bits();
 
 }  // namespace wherry::sys

@@ -16,7 +16,7 @@ import termios
 import threading
 import time
 
-from . import keys, netns, paths
+from . import keys, netns, oci, paths
 from .names import EmptyNameServer
 
 
@@ -238,6 +238,11 @@ class Machine(abc.ABC):
     def program(self, name):
         """The path of a program of the build under test, as it is seen here."""
 
+    @property
+    def oci_arch(self):
+        """What the image specification calls the architecture."""
+        return oci.PLATFORMS.get(self.arch, (self.arch,))[0]
+
     def run(self, argv, input=None, timeout=30, env=None):
         """Runs a command to its end; returns its Result."""
         process = self.start(argv, env)
@@ -378,13 +383,13 @@ class LocalMachine(Machine):
 class VmMachine(Machine):
     """A booted virtual machine."""
 
-    arch = 'arm64'
     registry_host = '10.0.2.2'
     limits = True
     slow = 8
 
     def __init__(self, vm):
         self.vm = vm
+        self.arch = vm.arch.name
         self.name = f'vm-{vm.kernel}'
 
     def reach(self, port):

@@ -79,8 +79,14 @@ def layer(tar, compression='gzip', types=None):
     return Blob((types or OCI)[compression], compress(tar, compression), digest_of(tar))
 
 
+# Debian's names that the image specification has not, or that go with a variant.
+PLATFORMS = {'arm64': ('arm64', 'v8'), 'armhf': ('arm', 'v7')}
+
+
 def config(layers, arch='amd64', types=None, variant=None, **options):
     """The image configuration; `options` are fields of its "config" object (Cmd, Env, ...)."""
+    arch, usual_variant = PLATFORMS.get(arch, (arch, None))
+    variant = variant or usual_variant
     value = {
         'architecture': arch, 'os': 'linux', 'created': '2023-11-14T22:13:20Z',
         'config': {'Env': ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'],
@@ -89,8 +95,8 @@ def config(layers, arch='amd64', types=None, variant=None, **options):
         'history': [{'created': '2023-11-14T22:13:20Z', 'created_by': 'tests/images'}
                     for _ in layers],
     }
-    if variant or arch == 'arm64':
-        value['variant'] = variant or 'v8'
+    if variant:
+        value['variant'] = variant
     return Blob((types or OCI)['config'], to_json(value))
 
 
@@ -108,9 +114,10 @@ def image(layers, arch='amd64', types=None, **options):
 
 
 def platform(arch, variant=None):
+    arch, usual_variant = PLATFORMS.get(arch, (arch, None))
     value = {'architecture': arch, 'os': 'linux'}
-    if variant or arch == 'arm64':
-        value['variant'] = variant or 'v8'
+    if variant or usual_variant:
+        value['variant'] = variant or usual_variant
     return value
 
 

@@ -28,6 +28,8 @@ namespace {
 
 #ifdef __x86_64__
 constexpr uint32_t kArch = AUDIT_ARCH_X86_64;
+#elif defined(__arm__)
+constexpr uint32_t kArch = AUDIT_ARCH_ARM;
 #else
 constexpr uint32_t kArch = AUDIT_ARCH_AARCH64;
 #endif

@@ -3,7 +3,6 @@
 import struct
 
 BASE = 0x400000
-HEADERS = 64 + 56
 
 
 def _amd64(text):
@@ -30,17 +29,35 @@ def _arm64(text):
     return struct.pack('<8I', *words)
 
 
-MACHINES = {'amd64': (62, _amd64), 'arm64': (183, _arm64)}
+def _armhf(text):
+    words = [0xe3a07004,                        # mov r7, #4 (write)
+             0xe3a00001,                        # mov r0, #1
+             0xe28f1010,                        # add r1, pc, #16: text, 6 instructions further
+             0xe3a02000 | len(text),            # mov r2, length
+             0xef000000,                        # svc #0
+             0xe3a07001,                        # mov r7, #1 (exit)
+             0xe3a00000,                        # mov r0, #0
+             0xef000000]                        # svc #0
+    return struct.pack('<8I', *words)
+
+
+# Bits, machine and flags of the header, and the code.
+MACHINES = {'amd64': (64, 62, 0, _amd64), 'arm64': (64, 183, 0, _arm64), 'armhf': (32, 40, 0x05000400, _armhf)}
 
 
 def program(arch, text):
     """The file for an architecture."""
-    machine, code_of = MACHINES[arch]
+    bits, machine, flags, code_of = MACHINES[arch]
     text = text.encode()
     code = code_of(text)
-    size = HEADERS + len(code) + len(text)
-    header = (b'\x7fELF\x02\x01\x01' + b'\0' * 9 +
-              struct.pack('<HHIQQQIHHHHHH', 2, machine, 1, BASE + HEADERS, 64, 0, 0, 64, 56, 1,
-                          64, 0, 0))
-    segment = struct.pack('<IIQQQQQQ', 1, 5, 0, BASE, BASE, size, size, 0x10000)
+    header_size, segment_size, wide = (64, 56, 'Q') if bits == 64 else (52, 32, 'I')
+    headers = header_size + segment_size
+    size = headers + len(code) + len(text)
+    header = (b'\x7fELF' + bytes([bits // 32, 1, 1]) + b'\0' * 9 +
+              struct.pack(f'<HHI3{wide}I6H', 2, machine, 1, BASE + headers, header_size, 0, flags, header_size,
+                          segment_size, 1, header_size, 0, 0))
+    where = struct.pack(f'<6{wide}', 0, BASE, BASE, size, size, 0x10000)
+    load, access = struct.pack('<I', 1), struct.pack('<I', 5)
+    # With 32 bits, the flags are the last but one.
+    segment = load + access + where if bits == 64 else load + where[:-4] + access + where[-4:]
     return header + segment + code + text

@@ -13,7 +13,8 @@ from . import elf
 
 # Version v1 is the release as first published, v2 has what was fixed since on top.
 SUITES = {'v1': ['{}'], 'v2': ['{}', '{}-updates', '{}-security']}
-ARCHES = ('amd64', 'arm64')
+ARCHES = ('amd64', 'arm64', 'armhf')
+DEBIAN_ARCHES = ARCHES[:2]  # of the sets that are large
 
 PASSWD = 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n' \
          'tester:x:1234:1235:tester:/home/tester:/bin/sh\n'
@@ -213,12 +214,12 @@ def build_set(name, version):
         boxes = {arch: busybox(version, arch) for arch in ARCHES}
         return {'busybox': _variants(boxes), 'hello': _variants({a: hello(a) for a in ARCHES}),
                 'probe': {'latest': oci.index([(probe(a), oci.platform(a)) for a in ARCHES
-                                               if a in ('arm64', compiler.native_arch())])}}
+                                               if a in ('arm64', 'armhf', compiler.native_arch())])}}
     if name == 'arm':
         return {'arm': {'latest': arm()}}
-    both = {arch: debian_and_nginx(version, arch) for arch in ARCHES}
+    both = {arch: debian_and_nginx(version, arch) for arch in DEBIAN_ARCHES}
     return {kind: {'latest': oci.index([(both[arch][kind], oci.platform(arch))
-                                        for arch in ARCHES])} for kind in ('debian', 'nginx')}
+                                        for arch in DEBIAN_ARCHES])} for kind in ('debian', 'nginx')}
 
 
 def must_be_root():

@@ -2,9 +2,12 @@
 
 A test that uses `machine` (or a fixture built on it) runs on this host and in the ARM64 virtual
 machine with the newest kernel; `@pytest.mark.machines(...)` names other places: 'host', 'host-net'
-(this host with a network namespace of its own), 'vm' (newest kernel) or 'vm-6.1', 'vm-6.12'. Tests in the virtual machine carry the marker `vm`.
+(this host with a network namespace of its own), 'vm' (newest kernel), 'vm-32' (the ARM
+machine of 32 bits) or one of VMS. Tests in a virtual machine carry the marker `vm`.
+WHERRY_VM, such as armhf-6.12, names a kernel that takes the place of 6.12.
 """
 
+import os
 import pathlib
 import sys
 
@@ -20,10 +23,12 @@ from harness import registry as registries
 from harness.apischema import ABSENT, Schema
 from harness.machine import LocalMachine, VmMachine
 from images import reference
+from vm import kernel as kernels
 from vm.vm import Vm
 
-NEWEST = sys.intern('vm-6.12')
-KERNELS = {'vm-6.1': '6.1', 'vm-6.12': '6.12'}
+NEWEST = sys.intern('vm-' + os.environ.get('WHERRY_VM', '6.12'))
+VMS = tuple(f'vm-{name}' for name in kernels.KERNELS)
+ALIASES = {'vm': NEWEST, 'vm-6.12': NEWEST, 'vm-32': sys.intern('vm-armhf-6.12')}
 DEFAULT_MACHINES = ('host', 'vm')
 
 
@@ -37,17 +42,16 @@ def pytest_generate_tests(metafunc):
         return
     mark = metafunc.definition.get_closest_marker('machines')
     # pytest keeps a machine for the tests that name it by the same object.
-    names = [NEWEST if name == 'vm' else sys.intern(name)
-             for name in (mark.args if mark else DEFAULT_MACHINES)]
+    names = [ALIASES.get(name, sys.intern(name)) for name in (mark.args if mark else DEFAULT_MACHINES)]
     metafunc.parametrize('machine', [
-        pytest.param(name, id=name, marks=[pytest.mark.vm] if name in KERNELS else [])
+        pytest.param(name, id=name, marks=[pytest.mark.vm] if name in VMS else [])
         for name in names], indirect=True, scope='session')
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """All tests of one machine in a row: each machine is started once."""
-    order = ['', 'host', 'host-net', *sorted(KERNELS, reverse=True)]
+    order = ['', 'host', 'host-net', *sorted(VMS, reverse=True)]
 
     def position(item):
         return order.index(item.callspec.params.get('machine', '') if hasattr(item, 'callspec') else '')
@@ -76,7 +80,8 @@ def _start_host_net(_):
 
 def _start_vm(name):
     hosts = '127.0.0.1 localhost\n' + ''.join(f'10.0.2.2 {host}\n' for host in HOST_NAMES)
-    vm = Vm(kernel=KERNELS[name], memory=768, binaries=paths.build_dir('aarch64'),
+    kernel = name.removeprefix('vm-')
+    vm = Vm(kernel=kernel, memory=768, binaries=paths.build_dir(kernels.KERNELS[kernel].arch.preset),
             files={'etc/hosts': (hosts, 0o644)})
     vm.start()
     return VmMachine(vm)
@@ -98,7 +103,7 @@ def machine(request, authority):
 @pytest.fixture(scope='session')
 def wherry_program(machine):
     """The path of the program under test, as the machine sees it."""
-    preset = 'aarch64' if machine.name in KERNELS else 'host'
+    preset = machine.vm.arch.preset if machine.name in VMS else 'host'
     for name in ('wherry', 'wherry-shim', 'wherry-runtime'):
         program = paths.build_dir(preset) / name
         if not program.exists():

@@ -1,9 +1,11 @@
-"""File systems of their own in files, for stores whose disk is taken back in time."""
+"""File systems of their own, for stores whose disk is taken back in time: in files, and UBIFS on a flash chip."""
 
 import gzip
 import pathlib
 import subprocess
 import tempfile
+
+from harness import debs
 
 # Made on this host: a virtual machine has no programs for it.
 MAKE = {
@@ -69,3 +71,51 @@ class Disk:
     def close(self):
         self.unplug()
         self.machine.remove(self.dir)
+
+
+# A volume that takes what the chip has; the file system on it is made by the first mount.
+VOLUME = '[data]\nmode=ubi\nvol_id=0\nvol_type=dynamic\nvol_name=data\nvol_size=1MiB\nvol_flags=autoresize\n'
+CHIP = 'first_id_byte=0xec second_id_byte=0xa1 third_id_byte=0 fourth_id_byte=0x15'  # 128 MiB, pages of 2 KiB
+
+
+def _volume():
+    """What an empty chip needs to have the volume."""
+    with tempfile.TemporaryDirectory() as scratch:
+        config, image = pathlib.Path(scratch, 'config'), pathlib.Path(scratch, 'image')
+        config.write_text(VOLUME, encoding='utf-8')
+        subprocess.run(['ubinize', '-o', image, '-p', '128KiB', '-m', '2048', '-s', '512', config], check=True,
+                       env=debs.environment_with('mtd-utils'))
+        return image.read_bytes()
+
+
+class Flash:
+    """UBIFS on a NAND chip that the kernel of a virtual machine simulates in memory; one at a time."""
+
+    def __init__(self, machine):
+        self.machine = machine
+        self.mount = machine.temporary_directory()
+        machine.shell('mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug; '
+                      f'modprobe nandsim {CHIP}').ok()
+        machine.run(['dd', 'of=/dev/mtd0', 'bs=2048', 'iflag=fullblock'], input=_volume()).ok()
+        machine.shell('modprobe ubi mtd=0 && modprobe ubifs').ok()
+        self.plug()
+
+    def plug(self):
+        self.machine.run(['mount', '-t', 'ubifs', '-o', 'noatime', 'ubi0:data', self.mount]).ok()
+
+    def unplug(self):
+        self.machine.shell(f'while umount {self.mount}; do :; done')
+
+    def freeze(self):
+        """From now on nothing is written to the chip."""
+        self.machine.write('/sys/kernel/debug/ubifs/ubi0_0/ro_error', '1')
+
+    def go_back(self):
+        """As after a power cut at the time of freeze()."""
+        self.unplug()
+        self.plug()
+
+    def close(self):
+        self.unplug()
+        self.machine.shell('rmmod ubifs; rmmod ubi; rmmod nandsim')
+        self.machine.remove(self.mount)

@@ -22,7 +22,7 @@ def names(engine):
 def test_version_and_info(engine):
     version = json.loads(engine.docker('version', '--format', '{{json .}}').ok().out)
     assert version['Server']['ApiVersion'] == '1.47'
-    assert version['Server']['Os'] == 'linux' and version['Server']['Arch'] == engine.machine.arch
+    assert version['Server']['Os'] == 'linux' and version['Server']['Arch'] == engine.machine.oci_arch
     info = json.loads(engine.docker('info', '--format', '{{json .}}').ok().out)
     assert info['Images'] >= 1 and info['OSType'] == 'linux'
 

@@ -16,6 +16,7 @@ def sleeper(engine):
                                'sleep', '1000')
 
 
+@pytest.mark.machines('host', 'vm', 'vm-32')
 def test_output_and_exit_code_come_back(engine, sleeper):
     result = engine.wherry('exec', sleeper, 'sh', '-c', 'echo out; echo err >&2; exit 7')
     assert (result.code, result.out, result.err) == (7, 'out\n', 'err\n')
@@ -40,6 +41,7 @@ def test_nothing_of_the_host_is_open(engine, sleeper):
     assert len(targets) == 3 and all(target.startswith(('pipe:', '/dev/null')) for target in targets), targets
 
 
+@pytest.mark.machines('host', 'vm', 'vm-32')
 def test_same_confinement_as_the_container(engine, sleeper):
     def facts(argv):
         text = engine.wherry('exec', sleeper, *argv).ok().out
@@ -99,6 +101,7 @@ def test_it_ends_with_its_container(engine, sleeper):
     assert process.wait(15 * engine.machine.slow) == 137
 
 
+@pytest.mark.machines('host', 'vm', 'vm-32')
 def test_terminal(engine, sleeper):
     process = engine.start_wherry('exec', '-it', sleeper, 'sh', tty=(30, 100))
     process.write(b'tty; stty size; exit 5\n')

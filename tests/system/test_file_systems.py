@@ -1,12 +1,20 @@
 """The store on the file systems people use: a pull, a container, a crash; and on those it cannot use.
 
-Those this host may not know are for the virtual machine. UBIFS is not among them: Debian's arm64 kernels have it,
-but no flash chip to put it on (CONFIG_MTD_RAW_NAND, MTD_CFI, MTD_MTDRAM, MTD_BLOCK2MTD and MTD_PHRAM are not set).
+Those this host may not know are for the virtual machine. UBIFS needs the one of 32 bits: Debian's kernels for arm64 have
+no flash chip to put it on (CONFIG_MTD_RAW_NAND, MTD_CFI, MTD_MTDRAM, MTD_BLOCK2MTD and MTD_PHRAM are not set).
 """
 
-import pytest
+import os
+import random
+import time
 
-from disks import Disk
+import pytest
+from disks import Disk, Flash
+from harness import oci
+
+# How often the power is cut in a pull to UBIFS.
+CUTS = int(os.environ.get('WHERRY_CUTS', '2'))
+
 
 @pytest.fixture
 def disk(machine):
@@ -38,7 +46,7 @@ def pull_run_and_crash(engine_on, device, registry, tier):
     assert engine.wherry('run', '--rm', '--network', 'none', busybox, 'echo', 'up').ok().out == 'up\n'
     engine.wherry('pull', '-q', probe).ok()
     device.freeze()
-    engine.stop()
+    engine.kill()
     device.go_back()
     engine.start()
     assert len(engine.images()) == 2
@@ -59,6 +67,56 @@ def test_pull_run_and_crash(engine_on, disk, registry, kind, tier):
 @pytest.mark.parametrize('tier', ['auto', 'B'])
 def test_pull_run_and_crash_on_f2fs(engine_on, disk, registry, tier):
     pull_run_and_crash(engine_on, disk('f2fs'), registry, tier)
+
+
+@pytest.fixture
+def flash(machine):
+    chip = Flash(machine)
+    yield chip
+    chip.close()
+
+
+@pytest.mark.machines('vm-32')
+@pytest.mark.parametrize('tier', ['A1', 'A2', 'B'])
+def test_pull_run_and_crash_on_ubifs(engine_on, flash, registry, tier):
+    pull_run_and_crash(engine_on, flash, registry, tier)
+
+
+def files(name, sizes, source):
+    """A layer of files in a directory of that name."""
+    return oci.layer(oci.tar([oci.entry(f'{name}/{number}', data=source.randbytes(size))
+                              for number, size in enumerate(sizes)]), 'none')
+
+
+@pytest.mark.machines('vm-32')
+def test_power_cuts_in_a_pull_to_ubifs(engine_on, flash, registry, faulty_registry):
+    """What was there before stays whole, what was not finished is not visible, and a pull afterwards goes through."""
+    engine = engine_on(flash, f'[registry "{faulty_registry.name}"]\nca = {flash.machine.ca}\n').start()
+    engine.login(registry.name)
+    busybox = f'{registry.name}/busybox'
+    engine.wherry('pull', '-q', busybox).ok()
+    randomness = random.Random(5)
+    seconds = 4.0
+    for number in range(CUTS):
+        name = f'{faulty_registry.name}/thing:{number}'
+        faulty_registry.add('thing', str(number), oci.image(
+            [files(f'{number}-{part}', [3000] * 60 + [700_000] * 2, randomness) for part in range(3)], 'armhf'))
+        pull = engine.start_wherry('pull', '-q', name)
+        time.sleep(randomness.uniform(0, seconds))
+        flash.freeze()
+        engine.kill()
+        finished = pull.wait(60) == 0
+        flash.go_back()
+        engine.start()
+        engine.wherry('store', 'check').ok()
+        assert len(engine.images()) >= 1 + finished
+        assert engine.wherry('run', '--rm', '--network', 'none', busybox, 'echo', 'up').ok().out == 'up\n'
+        began = time.monotonic()
+        engine.wherry('pull', '-q', name, timeout=120).ok()
+        seconds = seconds if number else (time.monotonic() - began) * 2
+        engine.wherry('store', 'check').ok()
+        engine.wherry('rmi', name).ok()
+    engine.stop()
 
 
 def refuses(engine, *said):

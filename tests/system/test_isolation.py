@@ -72,6 +72,7 @@ REFUSED = ['mount', 'umount', 'unshare-user', 'unshare-mount', 'bpf', 'reboot', 
            'write-core-pattern', 'write-sysfs']
 
 
+@pytest.mark.machines('host', 'vm', 'vm-32')
 @pytest.mark.parametrize('user', ['0', '1234'])
 def test_dangerous_calls_are_refused(engine, user):
     out = run(engine, '--user', user, engine.probe, 'probe', 'syscalls').ok().out

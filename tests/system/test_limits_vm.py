@@ -5,6 +5,7 @@ import pytest
 pytestmark = pytest.mark.machines('vm-6.1', 'vm-6.12')
 
 
+@pytest.mark.machines('vm-6.1', 'vm-6.12', 'vm-32')
 def test_memory_limit_kills_and_reports_oom(engine):
     identity = engine.run_detached('--memory', '32m', engine.probe, 'probe', 'eat', '200')
     state = engine.wait_exited(identity, 30)
@@ -34,6 +35,7 @@ def test_memory_limit_is_visible_inside(engine):
     assert out.strip() == str(48 << 20)
 
 
+@pytest.mark.machines('vm-6.1', 'vm-6.12', 'vm-32')
 def test_pids_limit(engine):
     out = engine.wherry('run', '--rm', '--network', 'none', '--pids-limit', '10', engine.probe, 'probe', 'fork', '30').out
     words = out.split()
@@ -53,6 +55,7 @@ def test_cpus(engine, cpus, least, most):
     assert least <= used / elapsed <= most, out
 
 
+@pytest.mark.machines('vm-6.1', 'vm-6.12', 'vm-32')
 def test_limits_are_in_the_cgroup(engine):
     identity = engine.run_detached('--memory', '64m', '--memory-swap', '64m', '--cpus', '0.5',
                                    '--pids-limit', '50', '--cpu-shares', '512', '--cpuset-cpus', '0',

@@ -122,6 +122,7 @@ def test_networks_are_apart(net, mine):
     net.wherry('run', '--rm', net.probe, 'netprobe', 'get', own, '80').fails(1)
 
 
+@pytest.mark.machines('host-net', 'vm', 'vm-32')
 def test_published_port(net):
     serve(net, '--name', 'web', '-p', '8080:80')
     assert from_machine(net, '127.0.0.1', 8080).ok().out == 'page'

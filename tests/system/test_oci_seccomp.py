@@ -51,6 +51,7 @@ def agent(box, names, error=0, default='SCMP_ACT_ALLOW'):
         box.machine.remove(path)
 
 
+@pytest.mark.machines('host', 'vm', 'vm-32')
 @pytest.mark.parametrize('no_new_privileges', [False, True])
 def test_the_answer_is_the_listeners(box, no_new_privileges):
     box.config['process'].update(noNewPrivileges=no_new_privileges, args=['mkdir', '/tmp/x'])
@@ -99,6 +100,7 @@ def test_without_a_listener_nothing_starts(box):
     box.run('run', '--bundle', box.bundle, 'alone').fails(1, 'SCMP_ACT_NOTIFY needs seccomp.listenerPath')
 
 
+@pytest.mark.machines('host', 'vm', 'vm-32')
 def test_features_name_it(box):
     features = json.loads(box.run('features').ok().out)
     assert 'SCMP_ACT_NOTIFY' in features['linux']['seccomp']['actions']

@@ -31,11 +31,11 @@ def test_login_pull_images_inspect_rmi(fresh_engine, registry):
     assert name in json.dumps(listed)
     detail = engine.inspect(name)
     manifest = next(part for part in image.parts
-                    if json.loads(part.parts[0].data)['architecture'] == engine.machine.arch)
+                    if json.loads(part.parts[0].data)['architecture'] == engine.machine.oci_arch)
     assert detail['Id'] == manifest.parts[0].digest
     assert detail['RepoTags'] == [f'{name}:latest']
     assert detail['RepoDigests'] == [f'{name}@{image.digest}']
-    assert (detail['Os'], detail['Architecture']) == ('linux', engine.machine.arch)
+    assert (detail['Os'], detail['Architecture']) == ('linux', engine.machine.oci_arch)
     assert detail['RootFS']['Layers'] == [part.diff_id for part in manifest.parts[1:]]
     assert detail['Config']['Cmd'] == ['sh']
     engine.wherry('rmi', name).ok()

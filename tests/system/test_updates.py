@@ -100,7 +100,7 @@ def device(new_engine, registry):
 SLEEP = ('sleep', '1000')
 
 
-@BOTH
+@pytest.mark.machines('host-net', 'vm', 'vm-32')
 def test_releases_come_and_go(device):
     web = device.app('web', 'sh', '-c', 'echo first; exec sleep 1000')
     shared = device.app('shared', *SLEEP)

@@ -6,6 +6,7 @@ import pathlib
 import stat
 import subprocess
 import tempfile
+import time
 
 from harness import compile as compiler
 from harness import debs, paths
@@ -95,16 +96,18 @@ def base(version):
     """The part that only depends on the kernel version, built once."""
     kernel = kernels.fetch(version)
     init = (HERE / 'init').read_bytes()
-    mark = hashlib.sha256(init + pathlib.Path(__file__).read_bytes()).hexdigest()[:12]
+    mark = hashlib.sha256(init + pathlib.Path(__file__).read_bytes() + kernel.name.encode()).hexdigest()[:12]
     place = paths.cache_dir('vm')
     target = place / f'base-{version}-{mark}.cpio'
-    program = busybox('arm64')
+    program = busybox(kernels.KERNELS[version].arch.name)
     names = applets()
     with paths.locked(place):
         if target.exists():
+            os.utime(target)
             return target
         for old in place.glob(f'base-{version}-*.cpio'):
-            old.unlink()
+            if old.stat().st_mtime < time.time() - kernels.A_DAY:
+                old.unlink()
         temporary = target.with_suffix('.new')
         with open(temporary, 'wb') as out:
             archive = Cpio(out)
@@ -136,7 +139,7 @@ def _boot_modules(kernel):
 
 def build(version, target, extra):
     """Writes the whole archive; `extra` maps names to (content or path, mode)."""
-    agent = compiler.static_program(HERE / 'agent.cpp', 'arm64')
+    agent = compiler.static_program(HERE / 'agent.cpp', kernels.KERNELS[version].arch.name)
     with open(target, 'wb') as out:
         out.write(base(version).read_bytes())
         archive = Cpio(out)

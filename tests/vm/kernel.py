@@ -1,27 +1,55 @@
-"""Debian's arm64 kernels for the virtual machine: the image and the modules it needs."""
+"""Debian's kernels for the virtual machine: the image and the modules it needs."""
 
+import dataclasses
 import fnmatch
 import hashlib
 import lzma
+import os
 import pathlib
 import shutil
 import subprocess
 import tempfile
+import time
 
 from harness import debs, paths
 
-# Which suites hold the kernel of a version; the last one is where the meta package is taken from.
-SUITES = {
-    '6.1': ['bookworm'],
-    '6.12': ['bookworm', 'bookworm-backports'],
+
+@dataclasses.dataclass(frozen=True)
+class Arch:
+    """What a kernel's architecture asks for; `name` is Debian's."""
+    name: str
+    preset: str  # of the build that runs there
+    qemu: tuple
+
+
+ARM64 = Arch('arm64', 'aarch64', ('qemu-system-aarch64', '-M', 'virt', '-cpu', 'cortex-a53'))
+ARMHF = Arch('armhf', 'armhf', ('qemu-system-arm', '-M', 'virt,highmem=off', '-cpu', 'cortex-a15'))
+
+
+@dataclasses.dataclass(frozen=True)
+class Kernel:
+    """Where a kernel is: its meta package is taken from the last of the suites."""
+    arch: Arch
+    package: str
+    suites: tuple
+
+
+KERNELS = {
+    '6.1': Kernel(ARM64, 'linux-image-arm64', ('bookworm',)),
+    '6.12': Kernel(ARM64, 'linux-image-arm64', ('bookworm', 'bookworm-backports')),
+    'armhf-6.1': Kernel(ARMHF, 'linux-image-armmp-lpae', ('bookworm',)),
+    'armhf-6.12': Kernel(ARMHF, 'linux-image-armmp-lpae', ('bookworm', 'bookworm-backports')),
 }
+
+# Kernels that nobody used for so long go: another checkout may take other modules of them.
+A_DAY = 24 * 3600
 
 # Loaded at boot, in this order; what they depend on comes along.
 BOOT_MODULES = ['virtio_pci', 'virtio_mmio', 'virtio_blk', 'virtio_net', 'virtio_console',
                 'virtio_rng', 'crc32c_generic', 'ext4', 'overlay']
 
 # Loaded by the kernel when something asks for them.
-MODULES = ['9pnet_virtio', '9p', 'loop', 'erofs', 'f2fs', 'crc32_generic', 'squashfs', 'ubifs', 'nandsim', 'vfat',
+MODULES = ['9pnet_virtio', '9p', 'loop', 'erofs', 'f2fs', 'crc32_generic', 'squashfs', 'ubi', 'ubifs', 'nandsim', 'vfat',
            'nls_ascii', 'nls_cp437', 'fuse', 'virtiofs', 'bridge', 'br_netfilter', 'veth', 'dummy', 'tun',
            'macvlan', 'ipvlan', 'vxlan', 'wireguard', 'nf_tables', 'nft_*', 'nf_nat', 'nf_conntrack',
            'nf_conntrack_netlink', 'xt_MASQUERADE', 'xt_conntrack', 'xt_addrtype', 'xt_nat',
@@ -66,8 +94,9 @@ def _copy_module(source, target):
 
 def _unpack(version, target):
     """Fills `target` with vmlinuz, release, root/lib/modules/RELEASE and a disk of these."""
-    root = debs.AptRoot(SUITES[version], 'arm64')
-    meta = f'linux-image-arm64/{SUITES[version][-1]}'
+    kernel = KERNELS[version]
+    root = debs.AptRoot(kernel.suites, kernel.arch.name)
+    meta = f'{kernel.package}/{kernel.suites[-1]}'
     package = next(name for name in root.depends(meta) if name.startswith('linux-image-'))
     with tempfile.TemporaryDirectory(dir=target) as scratch:
         tree = pathlib.Path(scratch, 'tree')
@@ -107,16 +136,18 @@ def boot_files(kernel):
 
 
 def fetch(version):
-    """The directory with the kernel of a version ("6.1" or "6.12"), fetched when not cached."""
-    if version not in SUITES:
-        raise ValueError(f'no kernel {version}; there is ' + ' and '.join(SUITES))
+    """The directory with a kernel of KERNELS, fetched when not cached."""
+    if version not in KERNELS:
+        raise ValueError(f'no kernel {version}; there is ' + ', '.join(KERNELS))
     place = paths.cache_dir('vm')
     mark = hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()[:8]
     target = place / f'kernel-{version}-{mark}'
     with paths.locked(place):
         if not target.exists():
             for old in place.glob(f'kernel-{version}-*'):
-                shutil.rmtree(old)
+                if old.stat().st_mtime < time.time() - A_DAY:
+                    shutil.rmtree(old)
             with paths.replacing(target) as temporary:
                 _unpack(version, temporary)
+        os.utime(target)
     return target

@@ -1,4 +1,4 @@
-"""Boots Debian's arm64 kernel in QEMU and runs commands in it.
+"""Boots a kernel of Debian for ARM in QEMU and runs commands in it.
 
     with Vm(kernel='6.12') as vm:
         print(vm.run(['uname', '-m']).out)
@@ -204,6 +204,7 @@ class Vm:
         `disk`: MiB of the ext4 scratch disk on /var/lib/wherry, 0 for none; `share`: a host
         directory to see at /mnt/share; `devices`: more arguments for QEMU."""
         self.kernel = kernel
+        self.arch = kernels.KERNELS[kernel].arch
         self.memory = memory
         self.cpus = cpus
         self.disk = disk
@@ -263,8 +264,7 @@ class Vm:
             options.append('wherry.disk=vdb')
         if self.share:
             options.append('wherry.share=' + ('rw' if self.share_writable else 'ro'))
-        return ['qemu-system-aarch64', '-M', 'virt', '-cpu', 'cortex-a53',
-                '-accel', 'tcg,thread=multi,tb-size=256',
+        return [*self.arch.qemu, '-accel', 'tcg,thread=multi,tb-size=256',
                 '-smp', str(self.cpus), '-m', str(self.memory), '-nodefaults', '-no-user-config',
                 '-display', 'none', '-no-reboot', '-serial', f'file:{self._dir}/console',
                 '-kernel', kernels.fetch(self.kernel) / 'vmlinuz',
@@ -280,8 +280,8 @@ class Vm:
 
     def start(self, timeout=120):
         """Boots; returns when the first command has run."""
-        if shutil.which('qemu-system-aarch64') is None:
-            raise VmError('qemu-system-aarch64 is missing: install qemu-system-arm')
+        if shutil.which(self.arch.qemu[0]) is None:
+            raise VmError(f'{self.arch.qemu[0]} is missing: install qemu-system-arm')
         began = time.monotonic()
         self._dir = pathlib.Path(tempfile.mkdtemp(prefix='wherry-vm.'))
         try:
@@ -367,7 +367,7 @@ class Vm:
 
     def take_port(self):
         if self._qemu is None or self._qemu.poll() is not None:
-            raise VmError('the virtual machine is gone')
+            raise VmError('the virtual machine is gone; it has said:\n' + self.console()[-2000:])
         try:
             return self._ports.get(timeout=30)
         except queue.Empty:

@@ -46,7 +46,7 @@ class Engine:
         """`network`: what containers get that name none. `runner`: words in front of the daemon's command line."""
         self.machine = machine
         self.program = wherry
-        self._runner = list(runner)
+        self.runner = list(runner)
         self.env = env or {}
         self.dir = machine.temporary_directory()
         self.root = f'{self.dir}/data'
@@ -66,7 +66,7 @@ class Engine:
     # The daemon
 
     def daemon_argv(self):
-        return [*self._runner, self.program, 'daemon', '--config', self.config, '--root', self.root,
+        return [*self.runner, self.program, 'daemon', '--config', self.config, '--root', self.root,
                 '--run', self.rundir, '--socket', self.socket]
 
     def launch(self):

@@ -452,3 +452,51 @@ networks:
     assert one.ask('get', 'client', 80, network='group_site').ok().out == 'client'
     two.wherry('compose', '-f', f'{directory}/compose.yaml', 'down', '-t', '0').ok()
     assert not two.links()
+
+
+LINK = '''
+set -e
+unshare -n sleep 100000 >/dev/null 2>&1 & one=$!
+unshare -n sleep 100000 >/dev/null 2>&1 & two=$!
+while [ "$(readlink /proc/$one/ns/net)" = "$(readlink /proc/self/ns/net)" ] ||
+      [ "$(readlink /proc/$two/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.1; done
+ip link add lan type veth
+ip link set lan netns $one
+ip link set veth0 netns $two
+nsenter -t $one -n sh -c 'ip addr add 192.0.2.11/24 dev lan; ip link set lan up; ip link set lo up'
+nsenter -t $two -n sh -c 'ip addr add 192.0.2.12/24 dev veth0; ip link set veth0 up; ip link set lo up'
+echo $one $two
+'''
+
+
+@pytest.mark.machines('vm')
+def test_on_the_kernel_of_a_device(machine, new_engine, registry):
+    """Two daemons in namespaces of one virtual machine."""
+    engines = [new_engine(new_engine.trust(registry.name)) for _ in range(2)]
+    image = f'{registry.name}/probe'
+    for engine in engines:
+        engine.login(registry.name)
+        engine.wherry('pull', '-q', image, timeout=120).ok()
+        engine.stop()
+    pids = machine.shell(LINK).ok().out.split()
+    try:
+        for number, (engine, pid) in enumerate(zip(engines, pids), 1):
+            engine.runner[:] = ['nsenter', '-t', pid, '-n']
+            engine.start()
+            engine.wherry('network', 'create', '-d', 'overlay', *CREATE, '--ip-range', f'10.80.{number}.0/24', '--opt',
+                          f'peers=192.0.2.{13 - number}', 'site').ok()
+        one, two = engines
+        two.wherry('run', '-d', '--name', 'web', '--network', 'site', image, 'netprobe', 'serve', 80, 'page').ok()
+        get = ['run', '--rm', '--network', 'site', image, 'netprobe', 'get', 'web', 80]
+        assert one.wherry(*get).ok().out == 'page'
+        two.kill()
+        two.start()
+        assert one.wherry(*get).ok().out == 'page'
+        for engine in engines:
+            engine.remove_containers()
+            engine.wherry('network', 'rm', 'site').ok()
+            engine.assert_nothing_left()
+        for pid in pids:
+            assert 'vx-' not in machine.run(['nsenter', '-t', pid, '-n', 'ip', 'link']).ok().out
+    finally:
+        machine.run(['kill', *pids])

@@ -188,7 +188,7 @@ class Images {
   // several images.
   Result<std::vector<LoadedImage>> Load(ByteSource& archive, const CancelFlag& cancel);
   // Worker. Takes exactly these images, named by digest, for this machine; the archive has to have
-  // all of them. kDenied for one that the policy wants a signature of, which archives have none of.
+  // all of them, and a good signature along for each that the policy wants one of (kDenied).
   // Otherwise as Load.
   Result<> LoadPinned(ByteSource& archive, const std::vector<registry::Reference>& images,
                       const CancelFlag& cancel);

@@ -179,6 +179,13 @@ Result<> CheckMemoryUsage(int dir, const oci::Memory& memory) {
                                    " is not above the ", *usage, " bytes in use"));
 }
 
+// A cpuset that has processes cannot be emptied again: what it has had without saying so is said.
+Result<std::string> ReadFormer(int dir, const std::string& file) {
+  Result<std::string> content = ReadFileAt(dir, file);
+  bool is_default = content && Trim(*content).empty() && file.starts_with("cpuset.");
+  return is_default ? ReadFileAt(dir, Cat(file, ".effective")) : std::move(content);
+}
+
 std::optional<uint64_t> Optional(Result<uint64_t> value) {
   if (value)
     return *value;
@@ -266,7 +273,7 @@ Result<std::vector<CgroupWrite>> Cgroup::ChangeLimits(const oci::LinuxResources&
   std::vector<CgroupWrite> writes = TRY(Writes(resources));
   std::vector<CgroupWrite> former;
   for (const CgroupWrite& write : writes) {
-    Result<std::string> content = ReadFileAt(dir_.get(), write.file);
+    Result<std::string> content = ReadFormer(dir_.get(), write.file);
     Result<> written = WriteLimit(host_, path_, dir_.get(), write);
     if (!written)
       return std::unexpected(PutBack(former, std::move(written).error()));

@@ -81,8 +81,8 @@ def test_an_update_that_fails_changes_nothing(box, disk):
     limit(box, memory={'limit': 64 * MB, 'swap': 64 * MB}, cpu={'quota': 50000, 'burst': 7000},
           blockIO={'throttleWriteIOPSDevice': [{**device, 'rate': 70}]})
     box.started('box', 'sleep', '100')
-    files = ['memory.max', 'memory.swap.max', 'memory.low', 'cpu.weight', 'cpu.max', 'cpu.max.burst', 'cpuset.cpus',
-             'pids.max', 'io.weight', 'io.max', 'hugetlb.2MB.max']
+    files = ['memory.max', 'memory.swap.max', 'memory.low', 'cpu.weight', 'cpu.max', 'cpu.max.burst',
+             'cpuset.cpus.effective', 'pids.max', 'io.weight', 'io.max', 'hugetlb.2MB.max']
     before = {file: box.cgroup(file) for file in files}
     change = {'memory': {'limit': 80 * MB, 'swap': 96 * MB, 'reservation': 16 * MB},
               'cpu': {'shares': 512, 'quota': 8000, 'burst': 2000, 'cpus': '1'}, 'pids': {'limit': 9},

@@ -86,8 +86,8 @@ def with_docker(machine, saved):
 
 
 def listed():
-    """The commands in docs/docker-differences.md: the first cell of each row of its table."""
-    rows = re.findall(r'^\| `(.+?)` \|', LISTED.read_text('utf-8'), re.M)
+    """The commands in docs/docker-differences.md: the first cell of each row of its first table."""
+    rows = re.findall(r'^\| `(.+?)` \|', LISTED.read_text('utf-8').partition('Options that')[0], re.M)
     return [row.replace('\\|', '|') for row in rows]
 
 

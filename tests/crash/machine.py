@@ -93,12 +93,13 @@ def boot(setting, server, arguments, memory=384):
     vm = Vm(kernel=setting.kernel, memory=memory, cpus=1, disk=0, binaries=paths.build_dir('aarch64'),
             files=files, devices=arguments)
     vm.start()
+    vm.run(['modprobe', 'loop'], check=True)
     return vm
 
 
 def script_of(setting, server):
     prefix = 'crash-guest nosync' if setting.nosync else ''
-    return 'modprobe loop\n' + (EAGER if setting.eager else '') + scenario.script(
+    return (EAGER if setting.eager else '') + scenario.script(
         server.name, DEVICE, FILE_SYSTEM[setting.fs], prefix, setting.fs, setting.options)
 
 

@@ -93,7 +93,9 @@ class Flash:
 
     def __init__(self, machine):
         self.machine = machine
-        self.mount = machine.temporary_directory()
+        self.dir = machine.temporary_directory()
+        self.mount = f'{self.dir}/m'
+        machine.run(['mkdir', self.mount]).ok()
         machine.shell('mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug; '
                       f'modprobe nandsim {CHIP}').ok()
         machine.run(['dd', 'of=/dev/mtd0', 'bs=2048', 'iflag=fullblock'], input=_volume()).ok()
@@ -104,7 +106,7 @@ class Flash:
         self.machine.run(['mount', '-t', 'ubifs', '-o', 'noatime', 'ubi0:data', self.mount]).ok()
 
     def unplug(self):
-        self.machine.shell(f'while umount {self.mount}; do :; done')
+        self.machine.shell(f'umount {self.mount} || umount -l {self.mount}')
 
     def freeze(self):
         """From now on nothing is written to the chip."""
@@ -118,4 +120,4 @@ class Flash:
     def close(self):
         self.unplug()
         self.machine.shell('rmmod ubifs; rmmod ubi; rmmod nandsim')
-        self.machine.remove(self.mount)
+        self.machine.remove(self.dir)

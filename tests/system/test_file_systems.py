@@ -10,7 +10,8 @@ import time
 
 import pytest
 from disks import Disk, Flash
-from harness import oci
+from harness import compile as compiler
+from harness import oci, paths
 
 # How often the power is cut in a pull to UBIFS.
 CUTS = int(os.environ.get('WHERRY_CUTS', '2'))
@@ -80,6 +81,25 @@ def flash(machine):
 @pytest.mark.parametrize('tier', ['A1', 'A2', 'B'])
 def test_pull_run_and_crash_on_ubifs(engine_on, flash, registry, tier):
     pull_run_and_crash(engine_on, flash, registry, tier)
+
+
+@pytest.mark.machines('vm-32')
+def test_without_syncs_ubifs_loses_the_image(new_engine, flash, registry):
+    """The control: the same with a daemon whose syncs do nothing."""
+    guest = f'{flash.dir}/guest'
+    program = compiler.static_program(paths.TESTS / 'crash/guest.cpp', flash.machine.arch)
+    flash.machine.write(guest, program.read_bytes(), 0o755)
+    engine = new_engine(new_engine.trust(registry.name), start=False, runner=(guest, 'nosync'))
+    engine.root = f'{flash.mount}/data'
+    engine.start()
+    engine.login(registry.name)
+    engine.wherry('pull', '-q', f'{registry.name}/busybox').ok()
+    flash.freeze()
+    engine.kill()
+    flash.go_back()
+    engine.start()
+    assert engine.images() == []
+    engine.stop()
 
 
 def files(name, sizes, source):

@@ -10,7 +10,7 @@ import pytest
 
 from harness import oci
 from harness.oci import entry
-from images import reference
+from images import recipes, reference
 
 pytestmark = pytest.mark.machines('host')
 
@@ -19,8 +19,7 @@ DIR, LINK, HARD = tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
 
 def busybox_layer(arch):
     image = reference.load('busybox')['latest']
-    part = image.parts[('amd64', 'arm64').index(arch)]
-    return part.parts[1]
+    return image.parts[recipes.ARCHES.index(arch)].parts[1]
 
 
 def add_image(engine, server, *tars, base=True):

@@ -19,7 +19,7 @@ UNNEEDED = [f'--exclude={name}' for name in ('perl*', 'libperl*', 'gconv', 'udev
 
 
 class Booted:
-    """Debian's systemd for ARM64 in a container; boxes of busybox run in that."""
+    """Debian's systemd for ARM in a container; boxes of busybox run in that."""
 
     def __init__(self, machine, work):
         self.machine = machine
@@ -27,7 +27,7 @@ class Booted:
         self.bundle = f'{self.dir}/bundle'
         self._runtime = f'{self.dir}/wherry-runtime'
         self.command = [self._runtime, 'exec', 'systemd']
-        machine.write(self._runtime, (paths.build_dir('aarch64') / 'wherry-runtime').read_bytes(), 0o755)
+        machine.write(self._runtime, (paths.build_dir(machine.vm.arch.preset) / 'wherry-runtime').read_bytes(), 0o755)
         booted.plant(work / 'root', 'machine.slice')
         (work / 'outer').mkdir()
         (work / 'bundle').mkdir()
@@ -36,7 +36,7 @@ class Booted:
         config['linux']['cgroupsPath'] = '/systemd-test'
         (work / 'outer/config.json').write_text(json.dumps(config), encoding='utf-8')
         self._send(work, '.')
-        self._send(debs.foreign_tree('systemd', ['systemd'], 'arm64'), *UNNEEDED, 'usr/bin/systemctl', 'usr/lib', to='root')
+        self._send(debs.foreign_tree('systemd', ['systemd'], machine.arch), *UNNEEDED, 'usr/bin/systemctl', 'usr/lib', to='root')
         machine.shell(f'mkdir {self.dir}/busybox').ok()
         oci_box.unpack_busybox(machine, f'{self.dir}/busybox')
         machine.shell(f'exec <>/dev/null >/dev/null 2>&1; {self._runtime} run --detach --bundle {self.dir}/outer systemd').ok()

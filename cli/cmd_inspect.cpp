@@ -1,4 +1,4 @@
-// inspect: containers first, then images, as docker inspect does; container inspect, image inspect.
+// inspect: containers first, then images, as docker inspect does; inspect of each kind.
 #include <unistd.h>
 
 #include "cli/commands.h"
@@ -11,17 +11,23 @@ namespace wherry::cli {
 namespace {
 
 struct Kind {
-  std::string_view path, noun;
+  std::string_view path, action, noun;
 };
-constexpr Kind kKinds[] = {{"/containers/", "container"}, {"/images/", "image"}};
-constexpr std::span<const Kind> kAll(kKinds);
+constexpr Kind kKinds[] = {{"/containers/", "/json", "container"},
+                           {"/images/", "/json", "image"},
+                           {"/networks/", "", "network"},
+                           {"/volumes/", "", "volume"}};
+
+std::span<const Kind> Kinds(size_t first, size_t count = 1) {
+  return std::span(kKinds).subspan(first, count);
+}
 
 Result<std::string> InspectOne(Client& client, std::span<const Kind> kinds,
                                const std::string& name) {
   std::string nouns;
   for (const Kind& kind : kinds) {
     Append(nouns, nouns.empty() ? "" : " or ", kind.noun);
-    auto found = client.GetText(Target(Cat(kind.path, Segment(name), "/json")));
+    auto found = client.GetText(Target(Cat(kind.path, Segment(name), kind.action)));
     if (found)
       return std::string(Trim(*found));
     if (found.error().code() != Errc::kNotFound)
@@ -50,13 +56,19 @@ Result<int> Inspect(const Invocation& call, std::span<const Kind> kinds) {
 }  // namespace
 
 Result<int> InspectCommand(const Invocation& call) {
-  return Inspect(call, kAll);
+  return Inspect(call, Kinds(0, 2));
 }
 Result<int> ContainerInspectCommand(const Invocation& call) {
-  return Inspect(call, kAll.first(1));
+  return Inspect(call, Kinds(0));
 }
 Result<int> ImageInspectCommand(const Invocation& call) {
-  return Inspect(call, kAll.last(1));
+  return Inspect(call, Kinds(1));
+}
+Result<int> NetworkInspectCommand(const Invocation& call) {
+  return Inspect(call, Kinds(2));
+}
+Result<int> VolumeInspectCommand(const Invocation& call) {
+  return Inspect(call, Kinds(3));
 }
 
 }  // namespace wherry::cli

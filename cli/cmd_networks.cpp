@@ -1,7 +1,8 @@
-// network create, ls, inspect, rm, connect, disconnect, prune; port.
+// network create, ls, rm, connect, disconnect, prune; port.
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/create_rows.h"
 #include "cli/filters.h"
 #include "cli/table.h"
 #include "core/base/text.h"
@@ -43,15 +44,6 @@ std::string Path(std::string_view name, std::string_view action = "") {
   return Cat("/networks/", Segment(name), action);
 }
 
-void WritePairs(JsonWriter& json, std::string_view key, const std::vector<std::string>& words) {
-  json.Key(key).Object();
-  for (const std::string& word : words) {
-    auto split = SplitFirst(word, '=');
-    json.Field(split ? split->head : std::string_view(word), split ? split->tail : "");
-  }
-  json.End();
-}
-
 }  // namespace
 
 std::span<const Option> NetworkCreateOptions() {
@@ -73,8 +65,8 @@ Result<int> NetworkCreateCommand(const Invocation& call) {
   body.Object().Field("Name", call.word(0)).Field("Driver", arguments.Value("driver", "bridge"));
   body.Field("Internal", arguments.Flag("internal"));
   body.Field("Attachable", arguments.Flag("attachable"));
-  WritePairs(body, "Labels", arguments.List("label"));
-  WritePairs(body, "Options", arguments.List("opt"));
+  TRY(WriteNameValues(body.Key("Labels"), arguments.List("label")));
+  TRY(WriteNameValues(body.Key("Options"), arguments.List("opt")));
   body.Key("IPAM").Object().Key("Config").Array();
   if (arguments.Has("subnet") || arguments.Has("gateway") || arguments.Has("ip-range")) {
     body.Object().Field("Subnet", arguments.Value("subnet"));
@@ -104,16 +96,6 @@ Result<int> NetworkLsCommand(const Invocation& call) {
   }
   bool table = !arguments.Flag("quiet") && arguments.Value("format") != "json";
   TRY(Print(table ? FormatTable(rows) : text));
-  return 0;
-}
-
-Result<int> NetworkInspectCommand(const Invocation& call) {
-  JsonWriter json;
-  json.Array();
-  for (const std::string& name : call.words())
-    json.Value(TRY(call.client.Get(Target(Path(name)))).root());
-  json.End();
-  TRY(Print(Cat(json.text(), "\n")));
   return 0;
 }
 

@@ -1,7 +1,8 @@
-// volume create, ls, inspect, rm, prune.
+// volume create, ls, rm, prune.
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/create_rows.h"
 #include "cli/filters.h"
 #include "cli/table.h"
 #include "core/base/text.h"
@@ -51,12 +52,9 @@ std::span<const Option> VolumePruneOptions() {
 
 Result<int> VolumeCreateCommand(const Invocation& call) {
   JsonWriter body;
-  body.Object().Field("Name", call.words().empty() ? "" : call.word(0)).Key("Labels").Object();
-  for (const std::string& label : call.arguments.List("label")) {
-    auto split = SplitFirst(label, '=');
-    body.Field(split ? split->head : std::string_view(label), split ? split->tail : "");
-  }
-  body.End().End();
+  body.Object().Field("Name", call.words().empty() ? "" : call.word(0)).Key("Labels");
+  TRY(WriteNameValues(body, call.arguments.List("label")));
+  body.End();
   auto volume = TRY(call.client.Post(Target("/volumes/create"), body.text()));
   TRY(Print(Cat(volume["Name"].str(), "\n")));
   return 0;
@@ -77,16 +75,6 @@ Result<int> VolumeLsCommand(const Invocation& call) {
   }
   bool table = !arguments.Flag("quiet") && arguments.Value("format") != "json";
   TRY(Print(table ? FormatTable(rows) : text));
-  return 0;
-}
-
-Result<int> VolumeInspectCommand(const Invocation& call) {
-  JsonWriter json;
-  json.Array();
-  for (const std::string& name : call.words())
-    json.Value(TRY(call.client.Get(Target(Path(name)))).root());
-  json.End();
-  TRY(Print(Cat(json.text(), "\n")));
   return 0;
 }
 

@@ -132,12 +132,13 @@ std::span<const Option> UpdateOptions();
 Result<int> InspectCommand(const Invocation&);  // cmd_inspect.cpp
 Result<int> ContainerInspectCommand(const Invocation&);
 Result<int> ImageInspectCommand(const Invocation&);
+Result<int> NetworkInspectCommand(const Invocation&);
+Result<int> VolumeInspectCommand(const Invocation&);
 Result<int> LoginCommand(const Invocation&);  // cmd_login.cpp
 Result<int> LogoutCommand(const Invocation&);
 std::span<const Option> LoginOptions();
 Result<int> NetworkCreateCommand(const Invocation&);  // cmd_networks.cpp
 Result<int> NetworkLsCommand(const Invocation&);
-Result<int> NetworkInspectCommand(const Invocation&);
 Result<int> NetworkRmCommand(const Invocation&);
 Result<int> NetworkConnectCommand(const Invocation&);
 Result<int> NetworkDisconnectCommand(const Invocation&);
@@ -170,7 +171,6 @@ std::span<const Option> SystemPruneOptions();
 std::span<const Option> ImagePruneOptions();
 Result<int> VolumeCreateCommand(const Invocation&);  // cmd_volumes.cpp
 Result<int> VolumeLsCommand(const Invocation&);
-Result<int> VolumeInspectCommand(const Invocation&);
 Result<int> VolumeRmCommand(const Invocation&);
 Result<int> VolumePruneCommand(const Invocation&);
 std::span<const Option> VolumeCreateOptions();

@@ -36,17 +36,13 @@ void WriteStreams(JsonWriter& json, const Arguments& arguments, bool attach) {
       .Field("AttachStderr", attach);
 }
 
-void WriteLog(JsonWriter& json, const Arguments& arguments) {
+Result<> WriteLog(JsonWriter& json, const Arguments& arguments) {
   if (!arguments.Has("log-driver") && !arguments.Has("log-opt"))
-    return;
+    return {};
   json.Key("LogConfig").Object().Field("Type", arguments.Value("log-driver", "json-file"));
-  json.Key("Config").Object();
-  for (const std::string& word : arguments.List("log-opt")) {
-    auto split = SplitFirst(word, '=');
-    json.Field(split ? split->head : std::string_view(word),
-               split ? split->tail : std::string_view());
-  }
-  json.End().End();
+  TRY(WriteNameValues(json.Key("Config"), arguments.List("log-opt")));
+  json.End();
+  return {};
 }
 
 // The lines of all files of an option, without empty ones and comments.
@@ -147,7 +143,7 @@ Result<std::string> CreateBody(const Arguments& arguments, bool attach) {
   json.Key("HostConfig").Object();
   TRY(WriteRows(json, arguments, Part::kHost));
   TRY(WritePortBindings(json, arguments));
-  WriteLog(json, arguments);
+  TRY(WriteLog(json, arguments));
   json.End();
   TRY(WriteNetworking(json, arguments));
   json.End();

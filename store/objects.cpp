@@ -287,10 +287,10 @@ Result<bool> ObjectWriter::IsTwin(const Twin& twin, std::span<const std::byte> b
 }
 
 void ObjectWriter::HashZeros(uint64_t count) {
-  static constexpr std::array<std::byte, 4096> kZeros{};
-  for (; count > 0; count -= std::min<uint64_t>(count, kZeros.size()))
+  const std::array<std::byte, 4096> zeros{};
+  for (; count > 0; count -= std::min<uint64_t>(count, zeros.size()))
     stream_->hasher.Update(
-        std::span(kZeros).first(static_cast<size_t>(std::min<uint64_t>(count, kZeros.size()))));
+        std::span(zeros).first(static_cast<size_t>(std::min<uint64_t>(count, zeros.size()))));
 }
 
 Result<> ObjectWriter::Append(std::span<const std::byte> bytes, uint64_t offset) {

@@ -33,7 +33,7 @@ Result<std::string> InspectOne(Client& client, std::span<const Kind> kinds,
     if (found.error().code() != Errc::kNotFound)
       return std::unexpected(std::move(found).error());
   }
-  return Fail(Errc::kNotFound, Cat("no ", nouns, " is named ", name));
+  return Fail(Errc::kNotFound, Cat("no such ", nouns, ": ", name));
 }
 
 Result<int> Inspect(const Invocation& call, std::span<const Kind> kinds) {

@@ -18,7 +18,7 @@ class Release(engines.WherryRuntime):
     program = str(paths.build_dir('native') / 'wherry-runtime')
 
 
-CONTENDERS = {'wherry-runtime': Release, '..., test build': engines.WherryRuntime, 'crun': engines.Crun, 'runc': engines.Runc}
+CONTENDERS = {'wherry-runtime': Release, 'its test build': engines.WherryRuntime, 'crun': engines.Crun, 'runc': engines.Runc}
 
 
 class Bundle:
@@ -46,14 +46,16 @@ class Runtime:
         state = f'/run/bench{machine.temporary_directory().replace("/", "-")}'  # in memory, as on a device
         base = [contender.program or contender.name, *contender.options, '--root', state]
         self._machine, self._base, self._state = machine, base, state
+        self._waits = pathlib.Path(state).name  # its cgroup's name as well, so each has its own
         bundle.write('sleep', '10000')
         machine.run(['sh', '-c', 'exec "$@" <>/dev/null >/dev/null 2>&1', 'sh', *base, 'run', '--detach', '--bundle',
-                     bundle.dir, 'waits']).ok()
+                     bundle.dir, self._waits]).ok()
         bundle.write('true')
-        self.commands = {'run true': [*base, 'run', '--bundle', bundle.dir, '%'], 'exec true': [*base, 'exec', 'waits', 'true']}
+        self.commands = {'run true': [*base, 'run', '--bundle', bundle.dir, '%'],
+                         'exec true': [*base, 'exec', self._waits, 'true']}
 
     def close(self):
-        self._machine.run([*self._base, 'delete', '--force', 'waits'])
+        self._machine.run([*self._base, 'delete', '--force', self._waits])
         self._machine.remove(self._state)
 
 
@@ -92,11 +94,11 @@ def report(found, options):
         print(json.dumps({'runtimes': found}))
         return
     print(f'medians of {options.rounds * options.count}, all in turns; memory: the largest resident size of a process')
-    print(f'{"":25}' + ''.join(f'{title:>10}{"to crun":>9}' for title in ('time', 'processor', 'memory')))
+    print(f'{"":26}' + ''.join(f'{title:>10}{"to crun":>9}' for title in ('time', 'processor', 'memory')))
     for work in ('run true', 'exec true'):
         crun = [statistics.median(column) for column in zip(*found['crun'][work])]
         for name, works in found.items():
             own = [statistics.median(column) for column in zip(*works[work])]
             time, processor, memory = (value / base for value, base in zip(own, crun))
-            print(f'{name:15}{work:10}{own[0] / 1e6:>7.1f} ms{time:>9.2f}{own[1] / 1e3:>7.1f} ms{processor:>9.2f}'
+            print(f'{name:15} {work:10}{own[0] / 1e6:>7.1f} ms{time:>9.2f}{own[1] / 1e3:>7.1f} ms{processor:>9.2f}'
                   f'{own[2]:>7.0f} kB{memory:>9.2f}')

@@ -190,7 +190,7 @@ Result<> JoinSessionKeyring(const std::string& name) {
 }
 
 // What close_range(2) does, for kernels without it and with procfs at /proc.
-void CloseEach(const std::vector<std::string>& names, int first, int last) {
+void CloseEach(const std::vector<std::string>& names, int64_t first, int64_t last) {
   for (const std::string& name : names) {
     Result<int64_t> fd = ParseInt(name);
     if (fd && *fd >= first && *fd <= last)
@@ -203,10 +203,11 @@ Result<> CloseAllBut(std::vector<int> kept) {
   Result<std::vector<std::string>> names = std::vector<std::string>();
   if (syscall(SYS_close_range, ~0U, ~0U, 0) < 0)
     names = TRY(ListDir("/proc/self/fd"));
-  int first = 0;
+  int64_t first = 0;
   kept.push_back(INT_MAX);
-  for (int fd : kept) {
-    if (fd > first && syscall(SYS_close_range, first, fd - 1, 0) < 0)
+  for (int64_t fd : kept) {
+    if (fd > first && syscall(SYS_close_range, static_cast<unsigned int>(first),
+                              static_cast<unsigned int>(fd - 1), 0) < 0)
       CloseEach(*names, first, fd - 1);
     first = std::max(first, fd + 1);
   }

@@ -121,8 +121,9 @@ Result<> Bridges::EnsureTunnel(const Network& network, int bridge) {
             tunnel.port, ": give the network another number on all devices (--opt vni)"));
   }
   int index = TRY(std::move(made));
-  TRY(net::DisableIpv6(name));
-  auto up = host->SetUp(index);
+  Result<> up = net::DisableIpv6(name);
+  if (up)
+    up = host->SetUp(index);
   if (!up)
     (void)host->Delete(index);
   if (!up && up.error().error_number() == EADDRINUSE) {

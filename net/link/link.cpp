@@ -197,8 +197,13 @@ Result<int> Links::AddVxlan(const VxlanOptions& options) {
       request.Be32(IFLA_VXLAN_LOCAL, options.tunnel.local.value);
   }
   int link = TRY(Create(request, options.name, {"vxlan", "CONFIG_VXLAN"}));
-  for (Ipv4 peer : options.tunnel.peers)
-    TRY(AddPeer(link, peer));
+  for (Ipv4 peer : options.tunnel.peers) {
+    Result<> added = AddPeer(link, peer);
+    if (!added) {
+      (void)Delete(link);
+      return std::unexpected(std::move(added).error());
+    }
+  }
   return link;
 }
 

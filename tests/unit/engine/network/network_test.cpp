@@ -13,6 +13,22 @@ Result<Network> Parse(std::string_view text) {
   return ParseNetworkRequest(document->root());
 }
 
+struct Refused {
+  std::string body;
+  Errc code;
+  std::string_view says;
+};
+
+void ExpectRefused(std::initializer_list<Refused> rows) {
+  for (const Refused& row : rows) {
+    auto network = Parse(row.body);
+    ASSERT_FALSE(network) << row.body;
+    EXPECT_EQ(network.error().code(), row.code) << row.body;
+    EXPECT_NE(network.error().message().find(row.says), std::string::npos)
+        << network.error().message();
+  }
+}
+
 TEST(NetworkRequest, IsRead) {
   auto network = Parse(
       R"({"Name":"mine","Driver":"bridge","Internal":true,"Labels":{"a":"b"},"Options":{)"
@@ -30,12 +46,7 @@ TEST(NetworkRequest, IsRead) {
 }
 
 TEST(NetworkRequest, IsRefused) {
-  struct Row {
-    const char* body;
-    Errc code;
-    const char* says;
-  };
-  const Row rows[] = {
+  ExpectRefused({
       {R"({})", Errc::kInvalid, "name cannot be empty"},
       {R"({"Name":"a/b"})", Errc::kInvalid, "a/b"},
       {R"({"Name":"a","Driver":"macvlan"})", Errc::kUnsupported, "macvlan"},
@@ -48,14 +59,7 @@ TEST(NetworkRequest, IsRefused) {
       {R"({"Name":"a","Options":{"com.docker.network.driver.mtu":"12"}})", Errc::kInvalid, "mtu"},
       {R"({"Name":"a","Options":{"com.docker.network.bridge.enable_icc":"false"}})",
        Errc::kUnsupported, "enable_icc"},
-  };
-  for (const Row& row : rows) {
-    auto network = Parse(row.body);
-    ASSERT_FALSE(network) << row.body;
-    EXPECT_EQ(network.error().code(), row.code) << row.body;
-    EXPECT_NE(network.error().message().find(row.says), std::string::npos)
-        << network.error().message();
-  }
+  });
 }
 
 std::string Overlay(std::string_view options, std::string_view pool) {
@@ -96,13 +100,8 @@ TEST(OverlayRequest, DevicesAgreeOnTheNumber) {
 }
 
 TEST(OverlayRequest, IsRefused) {
-  struct Row {
-    std::string body;
-    Errc code;
-    const char* says;
-  };
   constexpr char kPeers[] = R"("peers":"192.0.2.12")";
-  const Row rows[] = {
+  ExpectRefused({
       {Overlay("", kPool), Errc::kInvalid, "needs --opt peers="},
       {Overlay(R"("peers":"")", kPool), Errc::kInvalid, "peers="},
       {Overlay(R"("peers":"a")", kPool), Errc::kInvalid, "'a'"},
@@ -120,14 +119,7 @@ TEST(OverlayRequest, IsRefused) {
       {Overlay(R"("peers":"192.0.2.12","vni":"0")", kPool), Errc::kInvalid, "vni=0"},
       {Overlay(R"("peers":"192.0.2.12","vni":"16777216")", kPool), Errc::kInvalid, "16777215"},
       {Overlay(R"("peers":"192.0.2.12","port":"65535")", kPool), Errc::kInvalid, "port=65535"},
-  };
-  for (const Row& row : rows) {
-    auto network = Parse(row.body);
-    ASSERT_FALSE(network) << row.body;
-    EXPECT_EQ(network.error().code(), row.code) << row.body;
-    EXPECT_NE(network.error().message().find(row.says), std::string::npos)
-        << network.error().message();
-  }
+  });
 }
 
 TEST(OverlayRequest, HasABoundOnPeers) {
